@@ -1,0 +1,89 @@
+"""One point of the space and what became of it; pure, and mutable only for the replay.
+
+The statuses and the field names are Oríon's. Who may change a trial, and when, is
+:mod:`orion_hpc.model.state`'s business.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+NEW = "new"
+RESERVED = "reserved"
+COMPLETED = "completed"
+INTERRUPTED = "interrupted"
+SUSPENDED = "suspended"
+BROKEN = "broken"
+
+STATUSES = (NEW, RESERVED, SUSPENDED, COMPLETED, INTERRUPTED, BROKEN)
+"""Every status, in the order in which tables show them."""
+
+RESERVABLE = frozenset((NEW, INTERRUPTED, SUSPENDED))
+"""What a worker may reserve."""
+
+RELEASABLE = frozenset((NEW, INTERRUPTED, SUSPENDED, BROKEN))
+"""What a reserved trial may be released to."""
+
+USER_ERROR = "user error"
+PREEMPTED = "preempted"
+TIMED_OUT = "timed out"
+OUT_OF_MEMORY = "out of memory"
+KILLED = "killed"
+LOST_WORKER = "lost worker"
+CANCELLED = "cancelled"
+
+CAUSES = (USER_ERROR, PREEMPTED, TIMED_OUT, OUT_OF_MEMORY, KILLED, LOST_WORKER, CANCELLED)
+"""Why an attempt ended without a result."""
+
+Params = dict[str, Any]
+"""Flat name (levels joined by a dot) -> plain value: number, str, bool, None or nested lists."""
+
+Results = list[dict[str, Any]]
+"""Oríon's form: ``[{"name": str, "type": str, "value": number}, …]`` with one ``objective``."""
+
+
+def params_key(params: Params) -> str:
+    """Return what two sets of parameters share exactly when they are the same point.
+
+    ``repr`` keeps ``1``, ``1.0`` and ``True`` apart, which ``==`` doesn't, and gives a float's
+    shortest text that reads back as the same number.
+    """
+    return repr(sorted(params.items()))
+
+
+@dataclass(slots=True)
+class Trial:
+    """A trial as the journal tells it. Times are seconds since the epoch, by the writer's clock."""
+
+    number: int
+    params: Params
+    submit_time: float
+    status: str = NEW
+    attempt: int = 0
+    worker: str | None = None
+    start_time: float | None = None
+    end_time: float | None = None
+    results: Results | None = None
+    cause: str | None = None
+    message: str | None = None
+    losses: int = 0
+
+    @property
+    def id(self) -> str:
+        """32 hex digits that name this point of the space (the MD5 of its parameters)."""
+        return hashlib.md5(params_key(self.params).encode(), usedforsecurity=False).hexdigest()
+
+    @property
+    def objective(self) -> float | None:
+        """The value to be minimised, or None while there is none."""
+        for result in self.results or ():
+            if result["type"] == "objective":
+                return float(result["value"])
+        return None
+
+    @property
+    def live(self) -> bool:
+        """Whether it still counts as a trial that will complete."""
+        return self.status not in (COMPLETED, BROKEN)
