@@ -1,0 +1,140 @@
+"""What can be said in the journal: one record for each kind of event, and its wire form.
+
+Pure data. What an event does to the state, and when it is refused, is written in
+:mod:`orion_hpc.model.state`; how a transaction becomes bytes, in :mod:`orion_hpc.files.framing`.
+
+On the wire an event is a plain tuple ``(code, *fields)``. A code is never given to another kind,
+and a new field is only ever added at the end of a kind, with a default.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+from orion_hpc.model.trial import Params, Results
+
+
+class CreateExperiment(NamedTuple):
+    """Name a new experiment. ``configuration`` is what makes it up (plain data)."""
+
+    name: str
+    version: int
+    configuration: dict[str, Any]
+    time: float
+
+
+class RegisterTrial(NamedTuple):
+    """Add a point of the space as trial ``number``."""
+
+    number: int
+    params: Params
+    time: float
+
+
+class ReserveTrial(NamedTuple):
+    """Claim trial ``number`` for ``worker``; ``attempt`` counts its reservations from 1."""
+
+    number: int
+    attempt: int
+    worker: str
+    time: float
+
+
+class CompleteTrial(NamedTuple):
+    """Record the results of an attempt."""
+
+    number: int
+    attempt: int
+    results: Results
+    time: float
+
+
+class ReleaseTrial(NamedTuple):
+    """End an attempt without a result; ``status`` is where the trial goes, ``cause`` says why."""
+
+    number: int
+    attempt: int
+    status: str
+    cause: str
+    message: str
+    time: float
+
+
+class ChangeLimits(NamedTuple):
+    """Set both limits anew; ``max_trials`` None means no limit."""
+
+    max_trials: int | None
+    max_broken: int
+    time: float
+
+
+class StopExperiment(NamedTuple):
+    """Let nobody reserve or register any more."""
+
+    reason: str
+    time: float
+
+
+class ResumeExperiment(NamedTuple):
+    """Undo a stop."""
+
+    time: float
+
+
+class ExhaustSpace(NamedTuple):
+    """The algorithm has no point for trial ``number``: those before it are all there are."""
+
+    number: int
+    time: float
+
+
+class LaunchJobs(NamedTuple):
+    """Tell which jobs were started for the experiment and where they log."""
+
+    launcher: str
+    job_ids: tuple[str, ...]
+    folder: str
+    time: float
+
+
+Event: TypeAlias = (
+    CreateExperiment
+    | RegisterTrial
+    | ReserveTrial
+    | CompleteTrial
+    | ReleaseTrial
+    | ChangeLimits
+    | StopExperiment
+    | ResumeExperiment
+    | ExhaustSpace
+    | LaunchJobs
+)
+
+_KINDS: dict[int, type[Any]] = {
+    1: CreateExperiment,
+    2: RegisterTrial,
+    3: ReserveTrial,
+    4: CompleteTrial,
+    5: ReleaseTrial,
+    6: ChangeLimits,
+    7: StopExperiment,
+    8: ResumeExperiment,
+    9: ExhaustSpace,
+    10: LaunchJobs,
+}
+_CODES = {kind: code for code, kind in _KINDS.items()}
+
+
+def encode(event: Event) -> tuple[Any, ...]:
+    """Return the event's wire form."""
+    return (_CODES[type(event)], *event)
+
+
+def decode(wire: tuple[Any, ...]) -> Event:
+    """Return the event that ``wire`` stands for; ValueError or TypeError if it is none."""
+    try:
+        kind = _KINDS[wire[0]]
+    except (KeyError, IndexError) as error:
+        raise ValueError(f"no event has the code {wire[:1]!r}") from error
+    event: Event = kind(*wire[1:])
+    return event

@@ -1,0 +1,320 @@
+"""The rules of replay: what the journal's events, in the journal's order, make of the experiments.
+
+Pure: no clock, no randomness, no I/O. Every reader that replays the same events gets the same
+state, so an event that came too late is a no-op for all of them alike. That, and not the lock, is
+what decides who holds a trial.
+
+========================  ========================================================================
+event                     accepted when
+========================  ========================================================================
+create experiment         no experiment has this name and version
+register trial n          n is the next number, no trial is at the same point, the experiment is
+                          open and not exhausted, and completed + live trials < ``max_trials``
+reserve trial n, a        the trial is new, interrupted or suspended, a is its last attempt + 1, and
+                          the experiment is open
+complete trial n, a       a is the latest attempt, and the trial is reserved, or interrupted and
+                          taken by nobody since
+release trial n, a        a is the latest attempt and the trial is reserved
+exhaust space n           n is the next number
+limits, stop, resume      always
+jobs launched             always
+========================  ========================================================================
+
+An experiment is *open* while nobody stopped it and fewer than ``max_broken`` trials are broken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from orion_hpc.model import event as ev
+from orion_hpc.model.trial import (
+    BROKEN,
+    COMPLETED,
+    INTERRUPTED,
+    LOST_WORKER,
+    NEW,
+    RELEASABLE,
+    RESERVABLE,
+    RESERVED,
+    STATUSES,
+    Params,
+    Trial,
+    params_key,
+)
+
+
+@dataclass(slots=True)
+class ExperimentState:
+    """One experiment, as far as the journal has been replayed."""
+
+    number: int
+    name: str
+    version: int
+    configuration: dict[str, Any]
+    create_time: float
+    max_trials: int | None
+    max_broken: int
+    trials: list[Trial] = field(default_factory=list)
+    stopped: str | None = None
+    exhausted: bool = False
+    jobs: list[ev.LaunchJobs] = field(default_factory=list)
+    best: Trial | None = None
+    # Numbers by status, each in the order in which they came there: finding the next trial to
+    # reserve, or whose worker may be lost, must not walk 100,000 completed ones.
+    by_status: dict[str, dict[int, None]] = field(
+        default_factory=lambda: {status: {} for status in STATUSES}
+    )
+    _points: set[str] = field(default_factory=set)
+
+    @property
+    def title(self) -> str:
+        """``name-vN``: how people and folders call this experiment."""
+        return f"{self.name}-v{self.version}"
+
+    def count(self, status: str) -> int:
+        """Return how many trials have ``status``."""
+        return len(self.by_status[status])
+
+    def having(self, status: str) -> list[Trial]:
+        """Return the trials of ``status``, in the order in which they came to it."""
+        return [self.trials[number] for number in self.by_status[status]]
+
+    def has(self, params: Params) -> bool:
+        """Return whether a trial stands at this very point."""
+        return params_key(params) in self._points
+
+    @property
+    def live(self) -> int:
+        """How many trials are neither completed nor broken."""
+        return len(self.trials) - self.count(COMPLETED) - self.count(BROKEN)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether so many trials broke that nobody may start another."""
+        return self.count(BROKEN) >= self.max_broken
+
+    @property
+    def is_open(self) -> bool:
+        """Whether trials may be registered and reserved."""
+        return self.stopped is None and not self.is_broken
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every trial that the budget or the space allows is completed."""
+        if self.max_trials is not None and self.count(COMPLETED) >= self.max_trials:
+            return True
+        return self.exhausted and not self.live
+
+    @property
+    def room(self) -> float:
+        """How many more trials may be registered now (infinite without ``max_trials``)."""
+        if not self.is_open or self.exhausted:
+            return 0
+        if self.max_trials is None:
+            return float("inf")
+        return max(0, self.max_trials - len(self.trials) + self.count(BROKEN))
+
+    @property
+    def left(self) -> float:
+        """How many trials have still to be run, those that run now included."""
+        return self.live + self.room if self.is_open else 0
+
+    def apply(self, event: ev.Event) -> bool:
+        """Replay one event; return whether it was accepted."""
+        return _RULES[type(event)](self, event)
+
+    def _move(self, trial: Trial, status: str) -> None:
+        del self.by_status[trial.status][trial.number]
+        trial.status = status
+        self.by_status[status][trial.number] = None
+
+    def _find(self, number: int) -> Trial | None:
+        return self.trials[number] if 0 <= number < len(self.trials) else None
+
+
+def _register(state: ExperimentState, event: ev.RegisterTrial) -> bool:
+    point = params_key(event.params)
+    if event.number != len(state.trials) or state.room < 1 or point in state._points:
+        return False
+    state.trials.append(Trial(event.number, event.params, event.time))
+    state.by_status[NEW][event.number] = None
+    state._points.add(point)
+    return True
+
+
+def _reserve(state: ExperimentState, event: ev.ReserveTrial) -> bool:
+    trial = state._find(event.number)
+    if (
+        trial is None
+        or trial.status not in RESERVABLE
+        or event.attempt != trial.attempt + 1
+        or not state.is_open
+    ):
+        return False
+    state._move(trial, RESERVED)
+    trial.attempt = event.attempt
+    trial.worker = event.worker
+    trial.start_time = event.time
+    trial.end_time = trial.cause = trial.message = None
+    return True
+
+
+def _complete(state: ExperimentState, event: ev.CompleteTrial) -> bool:
+    trial = state._find(event.number)
+    if (
+        trial is None
+        or trial.status not in (RESERVED, INTERRUPTED)
+        or event.attempt != trial.attempt
+        or trial.attempt == 0
+    ):
+        return False
+    state._move(trial, COMPLETED)
+    trial.results = event.results
+    trial.end_time = event.time
+    trial.cause = trial.message = None
+    objective = trial.objective
+    if objective is not None:
+        best = state.best.objective if state.best else None
+        if best is None or objective < best:
+            state.best = trial
+    return True
+
+
+def _release(state: ExperimentState, event: ev.ReleaseTrial) -> bool:
+    trial = state._find(event.number)
+    if (
+        trial is None
+        or trial.status != RESERVED
+        or event.attempt != trial.attempt
+        or event.status not in RELEASABLE
+    ):
+        return False
+    state._move(trial, event.status)
+    trial.end_time = event.time
+    trial.cause = event.cause
+    trial.message = event.message
+    if event.cause == LOST_WORKER:
+        trial.losses += 1
+    return True
+
+
+def _exhaust(state: ExperimentState, event: ev.ExhaustSpace) -> bool:
+    if event.number != len(state.trials):
+        return False
+    state.exhausted = True
+    return True
+
+
+def _limits(state: ExperimentState, event: ev.ChangeLimits) -> bool:
+    state.max_trials = event.max_trials
+    state.max_broken = event.max_broken
+    return True
+
+
+def _stop(state: ExperimentState, event: ev.StopExperiment) -> bool:
+    state.stopped = event.reason
+    return True
+
+
+def _resume(state: ExperimentState, event: ev.ResumeExperiment) -> bool:
+    state.stopped = None
+    return True
+
+
+def _launched(state: ExperimentState, event: ev.LaunchJobs) -> bool:
+    state.jobs.append(event)
+    return True
+
+
+def _refuse(state: ExperimentState, event: ev.Event) -> bool:
+    return False
+
+
+_RULES: dict[type[Any], Callable[[ExperimentState, Any], bool]] = {
+    ev.CreateExperiment: _refuse,
+    ev.RegisterTrial: _register,
+    ev.ReserveTrial: _reserve,
+    ev.CompleteTrial: _complete,
+    ev.ReleaseTrial: _release,
+    ev.ChangeLimits: _limits,
+    ev.StopExperiment: _stop,
+    ev.ResumeExperiment: _resume,
+    ev.ExhaustSpace: _exhaust,
+    ev.LaunchJobs: _launched,
+}
+
+
+CATALOGUE = 0
+"""The experiment number under which experiments are created."""
+
+
+class State:
+    """Everything a database holds: the experiments, by the number of their creation from 1.
+
+    Parameters
+    ----------
+    follows : callable, default everything
+        Told an experiment, says whether its trials are to be replayed. The others are known by
+        name only; their frames needn't be unpickled.
+    """
+
+    def __init__(self, follows: Callable[[ExperimentState], bool] = lambda experiment: True):
+        self.experiments: dict[int, ExperimentState] = {}
+        self.followed: set[int] = {CATALOGUE}
+        self._follows = follows
+        self._counters: dict[tuple[int, str], int] = {}
+
+    def find(self, name: str, version: int | None = None) -> ExperimentState | None:
+        """Return the experiment of this name and version (None: its highest), or None."""
+        found = [
+            experiment
+            for experiment in self.experiments.values()
+            if experiment.name == name and version in (None, experiment.version)
+        ]
+        return max(found, key=lambda experiment: experiment.version, default=None)
+
+    def apply(
+        self, number: int, writer: str, counter: int, events: Iterable[ev.Event]
+    ) -> Sequence[bool]:
+        """Replay one transaction on experiment ``number``; return what was accepted.
+
+        A transaction whose counter isn't above its writer's last one is a repeat of one that got
+        into the journal though its writer was told otherwise: it changes nothing.
+        """
+        events = tuple(events)
+        key = (number, writer)
+        if counter <= self._counters.get(key, -1):
+            return [False] * len(events)
+        self._counters[key] = counter
+        if number == CATALOGUE:
+            return [
+                isinstance(event, ev.CreateExperiment) and self._create(event) for event in events
+            ]
+        experiment = self.experiments.get(number)
+        if experiment is None:
+            return [False] * len(events)
+        return [experiment.apply(event) for event in events]
+
+    def _create(self, event: ev.CreateExperiment) -> bool:
+        if any(
+            (experiment.name, experiment.version) == (event.name, event.version)
+            for experiment in self.experiments.values()
+        ):
+            return False
+        number = len(self.experiments) + 1
+        experiment = ExperimentState(
+            number=number,
+            name=event.name,
+            version=event.version,
+            configuration=event.configuration,
+            create_time=event.time,
+            max_trials=event.configuration["max_trials"],
+            max_broken=event.configuration["max_broken"],
+        )
+        self.experiments[number] = experiment
+        if self._follows(experiment):
+            self.followed.add(number)
+        return True

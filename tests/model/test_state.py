@@ -1,0 +1,301 @@
+"""The rules of replay, one by one and against random histories."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orion_hpc.model import event as ev
+from orion_hpc.model.state import CATALOGUE, ExperimentState, State
+from orion_hpc.model.trial import (
+    BROKEN,
+    CAUSES,
+    COMPLETED,
+    INTERRUPTED,
+    LOST_WORKER,
+    NEW,
+    RELEASABLE,
+    RESERVED,
+    STATUSES,
+    SUSPENDED,
+    USER_ERROR,
+)
+
+RESULTS = [{"name": "loss", "type": "objective", "value": 1.5}]
+
+
+def experiment(max_trials: int | None = 3, max_broken: int = 2) -> ExperimentState:
+    """Return an experiment without trials."""
+    return ExperimentState(1, "e", 1, {}, 0.0, max_trials, max_broken)
+
+
+def register(number: int, x: float | None = None) -> ev.RegisterTrial:
+    """Return the registration of a point that only this number has."""
+    return ev.RegisterTrial(number, {"x": float(number) if x is None else x}, 1.0)
+
+
+def reserve(number: int, attempt: int = 1, worker: str = "w") -> ev.ReserveTrial:
+    """Return a reservation."""
+    return ev.ReserveTrial(number, attempt, worker, 2.0)
+
+
+def complete(number: int, attempt: int = 1) -> ev.CompleteTrial:
+    """Return a completion."""
+    return ev.CompleteTrial(number, attempt, RESULTS, 3.0)
+
+
+def release(
+    number: int, attempt: int = 1, status: str = INTERRUPTED, cause: str = USER_ERROR
+) -> ev.ReleaseTrial:
+    """Return a release."""
+    return ev.ReleaseTrial(number, attempt, status, cause, "why", 3.0)
+
+
+def apply_all(state: ExperimentState, *events: ev.Event) -> list[bool]:
+    """Apply events; return which were accepted."""
+    return [state.apply(event) for event in events]
+
+
+def in_status(status: str) -> ExperimentState:
+    """Return an experiment whose trial 0 came to ``status`` in its first attempt."""
+    state = experiment(max_trials=None)
+    state.apply(register(0))
+    if status != NEW:
+        state.apply(reserve(0))
+    if status == COMPLETED:
+        state.apply(complete(0))
+    elif status in RELEASABLE and status != NEW:
+        state.apply(release(0, status=status))
+    assert state.trials[0].status == status
+    return state
+
+
+def test_a_registration_must_bear_the_next_number():
+    """Two workers that register the same number get one trial; a gap can't come about."""
+    state = experiment()
+    assert apply_all(state, register(0), register(0, 9.0), register(2)) == [True, False, False]
+    assert [trial.params for trial in state.trials] == [{"x": 0.0}]
+
+
+def test_no_point_is_registered_twice():
+    """The same params under another number are refused, whatever became of the first."""
+    state = experiment(max_broken=5)
+    apply_all(state, register(0), reserve(0), release(0, status=BROKEN))
+    assert not state.apply(register(1, 0.0))
+
+
+@pytest.mark.parametrize("other", [1, True, "1", 1.5])
+def test_points_that_only_python_takes_for_equal_are_different(other):
+    """``1``, ``1.0`` and ``True`` compare equal, and are three choices all the same."""
+    state = experiment()
+    assert apply_all(
+        state, ev.RegisterTrial(0, {"x": 1.0}, 0.0), ev.RegisterTrial(1, {"x": other}, 0.0)
+    ) == [True, True]
+
+
+def test_the_budget_counts_completed_and_live_trials_and_a_broken_one_frees_its_place():
+    """With max_trials 3 a fourth is refused until one breaks: the budget is exact."""
+    state = experiment(max_broken=9)
+    assert apply_all(state, register(0), register(1), register(2), register(3)) == [
+        True, True, True, False,
+    ]  # fmt: skip
+    apply_all(state, reserve(0), release(0, status=BROKEN))
+    assert apply_all(state, register(3), register(4)) == [True, False]
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("attempt", [0, 1, 2, 3])
+def test_reserving_takes_a_waiting_trial_and_the_next_attempt(status, attempt):
+    """The table's row on reserving, for every status and attempt."""
+    state = in_status(status)
+    wanted = state.trials[0].attempt + 1
+    accepted = state.apply(reserve(0, attempt, "other"))
+    assert accepted == (status in (NEW, INTERRUPTED, SUSPENDED) and attempt == wanted)
+    if accepted:
+        trial = state.trials[0]
+        assert (trial.status, trial.attempt, trial.worker) == (RESERVED, attempt, "other")
+        assert trial.cause is None
+        assert trial.end_time is None
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("attempt", [0, 1, 2])
+def test_completing_needs_the_latest_attempt(status, attempt):
+    """A late result counts while nobody else has started the trial, and only then."""
+    state = in_status(status)
+    latest = state.trials[0].attempt
+    accepted = state.apply(complete(0, attempt))
+    assert accepted == (status in (RESERVED, INTERRUPTED) and attempt == latest and latest > 0)
+
+
+def test_a_late_result_loses_against_a_newer_attempt():
+    """The worker that was given up and comes back can't touch what its successor holds."""
+    state = in_status(INTERRUPTED)
+    state.apply(reserve(0, 2, "successor"))
+    assert apply_all(state, complete(0, 1), release(0, 1)) == [False, False]
+    assert state.trials[0].worker == "successor"
+    assert state.apply(complete(0, 2))
+
+
+def test_a_released_new_trial_has_no_result_to_come():
+    """A trial that was never reserved can't be completed, though attempt 0 is its latest."""
+    state = experiment()
+    state.apply(register(0))
+    assert not state.apply(complete(0, 0))
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("to", [*STATUSES, "nonsense"])
+def test_releasing_needs_a_reservation_and_a_status_to_release_to(status, to):
+    """Only the holder's trial goes back, and only to what a release may lead to."""
+    state = in_status(status)
+    accepted = state.apply(release(0, 1, to))
+    assert accepted == (status == RESERVED and to in RELEASABLE)
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_only_lost_workers_count_as_losses(cause):
+    """A preempted trial isn't suspected of killing its workers."""
+    state = in_status(RESERVED)
+    state.apply(release(0, cause=cause))
+    assert state.trials[0].losses == (1 if cause == LOST_WORKER else 0)
+    assert (state.trials[0].cause, state.trials[0].message) == (cause, "why")
+
+
+def test_max_broken_closes_the_experiment_and_a_higher_one_opens_it():
+    """Once max_broken trials broke nobody registers or reserves; what runs may still end."""
+    state = experiment(max_trials=9, max_broken=1)
+    apply_all(state, register(0), register(1), register(2), reserve(0), reserve(1))
+    state.apply(release(0, status=BROKEN))
+    assert state.is_broken
+    assert apply_all(state, reserve(2), register(3), complete(1)) == [False, False, True]
+    state.apply(ev.ChangeLimits(9, 2, 4.0))
+    assert apply_all(state, reserve(2), register(3)) == [True, True]
+
+
+def test_a_stopped_experiment_reserves_nothing_until_it_is_resumed():
+    """Stop and resume are seen by every worker in the same place of the log."""
+    state = experiment()
+    apply_all(state, register(0), ev.StopExperiment("enough", 2.0))
+    assert apply_all(state, reserve(0), register(1)) == [False, False]
+    state.apply(ev.ResumeExperiment(3.0))
+    assert apply_all(state, reserve(0), register(1)) == [True, True]
+
+
+def test_an_exhausted_space_is_done_when_its_last_trial_is():
+    """Without a budget the experiment ends where the algorithm has no more points."""
+    state = experiment(max_trials=None)
+    apply_all(state, register(0), reserve(0))
+    assert not state.apply(ev.ExhaustSpace(0, 1.0)), "somebody registered in between"
+    assert state.apply(ev.ExhaustSpace(1, 1.0))
+    assert not state.apply(register(1))
+    assert not state.is_done
+    state.apply(complete(0))
+    assert state.is_done
+
+
+def test_the_best_trial_is_the_first_with_the_smallest_objective():
+    """Ties go to whoever was first, so that every reader names the same trial."""
+    state = experiment()
+    for number, value in enumerate((2.0, 1.0, 1.0)):
+        apply_all(state, register(number), reserve(number))
+        results = [{"name": "loss", "type": "objective", "value": value}]
+        state.apply(ev.CompleteTrial(number, 1, results, 3.0))
+    assert state.best is state.trials[1]
+
+
+@pytest.mark.parametrize("number", [-1, 5])
+def test_events_of_trials_that_are_not_there_are_no_ops(number):
+    """A negative number must not reach the last trial by Python's indexing."""
+    state = in_status(RESERVED)
+    assert apply_all(state, reserve(number), complete(number), release(number)) == [False] * 3
+
+
+def create(name: str, version: int = 1) -> ev.CreateExperiment:
+    """Return a creation."""
+    return ev.CreateExperiment(name, version, {"max_trials": 3, "max_broken": 2}, 0.0)
+
+
+def test_the_first_creation_of_a_name_and_version_stands():
+    """Two submitters at once make one experiment."""
+    state = State()
+    assert state.apply(CATALOGUE, "a", 0, [create("e"), create("e", 2)]) == [True, True]
+    assert state.apply(CATALOGUE, "b", 0, [create("e")]) == [False]
+    assert [one.title for one in state.experiments.values()] == ["e-v1", "e-v2"]
+    found = state.find("e")
+    assert found is not None
+    assert found.version == 2
+
+
+def test_a_repeated_transaction_is_ignored():
+    """A writer that was told "failed" though it wasn't may append again: nothing happens twice."""
+    state = State()
+    state.apply(CATALOGUE, "w", 0, [create("e")])
+    assert state.apply(1, "w", 1, [register(0)]) == [True]
+    assert state.apply(1, "w", 1, [register(1)]) == [False]
+    assert state.apply(1, "w", 2, [register(1)]) == [True]
+
+
+def test_events_of_an_unknown_experiment_or_in_the_wrong_place_are_refused():
+    """A creation counts in the catalogue only, a trial's event nowhere but in its experiment."""
+    state = State()
+    state.apply(CATALOGUE, "w", 0, [create("e")])
+    assert state.apply(7, "w", 0, [register(0)]) == [False]
+    assert state.apply(CATALOGUE, "w", 1, [register(0)]) == [False]
+    assert state.apply(1, "w", 0, [create("f")]) == [False]
+
+
+numbers = st.integers(-1, 6)
+attempts = st.integers(0, 4)
+points = st.fixed_dictionaries({"x": st.integers(0, 5)})
+events = st.one_of(
+    st.builds(ev.RegisterTrial, numbers, points, st.just(1.0)),
+    st.builds(ev.ReserveTrial, numbers, attempts, st.sampled_from("abc"), st.just(1.0)),
+    st.builds(ev.CompleteTrial, numbers, attempts, st.just(RESULTS), st.just(1.0)),
+    st.builds(
+        ev.ReleaseTrial, numbers, attempts, st.sampled_from(STATUSES), st.sampled_from(CAUSES),
+        st.just(""), st.just(1.0),
+    ),
+    st.builds(ev.StopExperiment, st.just("x"), st.just(1.0)),
+    st.builds(ev.ResumeExperiment, st.just(1.0)),
+)  # fmt: skip
+
+
+@given(st.lists(events, max_size=60), st.integers(1, 4), st.integers(1, 3))
+def test_no_history_breaks_the_promises(history, max_trials, max_broken):
+    """Whatever is in the log: the budget holds, points are unique, what completed stays so."""
+    state = experiment(max_trials, max_broken)
+    completed: dict[int, int] = {}
+    for event in history:
+        before = {trial.number: (trial.status, trial.attempt) for trial in state.trials}
+        accepted = state.apply(event)
+        after = {trial.number: (trial.status, trial.attempt) for trial in state.trials}
+        assert accepted or before == after, "an event that loses is a no-op"
+        assert state.count(COMPLETED) + state.live <= max_trials
+        assert len({repr(trial.params) for trial in state.trials}) == len(state.trials)
+        assert [trial.number for trial in state.trials] == list(range(len(state.trials)))
+        for number, attempt in completed.items():
+            assert after[number] == (COMPLETED, attempt)
+        for trial in state.trials:
+            if trial.status == COMPLETED:
+                completed[trial.number] = trial.attempt
+            assert trial.number in state.by_status[trial.status]
+        assert sum(state.count(status) for status in STATUSES) == len(state.trials)
+
+
+@given(st.lists(events, max_size=40))
+def test_replay_of_the_wire_form_gives_the_same_state(history):
+    """What is read from the journal makes the state that its writer saw."""
+    one, other = experiment(), experiment()
+    assert apply_all(one, *history) == apply_all(
+        other, *(ev.decode(ev.encode(event)) for event in history)
+    )
+    assert one == other
+
+
+@pytest.mark.parametrize("wire", [(), (99,), (2,), (2, 0), (2, 0, {}, 1.0, "more"), ("x",), 5])
+def test_what_is_no_event_is_refused(wire):
+    """Garbage with a right checksum can't become an event."""
+    with pytest.raises((ValueError, TypeError)):
+        ev.decode(wire)
