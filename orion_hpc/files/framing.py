@@ -1,0 +1,163 @@
+"""The bytes of the journal: header, frames and seals, and how to read past a torn write.
+
+Pure functions of bytes; opening, locking and syncing are :mod:`orion_hpc.storage.pickleddb`'s
+business, and what may stand in a pickle is :mod:`orion_hpc.files.plain`'s.
+
+All integers are little-endian and unsigned.
+
+*Header.* Magic ``b"\\x93ORION\\r\\n"`` (8 bytes; the first is no text and the line end shows a file
+that was mangled in transfer), format version (16 bits), length of what follows (16 bits), CRC-32 of
+what follows (32 bits), then one pickle of a dictionary: ``lock`` (its kind), ``id`` (32 hex digits,
+drawn at creation).
+
+*Frame.* Mark ``b"\\xf5ofr"``, length of the payload (32 bits), CRC-32 (32 bits), experiment number
+(32 bits), payload. The CRC is taken over length, experiment number and payload, so that zeros,
+which is what a hole reads as, are never a frame. The payload is one pickle of a transaction,
+``(writer, counter, (event, …))``: durable whole or not at all.
+
+*Seal.* A writer that dies in the middle of its ``write`` leaves a torn frame at the end of the
+file. The next writer, under the lock and after it looked again through a freshly opened file, puts
+a seal behind the torn bytes: a frame whose experiment number is ``0xFFFFFFFF`` and whose payload is
+the 64-bit offset at which the torn bytes start. A reader that finds no frame at offset X looks
+onward for a seal that names X, and goes on behind it; one that reads whole frames up to the seal
+passes over it. Nothing is ever cut off the file: on a network file system a torn tail may be
+another client's good frame seen through a stale cache, and truncation would destroy what its writer
+was told is durable.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from orion_hpc.files import plain
+
+MAGIC = b"\x93ORION\r\n"
+VERSION = 1
+MARK = b"\xf5ofr"
+SEAL = 0xFFFFFFFF
+MAX_PAYLOAD = 64 * 1024 * 1024
+"""No transaction is larger (bytes): a length beyond it is damage, not a reason to wait."""
+
+_HEADER = struct.Struct("<8sHHI")
+_FRAME = struct.Struct("<4sIII")
+_CHECKED = struct.Struct("<II")
+_OFFSET = struct.Struct("<Q")
+
+
+class NotAJournal(ValueError):
+    """The file doesn't start with this project's magic."""
+
+
+class NewerVersion(ValueError):
+    """The file was written in a later version of the format."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(version)
+        self.version = version
+
+
+class Frame(NamedTuple):
+    """A whole frame: its place in the file and what it carries."""
+
+    start: int
+    end: int
+    experiment: int
+    payload: bytes
+
+
+def encode_header(content: dict[str, Any]) -> bytes:
+    """Return the bytes a new journal starts with."""
+    body = plain.dumps(content)
+    return _HEADER.pack(MAGIC, VERSION, len(body), zlib.crc32(body)) + body
+
+
+def decode_header(data: bytes) -> tuple[dict[str, Any], int] | None:
+    """Return the header's content and its length; None if ``data`` is only the start of a header.
+
+    Raises
+    ------
+    NotAJournal, NewerVersion
+        The file is something else, or was written by a later version.
+    """
+    if data[: len(MAGIC)] != MAGIC[: len(data)]:
+        raise NotAJournal
+    if len(data) < _HEADER.size:
+        return None
+    _, version, length, checksum = _HEADER.unpack_from(data)
+    if version > VERSION:
+        raise NewerVersion(version)
+    end = _HEADER.size + length
+    if len(data) < end:
+        return None
+    body = data[_HEADER.size : end]
+    if zlib.crc32(body) != checksum:
+        raise NotAJournal
+    content = plain.loads(body)
+    if not isinstance(content, dict):
+        raise NotAJournal
+    return content, end
+
+
+def encode_frame(experiment: int, payload: bytes) -> bytes:
+    """Return a whole frame."""
+    checked = _CHECKED.pack(len(payload), experiment)
+    checksum = zlib.crc32(payload, zlib.crc32(checked))
+    return _FRAME.pack(MARK, len(payload), checksum, experiment) + payload
+
+
+def encode_seal(start: int) -> bytes:
+    """Return the seal for torn bytes that begin at the file's offset ``start``."""
+    return encode_frame(SEAL, _OFFSET.pack(start))
+
+
+def frames(data: bytes, base: int) -> Iterator[Frame]:
+    """Yield the whole frames of ``data``, which stands in the file at offset ``base``.
+
+    Seals are yielded too, as frames of experiment :data:`SEAL`: one that was needed with ``start``
+    at the torn bytes, so that each frame begins where the one before it ended. Iteration ends at
+    the first place where no whole frame begins.
+    """
+    position = 0
+    while True:
+        frame = _frame_at(data, position, base) or _seal_beyond(data, position, base)
+        if frame is None:
+            return
+        yield frame
+        position = frame.end - base
+
+
+def whole_frame_beyond(data: bytes, position: int, base: int) -> Frame | None:
+    """Return the first whole frame that starts after ``position``, or None."""
+    at = data.find(MARK, position + 1)
+    while at >= 0:
+        frame = _frame_at(data, at, base)
+        if frame is not None:
+            return frame
+        at = data.find(MARK, at + 1)
+    return None
+
+
+def _frame_at(data: bytes, position: int, base: int) -> Frame | None:
+    if len(data) - position < _FRAME.size:
+        return None
+    mark, length, checksum, experiment = _FRAME.unpack_from(data, position)
+    if mark != MARK or length > MAX_PAYLOAD:
+        return None
+    start = position + _FRAME.size
+    payload = data[start : start + length]
+    if len(payload) < length:
+        return None
+    if zlib.crc32(payload, zlib.crc32(_CHECKED.pack(length, experiment))) != checksum:
+        return None
+    return Frame(base + position, base + start + length, experiment, payload)
+
+
+def _seal_beyond(data: bytes, position: int, base: int) -> Frame | None:
+    wanted = encode_seal(base + position)
+    at = data.find(wanted, position + 1)
+    if at < 0:
+        return None
+    return Frame(base + position, base + at + len(wanted), SEAL, wanted[_FRAME.size :])
