@@ -1,0 +1,73 @@
+"""The storage of ``debug`` runs and of tests: the same contract, gone with the process."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from orion_hpc.files import plain
+from orion_hpc.model import event as ev
+from orion_hpc.model.state import ExperimentState, State
+from orion_hpc.storage.base import Plan
+
+
+class SharedJournal:
+    """What several :class:`MemoryStorage` of one process have in common."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.transactions: list[tuple[int, bytes]] = []
+
+
+class MemoryStorage:
+    """One reader and writer of a journal in memory.
+
+    Parameters
+    ----------
+    journal : SharedJournal, default a new one
+        Storages with the same journal are as workers with the same file.
+    follows : callable, default everything
+        See :class:`~orion_hpc.model.state.State`.
+    """
+
+    def __init__(
+        self,
+        journal: SharedJournal | None = None,
+        follows: Callable[[ExperimentState], bool] = lambda experiment: True,
+    ) -> None:
+        self.journal = journal or SharedJournal()
+        self._state = State(follows)
+        self._read = 0
+        self._writer = os.urandom(8).hex()
+        self._counter = 0
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    def refresh(self) -> State:
+        for number, payload in self.journal.transactions[self._read :]:
+            self._read += 1
+            if number in self._state.followed:
+                writer, counter, wires = plain.loads(payload)
+                self._state.apply(number, writer, counter, [ev.decode(wire) for wire in wires])
+        return self._state
+
+    def transact(self, number: int, plan: Plan) -> State:
+        with self.journal.lock:
+            events = plan(self.refresh())
+            if events:
+                wires = tuple(ev.encode(event) for event in events)
+                # Through a pickle: what no file could hold is refused here too, and no reader
+                # shares a mutable value with the writer.
+                payload = plain.dumps((self._writer, self._counter, wires))
+                self._counter += 1
+                self.journal.transactions.append((number, payload))
+        return self.refresh()
+
+    def position(self) -> int:
+        return len(self.journal.transactions)
+
+    def close(self) -> None:
+        pass
