@@ -1,0 +1,210 @@
+"""The distributions that ship with the package: how each draws, and how it is laid on a grid.
+
+Every draw is made of ``random()`` and ``getrandbits()``, whose sequences Python keeps the same from
+version to version; of ``uniform``, ``gauss`` or ``randrange`` it doesn't promise that.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import random
+
+Number = int | float
+
+
+class Distribution(Protocol):
+    """Where the values of one scalar come from."""
+
+    @property
+    def name(self) -> str:
+        """What the user calls it."""
+
+    def arguments(self) -> list[str]:
+        """Return its arguments, as they are written."""
+
+    def support(self) -> tuple[Number, Number]:
+        """Return the least and the greatest value, both possible; infinite where there is none."""
+
+    def draw(self, rng: random.Random) -> Number:
+        """Return a value; one that rounding errors put beside the support is the caller's."""
+
+    def grid(self, n: int) -> list[Number]:
+        """Return ``n`` ascending values (or all there are, if fewer) that cover the support."""
+
+
+def written(value: object) -> str:
+    """Return the literal that reads back as ``value``: a plain scalar, or lists of them."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(written, value))}]"
+    return repr(value)
+
+
+def steps(n: int) -> list[float]:
+    """Return ``n`` shares from 0 to 1, evenly spaced; the middle for ``n = 1``."""
+    return [i / (n - 1) for i in range(n)] if n > 1 else [0.5]
+
+
+def quantiles(n: int) -> list[float]:
+    """Return the middles of ``n`` equally likely parts: no share is 0 or 1, whose value may be
+    infinite."""
+    return [(i + 0.5) / n for i in range(n)]
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform:
+    """Real numbers from ``low`` to ``high``, all equally likely."""
+
+    low: Number
+    high: Number
+
+    @property
+    def name(self) -> str:
+        return "uniform"
+
+    def arguments(self) -> list[str]:
+        return [written(self.low), written(self.high)]
+
+    def support(self) -> tuple[Number, Number]:
+        return self.low, self.high
+
+    def _at(self, share: float) -> float:
+        return self.low * (1 - share) + self.high * share
+
+    def draw(self, rng: random.Random) -> float:
+        return self._at(rng.random())
+
+    def grid(self, n: int) -> list[Number]:
+        return [self._at(share) for share in steps(n)]
+
+
+@dataclass(frozen=True, slots=True)
+class LogUniform:
+    """Positive numbers from ``low`` to ``high`` whose logarithm is uniform."""
+
+    low: Number
+    high: Number
+
+    @property
+    def name(self) -> str:
+        return "loguniform"
+
+    def arguments(self) -> list[str]:
+        return [written(self.low), written(self.high)]
+
+    def support(self) -> tuple[Number, Number]:
+        return self.low, self.high
+
+    def _at(self, share: float) -> float:
+        return math.exp(math.log(self.low) * (1 - share) + math.log(self.high) * share)
+
+    def draw(self, rng: random.Random) -> float:
+        return self._at(rng.random())
+
+    def grid(self, n: int) -> list[Number]:
+        return [self._at(share) for share in steps(n)]
+
+
+@dataclass(frozen=True, slots=True)
+class Normal:
+    """The normal distribution with mean ``loc`` and standard deviation ``scale``."""
+
+    loc: Number
+    scale: Number
+
+    @property
+    def name(self) -> str:
+        return "normal"
+
+    def arguments(self) -> list[str]:
+        return [written(self.loc), written(self.scale)]
+
+    def support(self) -> tuple[Number, Number]:
+        return -math.inf, math.inf
+
+    def _at(self, share: float) -> float:
+        from statistics import NormalDist  # 20 ms that few searches need
+
+        return self.loc + self.scale * NormalDist().inv_cdf(share)
+
+    def draw(self, rng: random.Random) -> float:
+        return self._at(rng.random() or 2**-54)  # 0 would be at minus infinity
+
+    def grid(self, n: int) -> list[Number]:
+        return [self._at(share) for share in quantiles(n)]
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Whole numbers from ``low`` to ``high``, both included, all equally likely.
+
+    Exact for any size, which a rounded draw of a real isn't above 2**53. ``randint`` is written
+    with an excluded upper bound (as in numpy and scipy), ``uniform`` with an included one.
+    """
+
+    name: str
+    low: int
+    high: int
+
+    def arguments(self) -> list[str]:
+        if self.name == "randint":
+            return [str(self.low), str(self.high + 1)]
+        return [str(self.low), str(self.high), "discrete=True"]
+
+    def support(self) -> tuple[Number, Number]:
+        return self.low, self.high
+
+    def draw(self, rng: random.Random) -> int:
+        count = self.high - self.low + 1
+        bits = count.bit_length() + 64  # leaves a bias below 2**-64
+        return self.low + (count * rng.getrandbits(bits) >> bits)
+
+    def grid(self, n: int) -> list[Number]:
+        span = self.high - self.low
+        if span < n:
+            return list(range(self.low, self.high + 1))
+        if n == 1:
+            return [self.low + span // 2]
+        return [self.low + (2 * i * span + n - 1) // (2 * (n - 1)) for i in range(n)]
+
+
+@dataclass(frozen=True, slots=True)
+class Discretised:
+    """Whole numbers drawn from a distribution of reals.
+
+    A draw is rounded down, as Oríon does it. Between two bounds it is stretched first, so that the
+    upper bound is as likely as its neighbour.
+    """
+
+    real: Distribution
+
+    @property
+    def name(self) -> str:
+        return self.real.name
+
+    def arguments(self) -> list[str]:
+        return [*self.real.arguments(), "discrete=True"]
+
+    def support(self) -> tuple[Number, Number]:
+        low, high = self.real.support()
+        return (
+            math.ceil(low) if math.isfinite(low) else low,
+            math.floor(high) if math.isfinite(high) else high,
+        )
+
+    def draw(self, rng: random.Random) -> Number:
+        value = self.real.draw(rng)
+        (first, last), (low, high) = self.support(), self.real.support()
+        if math.isfinite(low) and math.isfinite(high):
+            value = first + (value - low) / (high - low) * (last - first + 1)
+        return min(max(math.floor(value), first), last)
+
+    def grid(self, n: int) -> list[Number]:
+        first, last = self.support()
+        if last - first < n:
+            return list(range(int(first), int(last) + 1))
+        near = (min(max(round(value), first), last) for value in self.real.grid(n))
+        return list(dict.fromkeys(near))

@@ -1,0 +1,158 @@
+"""What a trial may return, and what is kept of it: plain data, with exactly one objective.
+
+Pure, and knows numpy's scalars and arrays only by their methods. Where a result comes from (a
+function's return value, a script's JSON) is left to :mod:`orion_hpc.worker`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from orion_hpc.errors import InvalidResult, did_you_mean
+from orion_hpc.model.trial import Results
+
+OBJECTIVE = "objective"
+CONSTRAINT = "constraint"
+GRADIENT = "gradient"
+STATISTIC = "statistic"
+
+TYPES = (OBJECTIVE, CONSTRAINT, GRADIENT, STATISTIC)
+"""Every type of a result. An algorithm reads the first three; a statistic is only kept."""
+
+_KEYS = ("name", "type", "value")
+
+EXPECTED = (
+    "Return a number to be minimised, or a list such as "
+    '[{"name": "loss", "type": "objective", "value": 0.1}].'
+)
+
+
+def check_results(value: Any) -> Results:
+    """Return ``value`` in Oríon's form, as plain Python data.
+
+    Parameters
+    ----------
+    value : number, or list of mappings
+        A number is the objective. A list holds mappings with ``name``, ``type`` and ``value``;
+        exactly one of them is of the type ``objective``. Objective and constraints are one finite
+        number each, gradients and statistics a number or a (nested) list of numbers.
+
+    Raises
+    ------
+    InvalidResult
+        Says what was returned, and what is expected.
+    """
+    number = _number(value)
+    if number is not None:
+        return [_entry(OBJECTIVE, OBJECTIVE, number)]
+    if isinstance(value, Mapping):
+        raise InvalidResult(
+            f"the trial returned a dictionary: {_told(value)}",
+            f"Put each result into a list. {EXPECTED}",
+        )
+    if not isinstance(value, list | tuple):
+        raise InvalidResult(f"the trial returned {_told(value)}, not a result", EXPECTED)
+    results = [_checked(entry, place) for place, entry in enumerate(value)]
+    objectives = [result["name"] for result in results if result["type"] == OBJECTIVE]
+    if len(objectives) != 1:
+        found = f"{len(objectives)} ({', '.join(objectives)})" if objectives else "none"
+        raise InvalidResult(
+            f"one of the trial's results must have the type 'objective', not {found}",
+            f"Give whatever isn't to be minimised the type 'statistic'. {EXPECTED}",
+        )
+    return results
+
+
+def _checked(entry: Any, place: int) -> dict[str, Any]:
+    if not isinstance(entry, Mapping):
+        raise InvalidResult(f"result {place} is {_told(entry)}, not a dictionary", EXPECTED)
+    for key in entry:
+        if key not in _KEYS:
+            guess = did_you_mean(str(key), _KEYS)
+            raise InvalidResult(f"result {place} has an unknown key {key!r}{guess}", EXPECTED)
+    for key in _KEYS:
+        if key not in entry:
+            raise InvalidResult(f"result {place} has no {key!r}: {_told(entry)}", EXPECTED)
+    name, kind = entry["name"], entry["type"]
+    if not isinstance(name, str) or not name:
+        raise InvalidResult(f"result {place} has {_told(name)} for a name, not a text", EXPECTED)
+    if kind not in TYPES:
+        guess = did_you_mean(str(kind), TYPES)
+        raise InvalidResult(
+            f"result {name!r} has an unknown type {kind!r}{guess}",
+            f"There are: {', '.join(TYPES)}.",
+        )
+    return _entry(name, str(kind), entry["value"])
+
+
+def _entry(name: str, kind: str, value: Any) -> dict[str, Any]:
+    if kind in (OBJECTIVE, CONSTRAINT):
+        number = _number(value)
+        if number is None:
+            raise InvalidResult(f"the {kind} {name!r} is {_told(value)}, not a number", EXPECTED)
+        plain: Any = _float(number, kind, name)
+        if not math.isfinite(plain):
+            raise InvalidResult(
+                f"the {kind} {name!r} is {plain}",
+                "Only finite numbers can be compared; return a large one where training diverged, "
+                "if such trials are to count.",
+            )
+    else:
+        plain = _numbers(value, kind, name)
+    return {"name": name, "type": kind, "value": plain}
+
+
+def _float(number: int | float, kind: str, name: str) -> float:
+    try:
+        return float(number)
+    except OverflowError:
+        raise InvalidResult(f"the {kind} {name!r} is too large for a float", EXPECTED) from None
+
+
+def _numbers(value: Any, kind: str, name: str) -> Any:
+    """Return a number, or nested lists of numbers; arrays give theirs by ``tolist``."""
+    number = _number(value)
+    if number is not None:
+        return number
+    if callable(getattr(value, "tolist", None)) and getattr(value, "ndim", None):
+        value = value.tolist()
+    if isinstance(value, list | tuple):
+        return [_numbers(part, kind, name) for part in value]
+    raise InvalidResult(
+        f"the {kind} {name!r} holds {_told(value)}, not a number or a list of numbers", EXPECTED
+    )
+
+
+def _number(value: Any) -> int | float | None:
+    """Return ``value`` as a plain number, None if it isn't one. A truth value isn't one."""
+    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
+        value = value.item()  # a scalar or an array without dimensions, of numpy or its kin
+    if isinstance(value, bool):
+        return None
+    # Through int and float, so that of a subclass (numpy.float64 is one) only the number is kept.
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if not getattr(value, "ndim", None) and hasattr(type(value), "__float__"):
+        try:
+            return float(value)  # decimal.Decimal, fractions.Fraction
+        except Exception:
+            return None
+    return None
+
+
+def _told(value: Any) -> str:
+    """Return a short text of what ``value`` is."""
+    if value is None:
+        return "None"
+    try:
+        text = repr(value)
+    except Exception:
+        return f"an object of the type {type(value).__name__}"
+    text = " ".join(text.split())
+    if len(text) > 80:
+        text = f"{text[:77]}…"
+    return f"{text} ({type(value).__name__})"

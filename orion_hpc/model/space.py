@@ -1,0 +1,212 @@
+"""The search space: dimensions by name, in the order of their names.
+
+Knows how flat names (``model.lr``) and nested mappings belong together. What a single dimension
+allows, and how its prior is written, is told by the modules below.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from orion_hpc.errors import ConfigurationError, InvalidPrior, did_you_mean
+from orion_hpc.model import prior
+from orion_hpc.model.dimension import Dimension
+from orion_hpc.model.trial import Params
+
+if TYPE_CHECKING:
+    import random
+
+_EXAMPLE = "Write a prior in quotes, such as 'loguniform(1e-5, 1)'."
+_MAX_LEVELS = 20
+_MAX_DIMENSIONS = 10_000
+
+
+class Space(Mapping[str, Dimension]):
+    """The dimensions of an experiment.
+
+    Parameters
+    ----------
+    dimensions : iterable of Dimension
+        In any order.
+
+    Raises
+    ------
+    ConfigurationError
+        There is none, two names clash, or two of them are fidelities.
+    """
+
+    __slots__ = ("_dimensions",)
+
+    def __init__(self, dimensions: Iterable[Dimension]) -> None:
+        ordered = sorted(dimensions, key=lambda dimension: dimension.name)
+        if not ordered:
+            raise ConfigurationError(
+                "the search space is empty",
+                "Add at least one dimension, such as lr: 'loguniform(1e-5, 1)'.",
+            )
+        _check_names([dimension.name for dimension in ordered])
+        fidelities = [dimension.name for dimension in ordered if dimension.type == "fidelity"]
+        if len(fidelities) > 1:
+            raise ConfigurationError(
+                f"{' and '.join(fidelities)} are fidelities; a space has at most one",
+                "Make the others dimensions such as 'randint(1, 10)', or constants.",
+            )
+        self._dimensions = {dimension.name: dimension for dimension in ordered}
+
+    @classmethod
+    def parse(cls, priors: Mapping[str, Any]) -> Space:
+        """Return the space that a mapping of priors, nested or flat, describes.
+
+        Raises
+        ------
+        ConfigurationError
+            As the constructor does; or a name isn't a text, or has an empty level.
+        InvalidPrior
+            A prior is wrong.
+        """
+        if not isinstance(priors, Mapping):
+            raise ConfigurationError(
+                f"the search space is {priors!r:.60}, not a mapping of names to priors",
+                "Write a line for each dimension, such as lr: 'loguniform(1e-5, 1)'.",
+            )
+        dimensions: list[Dimension] = []
+        for name, text in _leaves(priors, ()):
+            if not isinstance(text, str):
+                raise InvalidPrior(f"{name}: {text!r:.60} isn't a prior", _EXAMPLE)
+            if len(dimensions) >= _MAX_DIMENSIONS:
+                raise ConfigurationError(
+                    f"the search space has more than {_MAX_DIMENSIONS:,} dimensions",
+                    "Give one dimension a shape, such as 'uniform(0, 1, shape=100)'.",
+                )
+            dimensions.append(prior.parse(name, text))
+        return cls(dimensions)
+
+    def __getitem__(self, name: str) -> Dimension:
+        return self._dimensions[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._dimensions)
+
+    def __len__(self) -> int:
+        return len(self._dimensions)
+
+    def __repr__(self) -> str:
+        return f"Space.parse({self.configuration!r})"
+
+    @property
+    def configuration(self) -> dict[str, str]:
+        """Flat names and the canonical text of their priors; parses back to an equal space."""
+        return {name: dimension.get_prior_string() for name, dimension in self.items()}
+
+    @property
+    def cardinality(self) -> int | float:
+        """How many points there are; infinite with a real dimension."""
+        return math.prod(dimension.cardinality for dimension in self.values())
+
+    @property
+    def fidelity(self) -> str | None:
+        """The name of the fidelity dimension, or None."""
+        names = (name for name, dimension in self.items() if dimension.type == "fidelity")
+        return next(names, None)
+
+    def sample(self, rng: random.Random) -> Params:
+        """Return a point drawn from the priors, by flat name."""
+        return {name: dimension.sample(rng) for name, dimension in self.items()}
+
+    def check(self, params: Mapping[str, Any]) -> None:
+        """Raise unless ``params``, by flat name, is a point of the space.
+
+        Raises
+        ------
+        ConfigurationError
+            A dimension is missing or unknown, or its value isn't allowed; the message names both.
+        """
+        for name in params:
+            if name not in self:
+                raise ConfigurationError(
+                    f"there is no dimension {name!r}{did_you_mean(str(name), self)}",
+                    f"There are: {', '.join(self)}.",
+                )
+        for name, dimension in self.items():
+            if name not in params:
+                raise ConfigurationError(f"{name} is missing", f"It takes {_takes(dimension)}.")
+            if params[name] not in dimension:
+                raise ConfigurationError(
+                    f"{name} can't be {params[name]!r:.80}",
+                    f"It takes {_takes(dimension)}: {dimension.get_prior_string():.200}.",
+                )
+
+    @staticmethod
+    def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+        """Return ``{"a": {"b": 1}}`` for ``{"a.b": 1}``. The names mustn't clash."""
+        nested: dict[str, Any] = {}
+        for name, value in flat.items():
+            *levels, last = name.split(".")
+            inner = nested
+            for level in levels:
+                inner = inner.setdefault(level, {})
+            inner[last] = value
+        return nested
+
+    @staticmethod
+    def flatten(nested: Mapping[str, Any]) -> Params:
+        """Return ``{"a.b": 1}`` for ``{"a": {"b": 1}}``; a flat mapping stays as it is."""
+        flat: Params = {}
+        for name, value in nested.items():
+            if isinstance(value, Mapping):
+                flat.update({f"{name}.{key}": inner for key, inner in Space.flatten(value).items()})
+            else:
+                flat[name] = value
+        return flat
+
+
+def _takes(dimension: Dimension) -> str:
+    if not dimension.shape:
+        return dimension.allowed()
+    return f"lists of shape {dimension.shape}, each element {dimension.allowed()}"
+
+
+def _leaves(priors: Mapping[Any, Any], above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """Yield flat names and what stands there. YAML's aliases can make a mapping that holds itself,
+    so the levels are counted."""
+    if len(above) >= _MAX_LEVELS:
+        raise ConfigurationError(
+            f"the search space has more than {_MAX_LEVELS} levels at {'.'.join(above[:3])}…"
+        )
+    for name, value in priors.items():
+        place = "".join(f"{level}." for level in above)
+        if not isinstance(name, str):
+            raise ConfigurationError(
+                f"{place}{name!r} isn't a text, as the name of a dimension must be",
+                f"Put {name} in quotes.",
+            )
+        if not all(level.strip() for level in name.split(".")):
+            raise ConfigurationError(
+                f"{place + name!r} isn't a name of a dimension: a part of it is empty",
+                "Dots separate levels; each level needs a name.",
+            )
+        if not isinstance(value, Mapping):
+            yield place + name, value
+        elif value:
+            yield from _leaves(value, (*above, name))
+        else:
+            raise InvalidPrior(f"{place}{name}: it is empty", _EXAMPLE)
+
+
+def _check_names(names: list[str]) -> None:
+    """Refuse a name that is there twice, or that is a value here and a level there."""
+    hint = "Rename one of them."
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ConfigurationError(f"{name} is there twice in the search space", hint)
+        seen.add(name)
+    for name in names:
+        levels = name.split(".")
+        for end in range(1, len(levels)):
+            if (prefix := ".".join(levels[:end])) in seen:
+                raise ConfigurationError(
+                    f"{prefix} is both a dimension and the level above {name}", hint
+                )

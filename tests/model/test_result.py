@@ -1,0 +1,128 @@
+"""What a trial may return: every accepted form, and the sentence for every other one."""
+
+from __future__ import annotations
+
+import decimal
+import math
+
+import pytest
+
+from orion_hpc.errors import InvalidResult
+from orion_hpc.model.result import check_results
+
+
+def objective(value, name="loss"):
+    return {"name": name, "type": "objective", "value": value}
+
+
+@pytest.mark.parametrize("value", [2, 2.0, decimal.Decimal(2)])
+def test_a_number_is_the_objective(value):
+    """A bare number of any kind becomes the one result, as a float."""
+    results = check_results(value)
+    assert results == [objective(2.0, "objective")]
+    assert type(results[0]["value"]) is float
+
+
+def test_a_list_is_kept_whole_and_in_order():
+    """All four types are kept; only objective and constraints are made floats."""
+    given = [
+        {"name": "grad", "type": "gradient", "value": (1, 2.5)},
+        objective(1),
+        {"name": "memory", "type": "constraint", "value": 3},
+        {"name": "epochs", "type": "statistic", "value": 7},
+        {"name": "confusion", "type": "statistic", "value": [[1, 2], [3, math.nan]]},
+    ]
+    results = check_results(given)
+    assert [result["value"] for result in results[:4]] == [[1, 2.5], 1.0, 3.0, 7]
+    assert [result["name"] for result in results] == [result["name"] for result in given]
+    assert repr(results[4]["value"]) == "[[1, 2], [3, nan]]"
+
+
+def test_numpy_becomes_plain_python():
+    """Nothing of numpy reaches the journal, which refuses to unpickle it."""
+    numpy = pytest.importorskip("numpy")
+    for scalar in (numpy.float64(0.5), numpy.float32(0.5), numpy.array(0.5)):
+        assert type(check_results(scalar)[0]["value"]) is float
+    given = [objective(numpy.int64(1)), {"name": "g", "type": "gradient", "value": numpy.ones(2)}]
+    given.append({"name": "s", "type": "statistic", "value": numpy.float64(2)})
+    values = [result["value"] for result in check_results(given)]
+    assert values == [1.0, [1.0, 1.0], 2.0]
+    assert [type(value) for value in (values[0], values[1][0], values[2])] == [float] * 3
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("kind", ["objective", "constraint"])
+def test_what_cannot_be_compared_is_refused_by_name(kind, number):
+    """NaN and infinity break the trial, and the reason names the result."""
+    given = [{"name": "x", "type": kind, "value": number}, objective(1.0)][: 1 + (kind[0] == "c")]
+    with pytest.raises(InvalidResult) as caught:
+        check_results(given)
+    assert caught.value.message == f"the {kind} 'x' is {number}"
+
+
+def test_a_bare_nan_is_refused_too():
+    """The short form isn't a way round."""
+    with pytest.raises(InvalidResult, match="the objective 'objective' is nan"):
+        check_results(math.nan)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (None, "the trial returned None, not a result"),
+        (True, "the trial returned True (bool), not a result"),
+        ("0.5", "the trial returned '0.5' (str), not a result"),
+        (1j, "the trial returned 1j (complex), not a result"),
+        (objective(1.0), "the trial returned a dictionary: {'name': 'loss', 'type': "),
+        ([], "one of the trial's results must have the type 'objective', not none"),
+        (
+            [objective(1), objective(2, "b")],
+            "one of the trial's results must have the type 'objective', not 2 (loss, b)",
+        ),
+        ([0.5], "result 0 is 0.5 (float), not a dictionary"),
+        ([{"name": "loss", "value": 1}], "result 0 has no 'type': {'name': 'loss', 'value': 1}"),
+        (
+            [{**objective(1), "valu": 2}],
+            "result 0 has an unknown key 'valu' (did you mean value?)",
+        ),
+        ([objective(1, name=3)], "result 0 has 3 (int) for a name, not a text"),
+        (
+            [{"name": "loss", "type": "objectiv", "value": 1}],
+            "result 'loss' has an unknown type 'objectiv' (did you mean objective?)",
+        ),
+        ([objective("low")], "the objective 'loss' is 'low' (str), not a number"),
+        ([objective(False)], "the objective 'loss' is False (bool), not a number"),
+        ([objective(10**400)], "the objective 'loss' is too large for a float"),
+        (
+            [objective(1), {"name": "s", "type": "statistic", "value": [1, "a"]}],
+            "the statistic 's' holds 'a' (str), not a number or a list of numbers",
+        ),
+    ],
+)
+def test_anything_else_says_what_came_and_what_should(value, told):
+    """The message tells the value and its type, the hint shows a right one."""
+    with pytest.raises(InvalidResult) as caught:
+        check_results(value)
+    assert caught.value.message.startswith(told)
+    assert caught.value.hint
+
+
+def test_a_hostile_value_is_told_shortly():
+    """A value with a long text, or with none at all, doesn't spoil the message."""
+
+    class Silent:
+        def __repr__(self):
+            raise RuntimeError
+
+    with pytest.raises(InvalidResult, match="an object of the type Silent"):
+        check_results(Silent())
+    with pytest.raises(InvalidResult) as caught:
+        check_results("x\n" * 1000)
+    assert len(caught.value.message) < 130
+
+
+def test_an_array_says_that_it_is_one():
+    """An array with dimensions isn't taken for a number or a list of results."""
+    numpy = pytest.importorskip("numpy")
+    with pytest.raises(InvalidResult, match=r"array\(\[1\., 1\.\]\) \(ndarray\)"):
+        check_results(numpy.ones(2))
