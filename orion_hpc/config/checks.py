@@ -1,0 +1,116 @@
+"""What must hold between settings: what is missing, what excludes what, the space, the algorithm.
+
+Looks at the merged values and not at the validated ones, so that everything that is wrong with a
+configuration is told at once. Values of a wrong type are left to the models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from orion_hpc.algorithms.base import normalise
+from orion_hpc.config.settings import Problem
+from orion_hpc.errors import ConfigurationError
+from orion_hpc.model.space import Space
+
+NEEDS = frozenset(("name", "space", "run"))
+"""What an experiment can't be without; ``run`` is a function or a command."""
+
+
+def problems(values: Mapping[str, Any], needs: Collection[str]) -> list[Problem]:
+    """Return what is wrong between ``values``, and what of ``needs`` is missing."""
+    return [
+        *_missing(values, needs),
+        *_excluded(values),
+        *_space(values.get("space")),
+        *_names(values),
+        *_algorithm(values.get("algorithm")),
+    ]
+
+
+def _missing(values: Mapping[str, Any], needs: Collection[str]) -> list[Problem]:
+    found = []
+    if "name" in needs and "name" not in values:
+        found.append(Problem((), "name is missing", "Add a line such as 'name: my-search'."))
+    if "space" in needs and "space" not in values:
+        hint = "Add a mapping of names to priors, such as 'space: {lr: \"loguniform(1e-5, 1)\"}'."
+        found.append(Problem((), "space is missing", hint))
+    if "run" in needs and "function" not in values and "command" not in values:
+        hint = (
+            "Add what a trial runs: 'function: module:function' or 'command: [python, train.py]'."
+        )
+        found.append(Problem((), "function (or command) is missing", hint))
+    return found
+
+
+def _excluded(values: Mapping[str, Any]) -> list[Problem]:
+    found = []
+    if "function" in values and "command" in values:
+        message = "function and command are both given; a trial runs one of them"
+        found.append(Problem(("command",), message, "Keep either function or command."))
+    elif "command" in values:
+        for key in ("kwargs", "trial_arg"):
+            if values.get(key):
+                message = f"{key} is given with a command; only a function has arguments"
+                found.append(Problem((key,), message, "Write constants into the command."))
+    slurm = values.get("slurm")
+    if isinstance(slurm, Mapping) and "mem" in slurm and "mem_per_cpu" in slurm:
+        message = "slurm.mem and slurm.mem_per_cpu are both given; sbatch takes one of them"
+        found.append(Problem(("slurm", "mem_per_cpu"), message, "Keep either mem or mem_per_cpu."))
+    return found
+
+
+def _space(space: Any) -> list[Problem]:
+    if not isinstance(space, Mapping):
+        return []
+    if not space:
+        hint = "Add at least one dimension, such as 'lr: \"loguniform(1e-5, 1)\"'."
+        return [Problem(("space",), "space is empty", hint)]
+    found = []
+    for name, prior in space.items():
+        try:  # one by one: each wrong prior is told, with its own line
+            Space.parse({name: prior})
+        except ConfigurationError as error:
+            found.append(Problem(("space", str(name)), error.message, error.hint))
+    if not found:
+        try:
+            Space.parse(space)
+        except ConfigurationError as error:
+            found.append(Problem(("space",), error.message, error.hint))
+    return found
+
+
+def _names(values: Mapping[str, Any]) -> list[Problem]:
+    """A name may reach the function once: as a dimension, as a constant, or as the trial."""
+    space, kwargs, trial_arg = (values.get(key) for key in ("space", "kwargs", "trial_arg"))
+    # {"a.b": prior} reaches the function as the argument "a", like {"a": {"b": prior}}.
+    dimensions = (
+        {str(name).partition(".")[0] for name in space} if isinstance(space, Mapping) else set()
+    )
+    constants = set(kwargs) if isinstance(kwargs, Mapping) else set()
+    found = [
+        Problem(
+            ("kwargs", str(name)),
+            f"kwargs.{name} is also a dimension of the space",
+            f"Remove {name} from kwargs or from the space.",
+        )
+        for name in constants & dimensions
+    ]
+    if isinstance(trial_arg, str) and trial_arg in dimensions | constants:
+        other = "a dimension of the space" if trial_arg in dimensions else "a constant in kwargs"
+        message = f"trial_arg names {trial_arg!r}, which is also {other}"
+        found.append(
+            Problem(("trial_arg",), message, "Give the argument for the trial another name.")
+        )
+    return found
+
+
+def _algorithm(algorithm: Any) -> list[Problem]:
+    if not isinstance(algorithm, str | Mapping):
+        return []
+    try:
+        normalise(algorithm)
+    except ConfigurationError as error:
+        return [Problem(("algorithm",), error.message, error.hint)]
+    return []

@@ -1,0 +1,106 @@
+"""The small languages of sbatch's options: time limits, amounts of memory, sizes of job arrays.
+
+Pure. A form is checked and its text kept, so that sbatch sees what the user wrote; a
+:class:`Malformed` says what was expected instead.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Malformed(ValueError):
+    """A value hasn't its form. The message says why, to be read after "… is 'x'; "."""
+
+
+TIME = "minutes, mm:ss, hh:mm:ss, d-hh, d-hh:mm, d-hh:mm:ss or UNLIMITED"
+
+MAX_TASKS = 4_000_001
+"""The largest array Slurm can be configured for (slurm.conf, ``MaxArraySize``)."""
+
+_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_DIGITS = r"([0-9]{1,9})"
+_TIMES: tuple[tuple[str, tuple[int, ...]], ...] = (
+    (_DIGITS, (_MINUTE,)),
+    (f"{_DIGITS}:{_DIGITS}", (_MINUTE, 1)),
+    (f"{_DIGITS}:{_DIGITS}:{_DIGITS}", (_HOUR, _MINUTE, 1)),
+    (f"{_DIGITS}-{_DIGITS}", (_DAY, _HOUR)),
+    (f"{_DIGITS}-{_DIGITS}:{_DIGITS}", (_DAY, _HOUR, _MINUTE)),
+    (f"{_DIGITS}-{_DIGITS}:{_DIGITS}:{_DIGITS}", (_DAY, _HOUR, _MINUTE, 1)),
+)
+_INDICES = re.compile(f"{_DIGITS}(?:-{_DIGITS}(?::{_DIGITS})?)?")
+
+
+def time_limit_seconds(text: str) -> int | None:
+    """Return the seconds of a time limit in any of sbatch's forms, None for no limit.
+
+    sbatch rounds up to whole minutes; this doesn't, so a job may live up to 59 s longer. A limit of
+    zero asks for no limit (sbatch(1), ``--time``).
+
+    Raises
+    ------
+    Malformed
+        ``text`` is in none of the forms.
+    """
+    if text.lower() in ("infinite", "unlimited", "-1"):
+        return None
+    for pattern, units in _TIMES:
+        if match := re.fullmatch(pattern, text, re.ASCII):
+            seconds = sum(int(n) * unit for n, unit in zip(match.groups(), units, strict=True))
+            return seconds or None
+    raise Malformed(f"expected {TIME}")
+
+
+def check_memory(text: str) -> str:
+    """Return ``text`` if it is an amount of memory for sbatch, such as ``2G`` or ``500``."""
+    if not re.fullmatch(r"[0-9]+([KMGTP]B?)?", text, re.IGNORECASE | re.ASCII):
+        raise Malformed("expected a whole number with K, M, G or T, such as 2G (M if left out)")
+    return text
+
+
+class ArraySize(NamedTuple):
+    """How many tasks a job array has, and how many of them may run at once (None: all)."""
+
+    tasks: int
+    throttle: int | None
+
+
+def array_size(text: str) -> ArraySize:
+    """Return the size that ``10``, ``10%4`` or sbatch's ``0-9%4``, ``1,3,8``, ``0-15:4`` ask for.
+
+    A single number is a number of tasks here (to sbatch it is one index). What the indices are
+    makes no difference to workers, so only their count is kept.
+
+    Raises
+    ------
+    Malformed
+        ``text`` has another form, or asks for no task or for more than Slurm can have.
+    """
+    indices, percent, limit = text.replace(" ", "").partition("%")
+    if percent and not re.fullmatch(r"0*[1-9][0-9]{0,8}", limit, re.ASCII):
+        raise Malformed("expected the number of tasks that may run at once after '%', as in 10%4")
+    throttle = int(limit) if percent else None
+    if re.fullmatch(_DIGITS, indices, re.ASCII):
+        tasks = int(indices)
+    else:
+        ranges = [_indices(part) for part in indices.split(",")]
+        tasks = sum(map(len, ranges))
+        if len(ranges) > 1 and tasks <= MAX_TASKS:  # an index may be named twice
+            tasks = len(set().union(*ranges))
+    if not 1 <= tasks <= MAX_TASKS:
+        raise Malformed(f"expected 1 to {MAX_TASKS:,} tasks")
+    return ArraySize(tasks, throttle)
+
+
+def _indices(part: str) -> range:
+    match = _INDICES.fullmatch(part)
+    if match is None:
+        raise Malformed("expected a number of tasks, as in 10 or 10%4, or indices, as in 0-9%4")
+    first, last, step = match.groups()
+    start, stop, stride = int(first), int(last or first), int(step or 1)
+    if stop < start or stride < 1:
+        raise Malformed(f"expected the range {part} to count upwards")
+    if stop >= MAX_TASKS:
+        raise Malformed(f"expected indices below {MAX_TASKS:,}")
+    return range(start, stop + 1, stride)

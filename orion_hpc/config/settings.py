@@ -1,0 +1,372 @@
+"""What can be set, and the check that it is set rightly: a frozen model for each block of the YAML.
+
+The only importer of pydantic, whose findings become this package's own sentences here. Where a
+value came from, and which one wins, is :mod:`orion_hpc.config.resolve`'s business.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    ValidationInfo,
+)
+
+from orion_hpc.config import forms, paths
+from orion_hpc.config.forms import ArraySize, Malformed
+from orion_hpc.errors import did_you_mean
+from orion_hpc.model.space import Space
+
+Keys = tuple[str, ...]
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: the keys that lead to it, what is wrong, and what to do."""
+
+    keys: Keys
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where settings came from: ``keys -> label`` and ``keys -> base directory`` of what was given.
+
+    ``home`` is the experiment's directory, the base of what nobody gave.
+    """
+
+    labels: Mapping[Keys, str]
+    bases: Mapping[Keys, Path]
+    home: Path
+
+    def label(self, keys: Keys) -> str:
+        """Return who gave the setting, or the nearest block around it."""
+        for length in range(len(keys), 0, -1):
+            if keys[:length] in self.labels:
+                return self.labels[keys[:length]]
+        return "defaults"
+
+
+# --- what a single value may be --------------------------------------------------------------
+
+
+def _text(value: Any) -> str:
+    # A number is a text that nobody quoted, as in "account: 123"; 1.10 would have lost its zero.
+    if isinstance(value, float):
+        raise Malformed("put it in quotes to make it a text")
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise Malformed("")
+    # A line break would end sbatch's line and begin another.
+    if not (text := str(value)).strip() or not text.isprintable():
+        raise Malformed("expected a text of printable characters")
+    return text
+
+
+def _count(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) else value
+
+
+def _name(value: Any) -> str:
+    name = _text(value)
+    if len(name) > 100 or not re.fullmatch(r"\w[\w.\-]*", name):
+        raise Malformed(
+            "expected at most 100 letters, digits, '_', '-' and '.', no '-' or '.' first"
+        )
+    return name
+
+
+def _function(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    module, colon, name = value.partition(":")
+    if colon and _dotted(f"{module}.{name}") and not module.endswith(".py"):
+        return value
+    if not colon:  # Python's own way to write it
+        module, _, name = value.rpartition(".")
+    meant = f"{module.removesuffix('.py')}:{name}"
+    if _dotted(meant.replace(":", ".")):
+        raise Malformed(f"expected module:function (did you mean {meant}?)")
+    raise Malformed("expected module:function, as in svm:main")
+
+
+def _dotted(text: str) -> bool:
+    return all(part.isidentifier() for part in text.split("."))
+
+
+def _command(value: Any) -> Any:
+    if not isinstance(value, list | tuple) or not value or value[0] == "":
+        raise Malformed("")
+    return tuple(map(_word, value))
+
+
+def _word(value: Any) -> str:
+    if isinstance(value, float):
+        raise Malformed(f"put {value} in quotes, so that it is passed on as you write it")
+    if not isinstance(value, str):
+        return _text(value)
+    if "\0" in value:
+        raise Malformed("a word of a command can't have a null character")
+    return value
+
+
+def _identifier(value: Any) -> Any:
+    if isinstance(value, str) and not value.isidentifier():
+        raise Malformed("expected the name of an argument of the function")
+    return value
+
+
+def _kwargs(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        for name, constant in value.items():
+            if not isinstance(name, str) or not name.isidentifier():
+                raise Malformed(f"{name!r} can't be the name of an argument")
+            _plain(constant, name, 0)
+        return dict(value)
+    return value
+
+
+def _plain(value: Any, name: str, depth: int) -> None:
+    if depth > 50:
+        raise Malformed(f"the value of {name} nests too deeply")
+    if isinstance(value, Mapping):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple):
+        for item in value:
+            _plain(item, name, depth + 1)
+    elif not (value is None or isinstance(value, bool | int | float | str)):
+        kind = type(value).__name__
+        raise Malformed(f"the value of {name} has a {kind}, which the database doesn't keep")
+
+
+def _additional(value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    options: dict[str, str | bool] = {}
+    for name, setting in value.items():
+        if not re.fullmatch(r"[a-z][a-z0-9]+(-[a-z0-9]+)*", str(name)):
+            raise Malformed(f"{name!r} isn't the long name of an option of sbatch, as in mail-type")
+        if str(name).replace("-", "_") in SlurmOptions.model_fields:
+            raise Malformed(f"{name!r} has its own place: write slurm.{name}")
+        if setting is None or setting is False:
+            continue
+        try:
+            options[str(name)] = setting if setting is True else _text(setting)
+        except Malformed as error:
+            raise Malformed(f"{name!r} is {_shown(setting)}; {str(error) or _OPTION}") from None
+    return options
+
+
+def _checked(check: Callable[[str], object]) -> BeforeValidator:
+    """Keep the text that the user wrote, once ``check`` has read it without complaint."""
+
+    def keep(value: Any) -> str:
+        text = _text(value)
+        check(text)
+        return text
+
+    return BeforeValidator(keep)
+
+
+def _path(read: Callable[[Any, Path], str]) -> BeforeValidator:
+    def absolute(value: Any, info: ValidationInfo) -> str:
+        provenance: Any = info.context
+        return read(value, provenance.bases.get((str(info.field_name),), provenance.home))
+
+    return BeforeValidator(absolute)
+
+
+_OPTION = "expected a text, a whole number or true"
+_Text = Annotated[str, BeforeValidator(_text)]
+_Count = Annotated[int, BeforeValidator(_count), Field(ge=1)]
+
+
+class _Block(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, validate_default=True
+    )
+
+
+# --- the blocks. A field's description is what an error says was expected --------------------
+
+
+class WorkerOptions(_Block):
+    """The ``worker`` block: what one job does."""
+
+    n_workers: int = Field(default=1, ge=1, description="a whole number of at least 1")
+    executor: _Text = Field(default="joblib", description="the name of an executor, such as joblib")
+    heartbeat: float = Field(default=60.0, gt=0, description="seconds, more than 0")
+    idle_timeout: float = Field(default=60.0, ge=0, description="seconds, 0 or more")
+
+
+class SlurmOptions(_Block):
+    """The ``slurm`` block: options of sbatch, as texts in the user's own form."""
+
+    array: Annotated[str, _checked(forms.array_size)] | None = Field(
+        default=None, description="a number of tasks, as in 10 or 10%4"
+    )
+    cpus_per_task: _Count | None = Field(default=None, description="a whole number of at least 1")
+    time: Annotated[str, _checked(forms.time_limit_seconds)] | None = Field(
+        default=None, description=forms.TIME
+    )
+    mem: Annotated[str, _checked(forms.check_memory)] | None = Field(
+        default=None, description="an amount of memory, such as 2G"
+    )
+    mem_per_cpu: Annotated[str, _checked(forms.check_memory)] | None = Field(
+        default=None, description="an amount of memory, such as 2G"
+    )
+    partition: _Text | None = Field(default=None, description="the name of a partition")
+    account: _Text | None = Field(default=None, description="the name of an account")
+    qos: _Text | None = Field(default=None, description="the name of a quality of service")
+    gres: _Text | None = Field(default=None, description="generic resources, such as gpu:1")
+    gpus_per_node: _Text | None = Field(
+        default=None, description="a number of GPUs, such as 1 or a100:1"
+    )
+    constraint: _Text | None = Field(default=None, description="features of a node")
+    job_name: _Text | None = Field(default=None, description="a text")
+    output: _Text | None = Field(default=None, description="the path of a log")
+    additional: Annotated[dict[str, str | bool], BeforeValidator(_additional)] = Field(
+        default_factory=dict, description="a mapping of other options of sbatch to their values"
+    )
+
+    @property
+    def array_size(self) -> ArraySize | None:
+        """How many tasks the array has, and how many run at once."""
+        return None if self.array is None else forms.array_size(self.array)
+
+    @property
+    def time_limit(self) -> int | None:
+        """The time limit in seconds; None where there is none or the site's default holds."""
+        return None if self.time is None else forms.time_limit_seconds(self.time)
+
+
+class Settings(_Block):
+    """Everything that can be set, valid and with absolute paths.
+
+    ``name``, ``space`` and one of ``function`` and ``command`` are None only where
+    :func:`orion_hpc.config.resolve.resolve` was told that they aren't needed.
+    """
+
+    name: Annotated[str, BeforeValidator(_name)] | None = Field(default=None, description="a name")
+    version: int | None = Field(default=None, ge=1, description="a whole number of at least 1")
+    function: Annotated[str, BeforeValidator(_function)] | None = Field(
+        default=None, description="module:function, as in svm:main"
+    )
+    command: Annotated[tuple[str, ...], BeforeValidator(_command)] | None = Field(
+        default=None, description='a list of words, as in ["python", "train.py", "--lr", "{lr}"]'
+    )
+    kwargs: Annotated[dict[str, Any], BeforeValidator(_kwargs)] = Field(
+        default_factory=dict, description="a mapping of names of arguments to constants"
+    )
+    trial_arg: Annotated[str, BeforeValidator(_identifier)] | None = Field(
+        default=None, description="the name of an argument of the function"
+    )
+    space: dict[Any, Any] | None = Field(
+        default=None, description='a mapping of names to priors, as in {lr: "loguniform(1e-5, 1)"}'
+    )
+    algorithm: str | dict[str, Any] = Field(
+        default="random",
+        description="a name, as in random, or a mapping, as in {random: {seed: 1}}",
+    )
+    max_trials: int | None = Field(
+        default=None, ge=1, description="a whole number of at least 1, or null for no limit"
+    )
+    max_broken: int = Field(default=3, ge=1, description="a whole number of at least 1")
+    max_attempts: int = Field(default=3, ge=1, description="a whole number of at least 1")
+    storage: Annotated[str, _path(paths.storage_path)] = Field(
+        default=paths.DEFAULT_STORAGE, description="a path, as in ./db.pkl"
+    )
+    working_dir: Annotated[str, _path(paths.absolute_path)] | None = Field(
+        default=None, description="a path"
+    )
+    worker: WorkerOptions = Field(
+        default_factory=WorkerOptions, description="a mapping, as in {n_workers: 1}"
+    )
+    slurm: SlurmOptions = Field(
+        default_factory=SlurmOptions, description='a mapping, as in {time: "00:30:00", mem: 2G}'
+    )
+
+    _provenance: Provenance = PrivateAttr()
+
+    def model_post_init(self, context: Any) -> None:
+        """Keep where the settings came from."""
+        self._provenance = context
+
+    @property
+    def directory(self) -> Path:
+        """The experiment's directory, where its module is found: that of the configuration file."""
+        return self._provenance.home
+
+    def origin(self, path: str) -> str:
+        """Return the label of the layer that gave the setting at ``path``, or ``defaults``."""
+        return self._provenance.label(tuple(path.split(".")))
+
+    def parsed_space(self) -> Space:
+        """Return the search space."""
+        return Space.parse(self.space or {})
+
+
+BLOCKS: dict[str, type[_Block]] = {"worker": WorkerOptions, "slurm": SlurmOptions}
+"""The keys whose mappings are merged key by key."""
+
+
+def known_keys(keys: Keys) -> tuple[str, ...]:
+    """Return the names that may stand under ``keys``, for the top level and the blocks."""
+    return tuple((BLOCKS[keys[0]] if keys else Settings).model_fields)
+
+
+def validate(
+    values: Mapping[str, Any], provenance: Provenance
+) -> tuple[Settings | None, list[Problem]]:
+    """Return the settings that ``values`` make up, or None and everything that is wrong."""
+    try:
+        return Settings.model_validate(dict(values), context=provenance), []
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+    problems: dict[Keys, Problem] = {}
+    for item in found:
+        problem = _problem(item["type"], item["loc"], item["input"], item.get("ctx", {}))
+        # The branches of "a name or a mapping" complain one by one of the same value.
+        problems.setdefault(problem.keys, problem)
+    return None, list(problems.values())
+
+
+def _problem(kind: str, loc: tuple[Any, ...], given: Any, context: Mapping[str, Any]) -> Problem:
+    block, keys = "", tuple(str(part) for part in loc)
+    if keys[0] in BLOCKS and len(keys) > 1:
+        block, keys = keys[0], keys[:2]
+    else:
+        keys = keys[:1]
+    model = BLOCKS[block] if block else Settings
+    path = ".".join(keys)
+    if kind == "extra_forbidden":
+        hint = ""
+        if block == "slurm":
+            hint = f"An option of sbatch that isn't listed goes under slurm.additional: {keys[-1]}."
+        guess = did_you_mean(keys[-1], model.model_fields)
+        return Problem(keys, f"unknown key {path!r}{guess}", "" if guess else hint)
+    expected = f"expected {model.model_fields[keys[-1]].description}"
+    reason = str(context.get("error", "")) if kind == "value_error" else ""
+    return Problem(keys, f"{path} is {_shown(given)}; {reason or expected}")
+
+
+def _shown(value: Any) -> str:
+    """Return ``value`` as the user would write it, at most 60 characters long."""
+    if isinstance(value, Mapping):
+        text = "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
+    elif isinstance(value, list | tuple):
+        text = "[" + ", ".join(map(_shown, value)) + "]"
+    elif isinstance(value, bool):
+        text = str(value).lower()
+    else:
+        text = "null" if value is None else repr(value)
+    return text if len(text) <= 60 else text[:59] + "…"
