@@ -1,0 +1,128 @@
+"""The seam of executors: what runs a worker's trials, and how a process's death is told.
+
+Which executors there are is looked up by name; what they run is left to :mod:`orion_hpc.worker`.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Collection
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
+
+from orion_hpc.errors import ConfigurationError, OrionHpcError
+from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY
+from orion_hpc.plugins import load
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+BUILTIN = {
+    "single": "orion_hpc.executors.single:SingleExecutor",
+    "joblib": "orion_hpc.executors.joblib:JoblibExecutor",
+}
+
+
+class Executor(Protocol):
+    """Runs functions, up to ``n_workers`` at once; constructed as ``(n_workers, cpus)``.
+
+    Attributes
+    ----------
+    n_workers : int
+        How many run at once; further ones wait.
+    in_process : bool
+        Whether functions run in the very thread that submits them.
+    """
+
+    n_workers: int
+    in_process: bool
+
+    def submit(self, function: Callable[[A], R], argument: A) -> Future[R]:
+        """Run ``function(argument)``.
+
+        The future's exception is the function's own, or :class:`ProcessDied`.
+        """
+
+    def wait(self, futures: Collection[Future[Any]], timeout: float | None) -> set[Future[Any]]:
+        """Return those that are done, once there is one; none of them after ``timeout`` seconds."""
+
+    def close(self, kill: bool = False) -> None:
+        """Wait for all that was submitted and leave no process behind.
+
+        With ``kill`` what waits is cancelled, and what runs is ended with its child processes.
+        """
+
+
+class ProcessDied(OrionHpcError):
+    """The process in which a function ran ended before the function did.
+
+    Parameters
+    ----------
+    message : str
+    cause : str
+        ``KILLED`` or ``OUT_OF_MEMORY`` of :mod:`orion_hpc.model.trial`.
+    exit_status : int or None
+        The exit code; the negative number of the signal that ended it; None if unknown.
+    """
+
+    def __init__(self, message: str, cause: str = KILLED, exit_status: int | None = None) -> None:
+        super().__init__(message)
+        self.cause = cause
+        self.exit_status = exit_status
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The base class would be called with a message and a hint.
+        return (type(self), (self.message, self.cause, self.exit_status))
+
+    @classmethod
+    def of(cls, exit_status: int | None, oom_killed: bool) -> ProcessDied:
+        """Return the error for a process that left with ``exit_status``.
+
+        ``oom_killed``: whether the kernel killed processes for want of memory meanwhile.
+        """
+        if exit_status == -signal.SIGKILL and oom_killed:
+            message = "the trial's process was killed by the kernel: out of memory"
+            return cls(message, OUT_OF_MEMORY, exit_status)
+        return cls(f"the trial's process {death_notice(exit_status)}", KILLED, exit_status)
+
+
+def death_notice(exit_status: int | None) -> str:
+    """Return the words for an exit status: ``'died with SIGSEGV'``, ``'exited with code 3'``."""
+    if exit_status is None:
+        return "died"
+    if exit_status >= 0:
+        return f"exited with code {exit_status}"
+    try:
+        return f"died with {signal.Signals(-exit_status).name}"
+    except ValueError:  # a real-time signal
+        return f"died with signal {-exit_status}"
+
+
+def check_executor(name: str, n_workers: int) -> None:
+    """Find out whether there is such an executor and whether it runs so many; starts nothing.
+
+    Raises
+    ------
+    ConfigurationError
+    """
+    if n_workers < 1:
+        raise ConfigurationError(f"n_workers must be at least 1, not {n_workers}")
+    executor = load("executor", name, BUILTIN)
+    if n_workers > 1 and getattr(executor, "in_process", False):
+        raise ConfigurationError(
+            f"the executor {name!r} runs one trial at a time, and n_workers is {n_workers}",
+            "Use executor: joblib, or n_workers: 1.",
+        )
+
+
+def make_executor(name: str, n_workers: int, cpus: int) -> Executor:
+    """Return a new executor for a worker that has ``cpus`` CPUs; it starts no process yet.
+
+    Raises
+    ------
+    ConfigurationError
+        There is none of that name, or it doesn't run ``n_workers`` at once.
+    """
+    check_executor(name, n_workers)
+    executor: Executor = load("executor", name, BUILTIN)(n_workers, cpus)
+    return executor

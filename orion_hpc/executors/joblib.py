@@ -1,0 +1,260 @@
+"""The executor on joblib's processes (loky), and joblib's settings inside a trial.
+
+The only importer of joblib. Every slot is a pool of one process, so that a process's death is one
+trial's and no other's. How many CPUs a process may use is worked out in ``limits``.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Collection
+from concurrent import futures as cf
+from typing import Any, TypeVar
+
+from orion_hpc.executors import limits
+from orion_hpc.executors.base import ProcessDied, check_executor
+from orion_hpc.executors.processes import become_inner, become_trial
+from orion_hpc.files.processes import VMSTAT, OomWatch, kill_group, kill_tree
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+class JoblibExecutor:
+    """Runs each function in one of ``n_workers`` processes, each with its share of ``cpus``.
+
+    Processes start with the first function and are used again, except after a death. Functions are
+    passed as joblib does it: by name, or by value (cloudpickle) where a name doesn't do.
+
+    Parameters
+    ----------
+    n_workers, cpus : int
+    vmstat : str
+        Where the kernel's count of out-of-memory kills is read.
+    """
+
+    in_process = False
+
+    def __init__(self, n_workers: int, cpus: int, vmstat: str = VMSTAT) -> None:
+        check_executor("joblib", n_workers)
+        import joblib  # noqa: F401  # a broken installation shows now, and not with the first trial
+
+        self.n_workers = n_workers
+        share = limits.cpus_per_trial(cpus, n_workers)
+        self._slots = [_Slot(share, OomWatch(vmstat)) for _ in range(n_workers)]
+        # Last in, first out: a slot whose process runs already comes before one that has none yet.
+        self._free: queue.LifoQueue[_Slot] = queue.LifoQueue()
+        for slot in self._slots:
+            self._free.put(slot)
+        # A thread for each slot waits for its process. It also starts it, so it has to outlive it:
+        # see die_with_parent.
+        self._threads = cf.ThreadPoolExecutor(n_workers, thread_name_prefix="trial")
+        self._unfinished: set[cf.Future[Any]] = set()
+
+    def submit(self, function: Callable[[A], R], argument: A) -> cf.Future[R]:
+        future: cf.Future[R] = self._threads.submit(self._run, function, argument)
+        self._unfinished.add(future)
+        future.add_done_callback(self._unfinished.discard)
+        return future
+
+    def wait(
+        self, futures: Collection[cf.Future[Any]], timeout: float | None
+    ) -> set[cf.Future[Any]]:
+        return cf.wait(futures, timeout, return_when=cf.FIRST_COMPLETED).done
+
+    def close(self, kill: bool = False) -> None:
+        if kill:
+            for future in tuple(self._unfinished):
+                future.cancel()
+        else:
+            cf.wait(tuple(self._unfinished))
+        for slot in self._slots:
+            slot.close(kill)
+        self._threads.shutdown()
+
+    def _run(self, function: Callable[[A], R], argument: A) -> R:
+        slot = self._free.get_nowait()  # there are as many slots as threads
+        try:
+            return slot.run(function, argument)
+        finally:
+            self._free.put(slot)
+
+
+class _Slot:
+    """One process at a time; a new one after a death. loky's pools are only touched under the lock:
+
+    two threads in ``shutdown`` of one pool trip over each other.
+    """
+
+    def __init__(self, cpus: int, memory: OomWatch) -> None:
+        self._cpus = cpus
+        self._memory = memory
+        self._pool: Any = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def run(self, function: Callable[[A], R], argument: A) -> R:
+        """Return what ``function`` returns in this slot's process; called by one thread at a time.
+
+        Raises
+        ------
+        ProcessDied
+        """
+        kills = self._memory.mark()
+        dead: list[Any] = []
+        with self._lock:
+            pool, future = self._submit(function, argument)
+            # Called by the pool's own thread, before it forgets the processes that it had.
+            future.add_done_callback(lambda _: dead.extend(pool._processes.values()))
+        try:
+            result: R = future.result()
+            return result
+        except Exception as error:
+            # A BrokenProcessPool may also be the function's own: its inner pool's.
+            broken = pool._flags.broken is error
+            if not broken and not self._closed:
+                raise
+            with self._lock:
+                self._drop(pool)
+            if broken and not isinstance(error, _terminated()) and not self._closed:
+                raise  # what was sent or returned can't be unpickled: the message says so
+            for process in dead:
+                kill_group(process.pid)
+            status = _exit_status(dead[0]) if dead else None
+            raise ProcessDied.of(status, self._memory.risen(kills)) from None
+
+    def _submit(self, function: Callable[[A], R], argument: A) -> tuple[Any, cf.Future[R]]:
+        if self._closed:
+            raise cf.CancelledError("the executor is closed")
+        if self._pool is not None and self._pool._flags.broken is not None:
+            self._drop(self._pool)  # its process died while it was idle: that is no trial's death
+        if self._pool is None:
+            self._pool = _start_pool(self._cpus)
+        return self._pool, self._pool.submit(_call, function, argument, self._cpus)
+
+    def _drop(self, pool: Any) -> None:
+        if self._pool is pool:
+            self._pool = None
+            pool.shutdown(wait=True)
+
+    def close(self, kill: bool) -> None:
+        """End the process, with all its descendants if ``kill``; no other is started."""
+        with self._lock:
+            self._closed = True
+            if self._pool is None:
+                return
+            if kill:
+                for process in tuple(self._pool._processes.values()):
+                    kill_tree(process.pid)
+                    kill_group(process.pid)
+            self._pool.shutdown(wait=True, kill_workers=kill)
+            self._pool = None
+
+
+def _start_pool(cpus: int) -> Any:
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    _start_tracker()
+    # A process that has grown by 300 MB leaves after its trial, which is welcome; where the next
+    # trial has been sent meanwhile loky starts another one and warns of it.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
+    return ProcessPoolExecutor(
+        max_workers=1,
+        timeout=None,
+        env=limits.environment(cpus, os.environ),
+        initializer=_prepare_trial,
+        initargs=(os.getpid(), cpus),
+    )
+
+
+def _start_tracker() -> None:
+    """Start loky's resource tracker, which all processes below share, with its warning off.
+
+    It removes the semaphores and folders that a killed trial left, and tells of it on stderr.
+    """
+    from joblib.externals.loky.backend import resource_tracker
+
+    before = os.environ.get("PYTHONWARNINGS")
+    off = f"ignore::UserWarning:{resource_tracker.__name__}"
+    os.environ["PYTHONWARNINGS"] = f"{before},{off}" if before else off
+    try:
+        resource_tracker.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONWARNINGS"]
+        else:
+            os.environ["PYTHONWARNINGS"] = before
+
+
+def _terminated() -> type[Exception]:
+    from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+    terminated: type[Exception] = TerminatedWorkerError
+    return terminated
+
+
+def _exit_status(process: Any) -> int | None:
+    # multiprocessing polls all children whenever one is started, in whichever thread: that thread
+    # may have collected the status and not have noted it yet.
+    for _ in range(200):
+        status: int | None = process.exitcode
+        if status is not None:
+            return status
+        time.sleep(0.005)
+    return None
+
+
+# What follows runs in a trial's process.
+
+
+def _prepare_trial(worker: int, cpus: int) -> None:
+    become_trial(worker)
+    _register_backend(cpus)
+
+
+def _register_backend(cpus: int) -> None:
+    """Make joblib's processes share the trial's CPUs, whatever the machine says it has."""
+    from joblib import register_parallel_backend
+    from joblib._parallel_backends import LokyBackend
+
+    class TrialBackend(LokyBackend):  # type: ignore[misc]
+        def effective_n_jobs(self, n_jobs: int | None) -> int:
+            # joblib would never count more CPUs than the machine has, nor PYTHON_CPU_COUNT's.
+            if n_jobs is not None and n_jobs < 0:
+                n_jobs = max(1, cpus + 1 + n_jobs)
+            effective: int = super().effective_n_jobs(n_jobs)
+            return effective
+
+        def configure(self, *args: Any, **options: Any) -> Any:
+            if "initializer" not in self.backend_kwargs and "initializer" not in options:
+                options |= {"initializer": become_inner, "initargs": (os.getpid(),)}
+            return super().configure(*args, **options)
+
+        def _prepare_worker_env(self, n_jobs: int) -> dict[str, str]:
+            # joblib lets the trial's own OMP_NUM_THREADS win: n_jobs times as many as it has CPUs.
+            env: dict[str, str] = super()._prepare_worker_env(n_jobs)
+            share = limits.environment(max(1, cpus // n_jobs), os.environ)
+            if self.inner_max_num_threads is not None:
+                share = {name: text for name, text in share.items() if name not in limits.THREADS}
+            return env | share
+
+    register_parallel_backend("loky", TrialBackend)
+
+
+def _call(function: Callable[[A], R], argument: A, cpus: int) -> R:
+    """Run ``function`` where ``joblib.Parallel()`` without ``n_jobs`` means the trial's CPUs."""
+    from joblib import parallel_config
+
+    try:
+        # No backend is named: so ``prefer="threads"`` of a library (scikit-learn's forests) counts.
+        with parallel_config(n_jobs=cpus):
+            return function(argument)
+    finally:
+        # A process that dies later takes what it has buffered with it.
+        sys.stdout.flush()
+        sys.stderr.flush()

@@ -1,0 +1,267 @@
+"""The worker's life: reserve, run, record and reserve the next, until the experiment is done.
+
+Knows the order of things; what to write is decided in :mod:`orion_hpc.worker.plan`, how a trial is
+run in :mod:`orion_hpc.worker.task`, and how a job sets a worker up in :mod:`orion_hpc.worker.job`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from orion_hpc.algorithms.base import Algorithm, draw_generator
+from orion_hpc.executors.base import Executor, ProcessDied
+from orion_hpc.model import event as ev
+from orion_hpc.model.state import ExperimentState, State
+from orion_hpc.model.trial import BROKEN, INTERRUPTED, RESERVED, Trial
+from orion_hpc.storage.base import Storage
+from orion_hpc.storage.heartbeat import Watch
+from orion_hpc.worker import plan
+from orion_hpc.worker.stop import StopNotice
+from orion_hpc.worker.task import Outcome, TrialTask
+
+log = logging.getLogger(__name__)
+
+_POLL = 0.5
+"""Seconds. A signal handler can't wake a thread that waits for a process; it is noticed so soon."""
+
+_SHORTEST_IDLE = 0.02
+_LONGEST_IDLE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """What a worker is told besides its experiment.
+
+    Attributes
+    ----------
+    name : str
+        Who it is, in every journal entry.
+    heartbeat : float
+        Seconds between signs of life; also how often silent workers are looked for, at most.
+    idle_timeout : float
+        Seconds without any trial to reserve after which it leaves.
+    seed, max_attempts : int
+        As the experiment records them.
+    """
+
+    name: str
+    heartbeat: float
+    idle_timeout: float
+    seed: int
+    max_attempts: int
+
+
+@dataclass(slots=True)
+class Summary:
+    """What a worker did, and why it left."""
+
+    completed: int = 0
+    broken: int = 0
+    interrupted: int = 0
+    lost: int = 0
+    reason: str = ""
+
+
+class Worker:
+    """Runs trials of one experiment, up to ``executor.n_workers`` at once.
+
+    Parameters
+    ----------
+    storage : Storage
+    number : int
+        The experiment's number in it.
+    algorithm : Algorithm
+    executor : Executor
+    run : callable
+        Runs a task, in the executor: ``TrialTask -> Outcome``.
+    make_task : callable
+        Prepares a reserved trial for it.
+    watch : Watch
+        Tells which workers are lost.
+    stop : StopNotice
+    options : WorkerOptions
+    clock : callable
+        Seconds since the epoch, for the journal.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        number: int,
+        algorithm: Algorithm,
+        executor: Executor,
+        run: Callable[[TrialTask], Outcome],
+        make_task: Callable[[ExperimentState, Trial], TrialTask],
+        watch: Watch,
+        stop: StopNotice,
+        options: WorkerOptions,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._storage = storage
+        self._number = number
+        self._algorithm = algorithm
+        self._executor = executor
+        self._run = run
+        self._make_task = make_task
+        self._watch = watch
+        self._stop = stop
+        self._options = options
+        self._clock = clock
+        self._running: dict[Future[Outcome], tuple[Trial, int]] = {}
+        self._next_look = 0.0
+        self.summary = Summary()
+
+    def run(self) -> Summary:
+        """Work until the experiment is done or broken, nothing comes up, or a notice arrives."""
+        idle_since: float | None = None
+        pause = _SHORTEST_IDLE
+        state = self._state(self._storage.refresh())
+        position = self._storage.position()
+        while self._stop.cause is None:
+            state = self._advance(state)
+            if self._running:
+                idle_since, pause = None, _SHORTEST_IDLE
+                self._executor.wait(self._running, _POLL)
+            elif reason := _over(state):
+                self.summary.reason = reason
+                return self.summary
+            else:
+                now = time.monotonic()
+                idle_since = idle_since or now
+                if now - idle_since > self._options.idle_timeout:
+                    self.summary.reason = "idle: all trials that are left run elsewhere"
+                    return self.summary
+                time.sleep(pause)
+                pause = min(2 * pause, _LONGEST_IDLE, self._options.heartbeat)
+            # Only the file's size is looked at while nothing changes; the lock is left alone.
+            if self._free_slots and self._storage.position() != position:
+                state = self._state(self._storage.refresh())
+                position = self._storage.position()
+        self._abandon(self._stop.cause)
+        self.summary.reason = f"stopped by {self._stop.signal}"
+        return self.summary
+
+    @property
+    def _free_slots(self) -> int:
+        return self._executor.n_workers - len(self._running)
+
+    def _state(self, state: State) -> ExperimentState:
+        return state.experiments[self._number]
+
+    def _advance(self, state: ExperimentState) -> ExperimentState:
+        """Record what ended and reserve for the free slots, in one transaction; start the new."""
+        done = [future for future in self._running if future.done()]
+        lost = self._lost_workers(state)
+        if not done and not lost and not (self._free_slots and plan.something_to_reserve(state)):
+            return state
+        ended = [(*self._running.pop(future), _outcome(future)) for future in done]
+        slots = self._free_slots
+        proposal = self._propose(state, slots)
+        events: list[ev.Event] = []
+
+        def decide(database: State) -> Sequence[ev.Event]:
+            now, seen = self._clock(), self._state(database)
+            events[:] = [plan.ending(trial, attempt, end, now) for trial, attempt, end in ended]
+            events.extend(plan.losses(seen, lost, self._options.max_attempts, now))
+            events.extend(
+                plan.reservations(
+                    seen, self._algorithm, self._options.seed, self._options.name, slots, now,
+                    proposal,
+                )
+            )  # fmt: skip
+            return events
+
+        state = self._state(self._storage.transact(self._number, decide))
+        for trial, attempt, end in ended:
+            self._note_end(state, trial, attempt, end)
+        for trial in plan.held(state, self._options.name, events):
+            log.info("trial %d: attempt %d starts: %s", trial.number, trial.attempt, trial.params)
+            task = self._make_task(state, trial)
+            self._running[self._executor.submit(self._run, task)] = (trial, trial.attempt)
+        return state
+
+    def _propose(self, state: ExperimentState, slots: int) -> plan.Proposal | None:
+        if self._algorithm.cheap or not plan.needs_proposal(state, slots):
+            return None
+        state = self._state(self._storage.refresh())
+        number = len(state.trials)
+        generator = draw_generator(self._options.seed, number)
+        return plan.Proposal(number, self._algorithm.suggest(state, number, generator))
+
+    def _lost_workers(self, state: ExperimentState) -> set[str]:
+        """Look, from time to time and with a slot free, for workers whose trials can be had."""
+        now = time.monotonic()
+        if not self._free_slots or now < self._next_look:
+            return set()
+        self._next_look = now + max(1.0, self._options.heartbeat / 4)
+        others = {trial.worker for trial in state.having(RESERVED)} - {self._options.name}
+        lost = self._watch.lost(name for name in others if name)
+        for name in lost:
+            log.warning("worker %s is gone; its trials are interrupted", name)
+        return lost
+
+    def _abandon(self, cause: str) -> None:
+        """End what runs and give it back."""
+        # What has ended by itself until now is still recorded as what it is.
+        ended = [
+            (trial, attempt, _outcome(future))
+            for future, (trial, attempt) in self._running.items()
+            if future.done()
+        ]
+        rest = [entry for future, entry in self._running.items() if not future.done()]
+        self._executor.close(kill=True)
+        end = Outcome(status=INTERRUPTED, cause=cause, message=f"by {self._stop.signal}")
+        ended.extend((trial, attempt, end) for trial, attempt in rest)
+        self._running.clear()
+        if ended:
+
+            def decide(database: State) -> Sequence[ev.Event]:
+                return [plan.ending(*one, self._clock()) for one in ended]
+
+            state = self._state(self._storage.transact(self._number, decide))
+            for one in ended:
+                self._note_end(state, *one)
+
+    def _note_end(self, state: ExperimentState, trial: Trial, attempt: int, end: Outcome) -> None:
+        now = state.trials[trial.number]
+        if now.attempt != attempt or now.status != end.status:
+            self.summary.lost += 1
+            log.warning(
+                "trial %d: reservation lost: attempt %d was taken from this worker (now attempt "
+                "%d, %s); its end (%s) isn't recorded",
+                trial.number, attempt, now.attempt, now.status, end.status,
+            )  # fmt: skip
+            return
+        if end.status == INTERRUPTED:
+            self.summary.interrupted += 1
+        elif end.status == BROKEN:
+            self.summary.broken += 1
+        else:
+            self.summary.completed += 1
+        told = f"objective {now.objective:g}" if now.objective is not None else end.message
+        log.info("trial %d: attempt %d %s: %s", trial.number, attempt, end.status, told)
+
+
+def _outcome(future: Future[Outcome]) -> Outcome:
+    """Return how the task ended, also where its process didn't live to tell."""
+    error = future.exception()
+    if error is None:
+        return future.result()
+    if isinstance(error, ProcessDied):
+        return Outcome(status=BROKEN, cause=error.cause, message=error.message)
+    return Outcome(status=BROKEN, message=f"the executor failed: {error!r}")
+
+
+def _over(state: ExperimentState) -> str:
+    """Return why nobody needs to work any more, or ``''``."""
+    if state.is_done:
+        return "the experiment is done"
+    if state.is_broken:
+        return f"{state.count(BROKEN)} trials are broken"
+    if state.stopped is not None:
+        return f"the experiment was stopped: {state.stopped}"
+    return ""

@@ -1,0 +1,84 @@
+"""The placeholders of a command: ``{lr}``, ``{optimizer.lr}``, ``{trial.id}``; pure.
+
+``{{`` and ``}}`` stand for braces. No shell, and no ``str.format``, whose fields reach into
+attributes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from orion_hpc.errors import ConfigurationError, did_you_mean
+
+TRIAL = ("trial.id", "trial.number", "trial.working_dir")
+"""What can be asked of the trial itself; a hyperparameter of that name comes first."""
+
+_TOKEN = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
+
+
+def check_placeholders(argv: Sequence[str], names: Sequence[str]) -> list[str]:
+    """See whether every placeholder of ``argv`` can be filled; return the names without one.
+
+    Those aren't wrong: a program may read ``ORION_HPC_PARAMS``.
+
+    Parameters
+    ----------
+    argv : sequence of str
+        The command.
+    names : sequence of str
+        Flat names of the hyperparameters.
+
+    Raises
+    ------
+    ConfigurationError
+        A placeholder is unknown, a brace stands alone, or the command is empty.
+    """
+    if not argv or not argv[0].strip():
+        raise ConfigurationError("the command is empty", "Write [program, argument, …].")
+    used: set[str] = set()
+
+    def look(name: str) -> str:
+        if name not in names and name not in TRIAL:
+            known = [*names, *TRIAL]
+            raise ConfigurationError(
+                f"the command has an unknown placeholder {{{name}}}{did_you_mean(name, known)}",
+                f"There are: {', '.join(known)}. Braces are written {{{{ and }}}}.",
+            )
+        used.add(name)
+        return ""
+
+    for word in argv:
+        _replace(word, look)
+    return [name for name in names if name not in used]
+
+
+def fill(argv: Sequence[str], values: Mapping[str, Any]) -> list[str]:
+    """Return the command with ``values`` in place of their names.
+
+    Text goes in as it is, a list as JSON, anything else as Python writes it.
+    """
+
+    def text(name: str) -> str:
+        if name not in values:
+            raise ConfigurationError(f"the command has an unknown placeholder {{{name}}}")
+        value = values[name]
+        return json.dumps(value) if isinstance(value, list | tuple | dict) else str(value)
+
+    return [_replace(word, text) for word in argv]
+
+
+def _replace(word: str, of: Callable[[str], str]) -> str:
+    def one(match: re.Match[str]) -> str:
+        token = match[0]
+        if token in ("{{", "}}"):
+            return token[0]
+        if match["name"] is None:
+            raise ConfigurationError(
+                f"the command has a single {token!r} in {word!r}", f"Write {token * 2} for a brace."
+            )
+        return of(match["name"].strip())
+
+    return _TOKEN.sub(one, word)

@@ -1,0 +1,123 @@
+"""What a worker decides to write into the journal. Pure: state in, events out.
+
+Runs inside the storage's transaction, so what it sees is the journal's end; whether its events won
+is read from the state afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from orion_hpc.algorithms.base import Algorithm, draw_generator
+from orion_hpc.model import event as ev
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import (
+    BROKEN,
+    COMPLETED,
+    INTERRUPTED,
+    LOST_WORKER,
+    NEW,
+    RESERVED,
+    SUSPENDED,
+    USER_ERROR,
+    Params,
+    Trial,
+)
+from orion_hpc.worker.task import Outcome
+
+
+class Proposal(NamedTuple):
+    """A point that a model-based algorithm computed outside the lock, for trial ``number``."""
+
+    number: int
+    params: Params | None
+
+
+def something_to_reserve(state: ExperimentState) -> bool:
+    """Whether a look under the lock may yield a trial."""
+    waiting = state.count(INTERRUPTED) + state.count(SUSPENDED) + state.count(NEW)
+    return state.is_open and not state.is_done and (waiting > 0 or state.room >= 1)
+
+
+def needs_proposal(state: ExperimentState, slots: int) -> bool:
+    """Whether ``slots`` reservations would take a fresh point."""
+    waiting = state.count(INTERRUPTED) + state.count(SUSPENDED) + state.count(NEW)
+    return waiting < slots and state.room >= 1
+
+
+def reservations(
+    state: ExperimentState,
+    algorithm: Algorithm,
+    seed: int,
+    worker: str,
+    slots: int,
+    now: float,
+    proposal: Proposal | None = None,
+) -> list[ev.Event]:
+    """Return events that reserve up to ``slots`` trials: interrupted, then new, then fresh ones."""
+    if state.is_done:
+        return []
+    events: list[ev.Event] = []
+    waiting = [
+        trial for status in (INTERRUPTED, SUSPENDED, NEW) for trial in state.having(status)[:slots]
+    ]
+    for trial in waiting[:slots]:
+        events.append(ev.ReserveTrial(trial.number, trial.attempt + 1, worker, now))
+    number = len(state.trials)
+    for _ in range(int(min(slots - len(events), state.room))):
+        if algorithm.cheap:
+            params = algorithm.suggest(state, number, draw_generator(seed, number))
+        elif proposal is not None and proposal.number == number:
+            params = proposal.params
+        else:
+            break
+        if params is None:
+            events.append(ev.ExhaustSpace(number, now))
+            break
+        events.append(ev.RegisterTrial(number, params, now))
+        events.append(ev.ReserveTrial(number, 1, worker, now))
+        number += 1
+    return events
+
+
+def held(state: ExperimentState, worker: str, reserved: Iterable[ev.Event]) -> list[Trial]:
+    """Return the trials of those reservations that won."""
+    won = []
+    for event in reserved:
+        if isinstance(event, ev.ReserveTrial) and event.number < len(state.trials):
+            trial = state.trials[event.number]
+            if (trial.status, trial.attempt, trial.worker) == (RESERVED, event.attempt, worker):
+                won.append(trial)
+    return won
+
+
+def losses(
+    state: ExperimentState, lost: Iterable[str], max_attempts: int, now: float
+) -> list[ev.Event]:
+    """Return the releases of all that lost workers hold.
+
+    A trial that lost its worker ``max_attempts`` times is broken: it may well be what kills them.
+    """
+    lost = set(lost)
+    events: list[ev.Event] = []
+    for trial in state.having(RESERVED):
+        if trial.worker in lost:
+            status, message = INTERRUPTED, f"worker {trial.worker} is gone"
+            if trial.losses + 1 >= max_attempts:
+                status = BROKEN
+                message += f"; it was the trial's loss number {trial.losses + 1}"
+            events.append(
+                ev.ReleaseTrial(trial.number, trial.attempt, status, LOST_WORKER, message, now)
+            )
+    return events
+
+
+def ending(trial: Trial, attempt: int, outcome: Outcome, now: float) -> ev.Event:
+    """Return the event that records how an attempt ended."""
+    if outcome.status == COMPLETED and outcome.results is not None:
+        return ev.CompleteTrial(trial.number, attempt, outcome.results, now)
+    message = "\n".join(part for part in (outcome.message, outcome.detail) if part)
+    return ev.ReleaseTrial(
+        trial.number, attempt, outcome.status, outcome.cause or USER_ERROR, message, now
+    )

@@ -1,0 +1,201 @@
+"""Runs a trial's command: its environment, its processes and its log.
+
+Nothing goes through a shell. Placeholders are left to ``placeholders``, and what the command
+gives as its result to ``script_results``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import IO, TYPE_CHECKING, Any
+
+from orion_hpc.files.processes import die_with_parent, kill_group, kill_tree, oom_kills
+from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
+from orion_hpc.worker.failure import CommandFailed
+from orion_hpc.worker.placeholders import check_placeholders, fill
+from orion_hpc.worker.script_results import RESULTS, from_output, read_results
+
+if TYPE_CHECKING:
+    from orion_hpc.worker.task import CommandTarget, TrialTask
+
+__all__ = ["check_placeholders", "run_command"]
+
+LOG = "log.txt"
+
+_LONGEST_LINE = 1_000_000
+"""Bytes that are kept of standard output's end, to find its last line."""
+
+_SHOWN = 4_000
+"""Bytes of output that a failure quotes."""
+
+_POLL = 0.2
+_GRACE = 2.0
+"""Seconds between SIGTERM and SIGKILL when the trial is interrupted."""
+
+
+def run_command(target: CommandTarget, task: TrialTask) -> Any:
+    """Run the command to its end and return what it gives as its result.
+
+    That is the JSON in the file named by ``ORION_HPC_RESULTS_PATH`` or, without one, the last line
+    of standard output that isn't empty. All output is appended to ``log.txt`` in the trial's
+    working directory.
+
+    Raises
+    ------
+    CommandFailed
+        It couldn't be started, or ended with another exit code than 0.
+    InvalidResult
+        It left nothing that can be read as a number or JSON.
+    """
+    os.makedirs(task.working_dir, exist_ok=True)
+    results = os.path.join(task.working_dir, RESULTS)
+    with suppress(FileNotFoundError):
+        os.unlink(results)  # an earlier attempt's
+    argv = _argv(target, task)
+    kills = oom_kills()
+    with open(os.path.join(task.working_dir, LOG), "ab", buffering=0) as log:
+        now = datetime.now().astimezone().isoformat(" ", "seconds")
+        log.write(f"=== trial {task.number}, attempt {task.attempt}, {now}\n".encode())
+        begin = log.tell()
+        process = _start(argv, target.path, _environment(task, results), log)
+        try:
+            output = _stream(process, log)
+            status = _end(process)
+        except BaseException:
+            kill_tree(process.pid, _GRACE)
+            kill_group(process.pid)
+            process.wait()
+            raise
+        finally:
+            if process.stdout is not None:
+                process.stdout.close()
+    if status != 0:
+        raise _failed(status, _tail(log.name, begin), oom_kills() > kills)
+    if os.path.lexists(results):
+        return read_results(results)
+    return from_output(output)
+
+
+def _argv(target: CommandTarget, task: TrialTask) -> list[str]:
+    trial = {
+        "trial.id": task.id,
+        "trial.number": task.number,
+        "trial.working_dir": task.working_dir,
+    }
+    return fill(target.argv, trial | task.flat_params)
+
+
+def _environment(task: TrialTask, results: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "ORION_HPC_EXPERIMENT": task.experiment,
+        "ORION_HPC_TRIAL_ID": task.id,
+        "ORION_HPC_TRIAL_NUMBER": str(task.number),
+        "ORION_HPC_ATTEMPT": str(task.attempt),
+        "ORION_HPC_WORKING_DIR": task.working_dir,
+        "ORION_HPC_RESULTS_PATH": results,
+        "ORION_HPC_PARAMS": json.dumps(task.params),
+    }
+
+
+def _start(
+    argv: list[str], folder: str, environment: dict[str, str], log: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            argv,
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=_bond(),
+        )
+    except FileNotFoundError:
+        if not os.path.isdir(folder):
+            message = f"the command's directory {folder} isn't there"
+        else:
+            message = f"there is no program {argv[0]!r} (searched in {folder} and on PATH)"
+    except PermissionError:
+        message = f"the program {argv[0]!r} isn't executable"
+    except (OSError, ValueError, subprocess.SubprocessError) as error:
+        message = f"the program {argv[0]!r} can't be started: {error}"
+    raise CommandFailed(message)
+
+
+def _bond() -> Callable[[], None] | None:
+    """Return what binds the command's life to this process, where that is safe.
+
+    Code between fork and exec may block for ever on a lock that another thread held at the fork.
+    """
+    if threading.active_count() > 1:
+        return None
+    parent = os.getpid()
+    return lambda: die_with_parent(parent)
+
+
+def _stream(process: subprocess.Popen[bytes], log: IO[bytes]) -> bytes:
+    """Copy standard output into the log as it comes; return its end."""
+    assert process.stdout is not None  # for the type checker: it was asked for
+    descriptor = process.stdout.fileno()
+    readable = select.poll()
+    readable.register(descriptor, select.POLLIN)
+    end = bytearray()
+    while True:
+        # A process that the command left in the background may hold the pipe open: no waiting for
+        # its end once the command has ended and the pipe is empty.
+        if readable.poll(_POLL * 1000):
+            chunk = os.read(descriptor, 65536)
+            if not chunk:
+                return bytes(end)
+            log.write(chunk)
+            end += chunk
+            if len(end) > 2 * _LONGEST_LINE:
+                del end[:-_LONGEST_LINE]
+        elif _ended(process, os.WNOHANG):
+            return bytes(end)
+
+
+def _end(process: subprocess.Popen[bytes]) -> int:
+    """Wait for the command, end what it left in its process group, and return the exit status."""
+    _ended(process)
+    # As long as nobody has collected the exit code, the number belongs to this group for sure.
+    kill_group(process.pid)
+    return process.wait()
+
+
+def _ended(process: subprocess.Popen[bytes], flags: int = 0) -> bool:
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | flags) is not None
+
+
+def _failed(status: int, output: str, out_of_memory: bool) -> CommandFailed:
+    # A shell tells of a program's death by a signal as 128 + its number.
+    number = -status if status < 0 else status - 128
+    try:
+        name = signal.Signals(number).name
+    except ValueError:
+        name = f"signal {number}" if status < 0 else ""
+    message = f"the command was killed by {name}" if status < 0 else ""
+    if not message:
+        message = f"the command exited with code {status}" + (f" (128 + {name})" if name else "")
+    cause = KILLED if status < 0 else USER_ERROR
+    if out_of_memory and number == signal.SIGKILL:
+        cause = OUT_OF_MEMORY
+    last = next((line for line in reversed(output.splitlines()) if line.strip()), "")
+    return CommandFailed(f"{message}: {last.strip()}" if last else message, cause, output)
+
+
+def _tail(path: str, begin: int) -> str:
+    with open(path, "rb") as log:
+        size = log.seek(0, os.SEEK_END)
+        log.seek(max(begin, size - _SHOWN))
+        return log.read(_SHOWN).decode(errors="replace")

@@ -1,0 +1,58 @@
+"""Reads what a trial's command gives as its result: a file of JSON, or a line of its output.
+
+The command is the user's, so sizes are bounded and nothing but JSON is read. Whether it is a result
+is left to :mod:`orion_hpc.model.result`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from contextlib import suppress
+from typing import Any
+
+from orion_hpc.errors import InvalidResult
+
+RESULTS = "results.json"
+
+LARGEST_RESULT = 10_000_000
+"""Bytes of a results file."""
+
+
+def read_results(path: str) -> Any:
+    """Return what the file at ``path`` says; raises InvalidResult."""
+    # O_NONBLOCK: a FIFO there would block the worker for ever.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise InvalidResult(f"the command's {RESULTS} isn't a plain file")
+        text = file.read(LARGEST_RESULT + 1)
+    if len(text) > LARGEST_RESULT:
+        raise InvalidResult(
+            f"the command's {RESULTS} has more than {LARGEST_RESULT // 1_000_000} MB",
+            "Write large data into the trial's working directory.",
+        )
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InvalidResult(f"the command's {RESULTS} isn't JSON: {error}") from None
+
+
+def from_output(output: bytes) -> Any:
+    """Return what the last line of ``output`` says that isn't empty; raises InvalidResult."""
+    hint = (
+        "Write the result as JSON into the file that ORION_HPC_RESULTS_PATH names, or print it as "
+        "the last line."
+    )
+    lines = [line for line in output.splitlines() if line.strip()]
+    if not lines:
+        raise InvalidResult(f"the command wrote no {RESULTS} and printed nothing", hint)
+    line = lines[-1].decode(errors="replace").strip()
+    for read in (json.loads, float):  # float: for .5 and nan
+        with suppress(ValueError, RecursionError):
+            return read(line)
+    shown = line if len(line) <= 80 else f"{line[:77]}…"
+    raise InvalidResult(
+        f"the command wrote no {RESULTS}, and its last line is no number and no JSON: {shown!r}",
+        hint,
+    )

@@ -1,0 +1,69 @@
+"""Notices that tell a worker to stop: the signals, and what each of them means.
+
+The handler only takes a note; the worker's loop acts on it. The one exception is a trial that runs
+in this very process (executor ``single``): it holds the main thread, so it has to be interrupted.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from orion_hpc.model.trial import CANCELLED, PREEMPTED, TIMED_OUT
+
+_MEANINGS = {
+    signal.SIGINT: CANCELLED,
+    # Slurm sends it at preemption, and a person's scancel does too: which of the two, only the
+    # accounting could tell.
+    signal.SIGTERM: PREEMPTED,
+    signal.SIGUSR1: TIMED_OUT,
+    signal.SIGUSR2: TIMED_OUT,
+}
+
+
+class StopNotice:
+    """Remembers the first notice; ``cause`` is None while there is none."""
+
+    def __init__(self) -> None:
+        self.cause: str | None = None
+        self.signal: str = ""
+        self._interruptible = False
+
+    @contextmanager
+    def listening(self, in_job: bool) -> Iterator[StopNotice]:
+        """Take the signals for the time of the block; must be entered in the main thread.
+
+        Parameters
+        ----------
+        in_job : bool
+            Outside a batch job SIGTERM is a person's wish, not a preemption.
+        """
+        previous: dict[signal.Signals, Any] = {}
+
+        def take(number: int, frame: FrameType | None) -> None:
+            if self.cause is None:
+                self.signal = signal.Signals(number).name
+                self.cause = _MEANINGS[signal.Signals(number)] if in_job else CANCELLED
+            if self._interruptible:
+                self._interruptible = False
+                raise KeyboardInterrupt(self.signal)
+
+        for number in _MEANINGS:
+            previous[number] = signal.signal(number, take)
+        try:
+            yield self
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """Let a notice raise KeyboardInterrupt within the block: user code runs there."""
+        self._interruptible = True
+        try:
+            yield
+        finally:
+            self._interruptible = False

@@ -1,0 +1,129 @@
+"""One attempt at a trial: what crosses the border to the process that runs it, and what comes back.
+
+Plain data both ways. How functions and commands are called is left to ``function`` and ``script``,
+what is told of a failure to ``failure``, and when to run what to the worker's loop.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from orion_hpc.files.processes import OomWatch
+from orion_hpc.model.result import check_results
+from orion_hpc.model.trial import CANCELLED, COMPLETED, INTERRUPTED, Params, Results
+from orion_hpc.worker.failure import failure
+from orion_hpc.worker.function import call_function
+from orion_hpc.worker.script import run_command
+
+_memory = OomWatch()
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionTarget:
+    """A Python function that trials call.
+
+    Attributes
+    ----------
+    path : str
+        The directory that is searched first for the module.
+    name : str
+        ``module:function``.
+    kwargs : dict
+        Constant arguments.
+    trial_arg : str or None
+        The argument that takes the trial itself.
+    """
+
+    path: str
+    name: str
+    kwargs: dict[str, Any]
+    trial_arg: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandTarget:
+    """A program that trials run, in the directory ``path``; ``argv`` may hold placeholders."""
+
+    argv: tuple[str, ...]
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrialTask:
+    """An attempt to be made.
+
+    Attributes
+    ----------
+    target : FunctionTarget or CommandTarget
+    number, id, attempt : int, str, int
+        As the journal has them.
+    params, flat_params : dict
+        The same values, nested and by names joined with dots.
+    working_dir : str
+        Needn't exist yet: whoever uses it creates it.
+    experiment : str
+        Its name.
+    """
+
+    target: FunctionTarget | CommandTarget
+    number: int
+    id: str
+    attempt: int
+    params: dict[str, Any]
+    flat_params: Params
+    working_dir: str
+    experiment: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an attempt ended.
+
+    Attributes
+    ----------
+    status : str
+        ``completed``, ``broken`` or ``interrupted``.
+    results : list of dict or None
+        Of a completed one.
+    cause : str or None
+        Of any other one; see ``orion_hpc.model.trial.CAUSES``.
+    message : str
+        One line.
+    detail : str
+        The traceback, or the end of the command's output; bounded.
+    duration : float
+        Seconds.
+    """
+
+    status: str
+    results: Results | None = None
+    cause: str | None = None
+    message: str = ""
+    detail: str = ""
+    duration: float = 0.0
+
+
+def run_task(task: TrialTask) -> Outcome:
+    """Make the attempt; whatever the user's code raises is told in the outcome, nothing is raised.
+
+    An interruption (Ctrl-C, or the worker's own in the executor ``single``) is no fault of the
+    trial.
+    """
+    start, kills = time.monotonic(), _memory.mark()
+    try:
+        if isinstance(task.target, CommandTarget):
+            value = run_command(task.target, task)
+        else:
+            value = call_function(task.target, task)
+        results = check_results(value)
+    except KeyboardInterrupt as error:
+        message = f"interrupted by {error}" if str(error) else "interrupted"
+        duration = time.monotonic() - start
+        return Outcome(INTERRUPTED, cause=CANCELLED, message=message, duration=duration)
+    except BaseException as error:
+        told = failure(error, out_of_memory=_memory.risen(kills))
+        duration = time.monotonic() - start
+        return Outcome(told.status, None, told.cause, told.message, told.detail, duration)
+    return Outcome(COMPLETED, results, duration=time.monotonic() - start)
