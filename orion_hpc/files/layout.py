@@ -12,7 +12,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+from collections.abc import Iterator
+
+from orion_hpc.errors import StorageUnusable
 
 
 def experiment_folder(database: str, title: str) -> str:
@@ -38,3 +43,49 @@ def trial_folder(database: str, title: str, working_dir: str | None, number: int
         else os.path.join(experiment_folder(database, title), "trials")
     )
     return os.path.join(root, str(number))
+
+
+@contextlib.contextmanager
+def provided(folder: str) -> Iterator[None]:
+    """Make ``folder`` for the block; if the block fails, what was made and is empty goes again.
+
+    Raises
+    ------
+    StorageUnusable
+        It can't be made; nothing is left.
+    """
+    made = []
+    try:
+        for path in _missing(folder):
+            os.mkdir(path, 0o700)
+            made.append(path)
+    except FileExistsError:
+        pass  # somebody else was faster, with the same folder
+    except OSError as error:
+        _unmake(made)
+        raise StorageUnusable(
+            f"can't create {folder}: {error.strerror}",
+            "Choose another place with 'storage:' in the configuration or --storage.",
+        ) from error
+    try:
+        yield
+    except BaseException:
+        _unmake(made)
+        raise
+
+
+def _missing(folder: str) -> list[str]:
+    """Return the directories that ``folder`` lacks, from the outermost."""
+    lacking: list[str] = []
+    while folder and not os.path.isdir(folder):
+        if os.path.lexists(folder):
+            raise NotADirectoryError(errno.ENOTDIR, f"{folder} isn't a directory")
+        lacking.insert(0, folder)
+        folder = os.path.dirname(folder)
+    return lacking
+
+
+def _unmake(made: list[str]) -> None:
+    for path in reversed(made):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)

@@ -99,8 +99,8 @@ class Heartbeat:
 
 
 def signs(folder: str) -> dict[str, Sign]:
-    """Return every worker's sign by its name. Ages are by the file server's clock if it can be
-    had.""" now = _server_now(folder)
+    """Return every worker's sign by its name, with ages by the file server's clock."""
+    now = _server_now(folder)
     found: dict[str, Sign] = {}
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(folder):

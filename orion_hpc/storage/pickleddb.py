@@ -28,7 +28,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
-from orion_hpc.files import framing, mounts, plain
+from orion_hpc.files import framing, layout, mounts, plain
 from orion_hpc.files.lock import FLOCK, DatabaseLock
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState, State
@@ -91,8 +91,8 @@ class PickledDB:
         if not os.path.lexists(path):
             header = framing.encode_header({"lock": FLOCK, "id": os.urandom(16).hex()})
             try:
-                os.makedirs(os.path.dirname(path), exist_ok=True)
-                _publish(path, header)
+                with layout.provided(os.path.dirname(path)):
+                    _publish(path, header)
             except OSError as error:
                 raise StorageUnusable(
                     f"can't create the database {path}: {error.strerror}",

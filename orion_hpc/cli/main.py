@@ -1,0 +1,57 @@
+"""The command ``orion-hpc``: finds the subcommand, and turns errors into sentences and exit
+codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from orion_hpc import __version__
+from orion_hpc.cli.status import status
+from orion_hpc.cli.submit import submit
+from orion_hpc.cli.template import template
+from orion_hpc.cli.terminal import Terminal
+from orion_hpc.cli.worker import worker
+from orion_hpc.errors import OrionHpcError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="orion-hpc")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Hyperparameter search on Slurm with nothing but a shared file system.
+
+    \b
+    orion-hpc submit --array 10 --cpus-per-task 5 config.yaml
+    orion-hpc status config.yaml
+    """
+    context.obj = Terminal()
+
+
+cli.add_command(submit)
+cli.add_command(status)
+cli.add_command(worker)
+cli.add_command(template)
+
+
+def main() -> None:
+    """Run the command line and exit: 0 well, 1 it failed, 2 the input was wrong, 130 Ctrl-C."""
+    try:
+        cli.main(standalone_mode=False)
+    except OrionHpcError as error:
+        Terminal().error(error)
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as exit_:
+        sys.exit(exit_.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        Terminal().note("Interrupted.")
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read the output has gone ("| head"); what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

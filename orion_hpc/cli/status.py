@@ -1,0 +1,41 @@
+"""``orion-hpc status``: how experiments stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from orion_hpc.cli.terminal import Terminal
+
+
+@click.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--storage", help="Path of the database.  [default: the configuration's]")
+@click.option("--name", help="Only this experiment.")
+@click.option("--version", type=click.IntRange(1), help="Only this version of it.")
+@click.option("--json", "as_json", is_flag=True, help="For a program to read.")
+@click.pass_obj
+def status(
+    terminal: Terminal,
+    /,
+    config: Path | None,
+    storage: str | None,
+    name: str | None,
+    version: int | None,
+    as_json: bool,
+) -> None:
+    """Show experiments with their trials, best objective, workers and jobs.
+
+    With CONFIG the experiment it describes; with --storage alone all that the database holds.
+    """
+    from orion_hpc.client.status import summaries
+    from orion_hpc.report.summary import STATUS_COLUMNS, status_notes, status_rows
+
+    found = summaries(config, storage, name, version)
+    if as_json:
+        terminal.json({"experiments": found})
+        return
+    terminal.table(STATUS_COLUMNS, status_rows(found))
+    for line in status_notes(found):
+        terminal.say(line)

@@ -1,0 +1,128 @@
+"""``orion-hpc submit``: put an experiment into the database and start its workers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from orion_hpc.cli.terminal import Terminal
+
+_SLURM = ("array", "cpus_per_task", "time", "mem", "mem_per_cpu", "partition", "account", "qos",
+          "gres", "gpus_per_node", "constraint", "job_name", "output")  # fmt: skip
+
+
+def _slurm_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command sbatch's usual options."""
+    for option in reversed(
+        [
+            click.option("--array", metavar="N[%K]", help="Tasks, at most K of them at once."),
+            click.option("--cpus-per-task", "-c", metavar="N", help="CPUs of each task."),
+            click.option("--time", "-t", metavar="TIME", help="Time limit, in sbatch's forms."),
+            click.option("--mem", metavar="SIZE", help="Memory of each task's node, as in 2G."),
+            click.option("--mem-per-cpu", metavar="SIZE", help="Memory of each CPU."),
+            click.option("--partition", "-p", metavar="NAME", help="Partition."),
+            click.option("--account", "-A", metavar="NAME", help="Account to be charged."),
+            click.option("--qos", metavar="NAME", help="Quality of service."),
+            click.option("--gres", metavar="LIST", help="Generic resources, as in gpu:1."),
+            click.option("--gpus-per-node", metavar="N", help="GPUs of each task."),
+            click.option("--constraint", "-C", metavar="LIST", help="Features of the nodes."),
+            click.option("--job-name", "-J", metavar="NAME", help="The jobs' name."),
+            click.option("--output", "-o", metavar="PATTERN", help="The jobs' logs."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(context_settings={"show_default": False})
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("sbatch_options", nargs=-1)
+@click.option(
+    "--executor",
+    default="auto",
+    metavar="auto|slurm|local|debug",
+    help="What starts the workers; auto is Slurm where sbatch is on the PATH, else local.",
+)
+@_slurm_options
+@click.option("--name", help="Name of the experiment.")
+@click.option("--version", type=int, help="Version of it.")
+@click.option("--storage", help="Path of the database.")
+@click.option("--max-trials", type=int, help="Trials to complete.")
+@click.option("--max-broken", type=int, help="Broken trials that end the experiment.")
+@click.option("--n-workers", type=int, help="Trials at once in each task.")
+@click.option("--template", type=click.Path(path_type=Path), help="Sbatch template to use.")
+@click.option("--dry-run", is_flag=True, help="Show what would be submitted, and stop.")
+@click.pass_obj
+def submit(
+    terminal: Terminal,
+    /,
+    config: Path,
+    sbatch_options: tuple[str, ...],
+    executor: str,
+    template: Path | None,
+    dry_run: bool,
+    **flags: Any,
+) -> None:
+    """Start the experiment that CONFIG describes, or go on with it.
+
+    With Slurm: submits one job array and returns. Without: runs the workers on this machine and
+    shows how they get on; Ctrl-C stops them, and the same command goes on from there. Any other
+    option of sbatch can stand after a double dash:
+
+    \b
+    orion-hpc submit --array 10 config.yaml -- --exclusive --mail-type=END
+    """
+    from orion_hpc.client import submission
+    from orion_hpc.config.document import read_yaml
+    from orion_hpc.config.resolve import Layer, document_layer, environment_layer, resolve
+
+    settings = resolve(
+        [
+            environment_layer(os.environ),
+            document_layer(read_yaml(config)),
+            Layer("flags", flag_settings(flags, sbatch_options), Path.cwd()),
+        ]
+    )
+    launcher = submission.choose_launcher(executor, template)
+    if dry_run:
+        terminal.say(submission.preview(settings, launcher))
+        return
+    if executor == "auto" and launcher.name == "local":
+        terminal.note("There is no sbatch on the PATH: the workers run on this machine.")
+    from orion_hpc.cli.watch import tell_submission
+
+    tell_submission(terminal, config, settings, submission.submit(settings, launcher))
+
+
+def flag_settings(flags: Mapping[str, Any], rest: tuple[str, ...]) -> dict[str, Any]:
+    """Return what the flags and the words after ``--`` set, nested like the YAML."""
+    given = {key: value for key, value in flags.items() if value is not None}
+    slurm: dict[str, Any] = {key: given.pop(key) for key in _SLURM if key in given}
+    if additional := further_options(rest):
+        slurm["additional"] = additional
+    if slurm:
+        given["slurm"] = slurm
+    if "n_workers" in given:
+        given["worker"] = {"n_workers": given.pop("n_workers")}
+    return given
+
+
+def further_options(words: tuple[str, ...]) -> dict[str, str | bool]:
+    """Return sbatch's long options of a command line: ``--key=value``, ``--key``, …"""
+    options: dict[str, str | bool] = {}
+    last = ""
+    for word in words:
+        if word.startswith("--") and len(word) > 2:
+            last, equals, value = word[2:].partition("=")
+            options[last] = value if equals else True
+        elif last and options[last] is True:
+            options[last] = word
+        else:
+            raise click.UsageError(
+                f"{word!r} after '--' isn't a long option of sbatch; write it as in --nice=100."
+            )
+    return options

@@ -1,0 +1,89 @@
+"""Everything the commands show goes through here: for people on a terminal, or JSON for programs.
+
+The one file that prints, and the one that knows rich (imported where something is drawn).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from orion_hpc.errors import OrionHpcError
+
+_LINE_INTERVAL = 10.0
+"""Seconds between progress lines where the output isn't a terminal."""
+
+
+class Terminal:
+    """Standard output and standard error of a command."""
+
+    def say(self, text: str = "") -> None:
+        """Print a line of the command's answer."""
+        print(text, flush=True)
+
+    def note(self, text: str) -> None:
+        """Print a line that isn't the answer: what is being done, what to look at."""
+        print(text, file=sys.stderr, flush=True)
+
+    def error(self, error: OrionHpcError) -> None:
+        """Print what went wrong and what to do next."""
+        self.note(f"Error: {error.message}")
+        if error.hint:
+            self.note(error.hint)
+
+    def json(self, value: Any) -> None:
+        """Print ``value`` for a program to read."""
+        print(json.dumps(value, indent=2, allow_nan=False), flush=True)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table; where the output isn't a terminal, with no cell cut short."""
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(column, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        console = Console(soft_wrap=False)
+        if not console.is_terminal:
+            console = Console(width=500)
+        console.print(table)
+
+    def follow(self, look: Callable[[], tuple[str, bool]], interval: float = 0.5) -> None:
+        """Show a line that ``look`` gives until it says that it was the last.
+
+        On a terminal the line stays in its place; elsewhere it is printed when it has changed, at
+        most every ten seconds, and at the end.
+        """
+        if sys.stderr.isatty():
+            self._follow_live(look, interval)
+            return
+        shown_at = float("-inf")
+        shown = ""
+        while True:
+            text, last = look()
+            now = time.monotonic()
+            if last or (text != shown and now - shown_at >= _LINE_INTERVAL):
+                self.note(text)
+                shown, shown_at = text, now
+            if last:
+                return
+            time.sleep(interval)
+
+    def _follow_live(self, look: Callable[[], tuple[str, bool]], interval: float) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        with Live(console=Console(stderr=True), auto_refresh=False) as live:
+            while True:
+                text, last = look()
+                live.update(Text(text), refresh=True)
+                if last:
+                    return
+                time.sleep(interval)

@@ -1,0 +1,40 @@
+"""``orion-hpc worker``: what runs in a job."""
+
+from __future__ import annotations
+
+import click
+
+from orion_hpc.cli.terminal import Terminal
+
+
+@click.command()
+@click.option("--storage", required=True, help="Path of the database.")
+@click.option("--name", required=True, help="Name of the experiment.")
+@click.option("--version", type=click.IntRange(1), help="Version of it.  [default: the highest]")
+@click.option("--n-workers", type=click.IntRange(1), help="Trials at once.")
+@click.option("--executor", help="Inner pool: single or joblib.")
+@click.option("--heartbeat", type=click.FloatRange(0, min_open=True), help="Seconds between signs.")
+@click.option("--idle-timeout", type=click.FloatRange(0), help="Seconds without a trial to leave.")
+@click.option("--cpus", type=click.IntRange(1), help="CPUs to use.  [default: those of the job]")
+@click.option("--path", help="Directory of the function's module.  [default: as submitted]")
+@click.option("--wait", default=0.0, help="Seconds to wait for the experiment to appear.")
+@click.pass_obj
+def worker(
+    terminal: Terminal,
+    /,
+    storage: str,
+    name: str,
+    version: int | None,
+    path: str | None,
+    cpus: int | None,
+    wait: float,
+    **chosen: str | float | None,
+) -> None:
+    """Reserve and run trials of an experiment until none is left.
+
+    What isn't given is as the experiment was submitted with. Runs in every job of an array; by hand
+    it adds one more worker.
+    """
+    from orion_hpc.worker.job import run_recorded
+
+    run_recorded(storage, name, version, path, cpus, wait, chosen)

@@ -1,0 +1,99 @@
+"""Finds the experiment that settings describe in a database, or makes it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+
+from orion_hpc.config.identity import differences, experiment_configuration
+from orion_hpc.config.settings import Settings
+from orion_hpc.errors import ExperimentConflict
+from orion_hpc.model import event as ev
+from orion_hpc.model.state import CATALOGUE, ExperimentState, State
+from orion_hpc.storage.base import Storage
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The experiment, whether it is new, and a line for each limit that was changed."""
+
+    experiment: ExperimentState
+    created: bool
+    changes: list[str] = field(default_factory=list)
+
+
+def build(storage: Storage, settings: Settings, now: float) -> Built:
+    """Return the experiment of ``settings``; one that isn't there is created.
+
+    Parameters
+    ----------
+    storage : Storage
+    settings : Settings
+        Without a version: the highest there is, or 1.
+    now : float
+        Seconds since the epoch.
+
+    Raises
+    ------
+    ExperimentConflict
+        There is one of this name and version with other settings; nothing was written.
+    """
+    name = str(settings.name)
+    # Drawn here and recorded, so that every worker draws the same points.
+    recorded = experiment_configuration(settings, seed=int.from_bytes(os.urandom(4), "big"))
+    before = check(storage.refresh(), settings)
+
+    def create(state: State) -> list[ev.Event]:
+        if state.find(name, settings.version) is not None:
+            return []
+        return [ev.CreateExperiment(name, settings.version or 1, recorded, now)]
+
+    # Somebody else may have been faster, with other settings: then theirs stands.
+    state = storage.transact(CATALOGUE, create) if before is None else storage.state
+    experiment = before or check(state, settings)
+    assert experiment is not None
+    created = before is None and experiment.configuration == recorded
+    limits = ev.ChangeLimits(*wanted_limits(settings, experiment), now)
+    changes = [
+        f"{key}: {getattr(experiment, key)} -> {getattr(limits, key)}"
+        for key in ("max_trials", "max_broken")
+        if getattr(limits, key) != getattr(experiment, key)
+    ]
+    if changes:
+        storage.transact(experiment.number, lambda state: [limits])
+    return Built(experiment, created, changes)
+
+
+def check(state: State, settings: Settings) -> ExperimentState | None:
+    """Return the experiment of ``settings`` in ``state``, or None.
+
+    Raises
+    ------
+    ExperimentConflict
+        It has other settings.
+    """
+    experiment = state.find(str(settings.name), settings.version)
+    if experiment is None:
+        return None
+    unlike = differences(experiment.configuration, experiment_configuration(settings))
+    if unlike:
+        highest = state.find(experiment.name)
+        assert highest is not None
+        raise ExperimentConflict(
+            f"experiment {experiment.name!r} version {experiment.version} exists with other "
+            "settings:\n" + "\n".join(f"  {line}" for line in unlike),
+            f"Choose another name with --name, or the next version with "
+            f"--version {highest.version + 1}.",
+        )
+    return experiment
+
+
+def wanted_limits(settings: Settings, experiment: ExperimentState | None) -> tuple[int | None, int]:
+    """Return ``max_trials`` and ``max_broken``: what isn't given stays as the experiment has it."""
+    limits = settings.max_trials, settings.max_broken
+    if experiment is None:
+        return limits
+    return (
+        experiment.max_trials if settings.origin("max_trials") == "defaults" else limits[0],
+        experiment.max_broken if settings.origin("max_broken") == "defaults" else limits[1],
+    )

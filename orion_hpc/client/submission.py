@@ -1,0 +1,235 @@
+"""From settings to running jobs: checks, the experiment in the database, one launch.
+
+What a launch looks like to a person is the command's part; the same steps serve Python callers.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from orion_hpc.algorithms.base import make_algorithm, normalise
+from orion_hpc.client.building import Built, build, check, wanted_limits
+from orion_hpc.config.settings import Settings
+from orion_hpc.errors import ConfigurationError
+from orion_hpc.executors.base import check_executor
+from orion_hpc.files import layout
+from orion_hpc.launch.base import Jobs, Launcher, LaunchRequest, make_launcher
+from orion_hpc.launch.slurm import slurm_is_here
+from orion_hpc.model import event as ev
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.storage.base import Storage
+from orion_hpc.storage.heartbeat import Watch
+from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.worker import plan
+from orion_hpc.worker.function import check_signature, load_function
+from orion_hpc.worker.job import WAIT_FOR_EXPERIMENT, WorkerJob, available_cpus, run_job
+from orion_hpc.worker.script import check_placeholders
+
+
+def choose_launcher(name: str, template: Path | None = None) -> Launcher:
+    """Return the launcher called ``name``; ``auto`` is Slurm where ``sbatch`` is on the PATH.
+
+    With a ``template`` it is plain ``sbatch`` with the script that the template gives.
+    """
+    if template is not None:
+        if name not in ("auto", "slurm"):
+            raise ConfigurationError(
+                f"a template is for Slurm, not for the executor {name!r}", "Leave out one of them."
+            )
+        from orion_hpc.launch.template import TemplateLauncher, read_template
+
+        return TemplateLauncher(read_template(template))
+    if name == "auto":
+        name = "slurm" if slurm_is_here() else "local"
+    return make_launcher(name)
+
+
+def check_settings(settings: Settings) -> None:
+    """Find what would only come to light in a job: nothing is written.
+
+    Raises
+    ------
+    ConfigurationError
+        The function can't be imported or doesn't take the hyperparameters, a placeholder of the
+        command is unknown, the executor or the algorithm isn't there or doesn't fit the space.
+    """
+    space = settings.parsed_space()
+    make_algorithm(normalise(settings.algorithm), space)
+    check_executor(settings.worker.executor, settings.worker.n_workers)
+    if settings.command is not None:
+        check_placeholders(settings.command, list(space))
+    elif settings.function is not None:
+        function = load_function(str(settings.directory), settings.function)
+        names = list(dict.fromkeys(name.split(".")[0] for name in space))
+        check_signature(function, names, settings.kwargs, settings.trial_arg)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What :func:`submit` did. ``jobs`` is None where nothing is left to be run.
+
+    ``attached`` tells whether the jobs end with this process, so that somebody must watch them.
+    """
+
+    storage: Storage
+    built: Built
+    tasks: int
+    asked: int
+    jobs: Jobs | None
+    attached: bool
+
+    @property
+    def experiment(self) -> ExperimentState:
+        return self.built.experiment
+
+
+def submit(settings: Settings, launcher: Launcher) -> Submission:
+    """Put the experiment into the database and start its jobs.
+
+    At most as many jobs are started as have a trial to run. A batch system that refuses them leaves
+    nothing written: it is asked first, and a job that starts at once waits for its experiment to
+    appear (on a network file system it may have to wait for that anyway).
+
+    Raises
+    ------
+    ConfigurationError, ExperimentConflict, LaunchError
+        Nothing was written, and no job runs.
+    """
+    check_settings(settings)
+    launcher.check()
+    plan_ = _plan(settings, launcher)
+    jobs = None
+    if launcher.detached and plan_.tasks:
+        jobs = launcher.launch(plan_.request)
+    try:
+        storage = PickledDB.create(settings.storage, follows=_named(settings))
+        built = build(storage, settings, time.time())
+        # Somebody else may have done some of it in between.
+        tasks = plan_.tasks if jobs else _useful(settings, built.experiment.left)
+        if tasks and jobs is None:
+            jobs = launcher.launch(replace(plan_.request, tasks=tasks))
+        if jobs is not None:
+            launched = ev.LaunchJobs(launcher.name, jobs.ids, jobs.logs, time.time())
+            storage.transact(built.experiment.number, lambda state: [launched])
+    except BaseException:
+        if jobs is not None:
+            jobs.stop(0)
+        raise
+    return Submission(storage, built, tasks, plan_.asked, jobs, not launcher.detached)
+
+
+def preview(settings: Settings, launcher: Launcher) -> str:
+    """Return what :func:`submit` would hand to the launcher; nothing is written or started."""
+    check_settings(settings)
+    plan_ = _plan(settings, launcher)
+    return launcher.preview(replace(plan_.request, tasks=max(1, plan_.tasks)))
+
+
+class _Plan(NamedTuple):
+    request: LaunchRequest
+    asked: int
+    tasks: int
+
+
+def _plan(settings: Settings, launcher: Launcher) -> _Plan:
+    """Return what there is to launch, by what the database says before anything is written."""
+    experiment = None
+    if os.path.lexists(settings.storage):
+        storage = PickledDB(settings.storage, follows=_named(settings))
+        experiment = check(storage.refresh(), settings)
+        storage.close()
+    limits = wanted_limits(settings, experiment)
+    if experiment is None:
+        experiment = ExperimentState(0, str(settings.name), settings.version or 1, {}, 0.0, *limits)
+    else:
+        experiment.max_trials, experiment.max_broken = limits
+    tasks = _useful(settings, experiment.left)
+    request = _request(settings, launcher, experiment, max(1, tasks))
+    return _Plan(request, _array(settings), tasks)
+
+
+def _named(settings: Settings) -> Callable[[ExperimentState], bool]:
+    return lambda experiment: experiment.name == settings.name
+
+
+def release_lost(storage: Storage, experiment: ExperimentState, settings: Settings) -> None:
+    """Interrupt the trials whose workers are known to be gone."""
+    folder = layout.workers_folder(settings.storage, experiment.title)
+    state = storage.refresh().experiments[experiment.number]
+    holders = {trial.worker for trial in state.having("reserved") if trial.worker}
+    lost = Watch(folder, settings.worker.heartbeat).lost(holders) if holders else set()
+    if lost:
+        storage.transact(
+            experiment.number,
+            lambda now: plan.losses(
+                now.experiments[experiment.number], lost, settings.max_attempts, time.time()
+            ),
+        )
+
+
+def _array(settings: Settings) -> int:
+    size = settings.slurm.array_size
+    return size.tasks if size else 1
+
+
+def _useful(settings: Settings, left: float) -> int:
+    """Return how many of the tasks asked for would have a trial to run."""
+    asked = _array(settings)
+    return asked if math.isinf(left) else min(asked, math.ceil(left / settings.worker.n_workers))
+
+
+def sbatch_options(settings: Settings) -> dict[str, str | bool]:
+    """Return the options of ``sbatch`` that the settings give, by their long names."""
+    given: Mapping[str, object] = settings.slurm.model_dump(exclude={"array", "additional"})
+    options: dict[str, str | bool] = {
+        key.replace("_", "-"): str(value) for key, value in given.items() if value is not None
+    }
+    return {**options, **settings.slurm.additional}
+
+
+def _request(
+    settings: Settings, launcher: Launcher, experiment: ExperimentState, tasks: int
+) -> LaunchRequest:
+    worker = settings.worker
+    cpus = settings.slurm.cpus_per_task
+    if cpus is None and launcher.name == "local":
+        # Slurm keeps jobs apart; here they have to share the machine.
+        cpus = max(1, available_cpus(os.environ) // tasks)
+    job = WorkerJob(
+        storage=settings.storage,
+        name=experiment.name,
+        version=experiment.version,
+        n_workers=worker.n_workers,
+        executor=worker.executor,
+        heartbeat=worker.heartbeat,
+        idle_timeout=worker.idle_timeout,
+        cpus=cpus,
+        path=str(settings.directory),
+    )
+    command = [
+        sys.executable, "-m", "orion_hpc", "worker",
+        "--storage", job.storage, "--name", job.name, "--version", str(job.version),
+        "--n-workers", str(job.n_workers), "--executor", job.executor,
+        "--heartbeat", f"{job.heartbeat:g}", "--idle-timeout", f"{job.idle_timeout:g}",
+        "--path", str(settings.directory), "--wait", f"{WAIT_FOR_EXPERIMENT:g}",
+    ]  # fmt: skip
+    if cpus is not None:
+        command += ["--cpus", str(cpus)]
+    size = settings.slurm.array_size
+    return LaunchRequest(
+        function=run_job,
+        argument=job,
+        command=tuple(command),
+        tasks=tasks,
+        folder=layout.jobs_folder(settings.storage, experiment.title),
+        title=experiment.name,
+        options=sbatch_options(settings),
+        throttle=size.throttle if size else None,
+    )

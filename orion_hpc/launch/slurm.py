@@ -1,0 +1,71 @@
+"""Jobs in Slurm: one array for each submission, through submitit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+
+from orion_hpc.errors import LaunchError
+from orion_hpc.files import layout
+from orion_hpc.launch.base import LaunchRequest
+
+
+def slurm_is_here() -> bool:
+    """Whether jobs can be submitted from this machine."""
+    return shutil.which("sbatch") is not None
+
+
+def check_slurm() -> None:
+    """Raise LaunchError unless jobs can be submitted from this machine."""
+    if not slurm_is_here():
+        raise LaunchError(
+            "there is no sbatch on this machine's PATH",
+            "Submit from a login node, or use --executor local.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SlurmJobs:
+    """Jobs that Slurm has."""
+
+    ids: tuple[str, ...]
+    logs: str
+
+    def alive(self) -> int:
+        return 0
+
+    def stop(self, wait: float) -> None:
+        subprocess.run(["scancel", *self.ids], check=False, capture_output=True)
+
+    def failures(self) -> list[str]:
+        return []
+
+
+class SlurmLauncher:
+    """Submits one job array."""
+
+    name = "slurm"
+    detached = True
+
+    def check(self) -> None:
+        check_slurm()
+
+    def launch(self, request: LaunchRequest) -> SlurmJobs:
+        # It pulls in submitit, which a preview or a local run needn't wait for.
+        from orion_hpc.launch import submission
+
+        with layout.provided(request.folder):
+            job_id = submission.slurm_array(request)
+        task = "_*" if request.tasks > 1 else ""
+        logs = str(
+            request.options.get("output")
+            or os.path.join(request.folder, f"{job_id}{task}_0_log.out")
+        )
+        return SlurmJobs((job_id,), logs)
+
+    def preview(self, request: LaunchRequest) -> str:
+        from orion_hpc.launch import submission
+
+        return submission.slurm_script(request)

@@ -1,0 +1,70 @@
+"""How far an experiment is, and when it may be through. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import BROKEN, COMPLETED, RESERVED
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One look at a running experiment. Times are seconds; ``remaining`` None: can't tell yet."""
+
+    done: int
+    total: int | None
+    running: int
+    broken: int
+    best: float | None
+    elapsed: float
+    remaining: float | None
+
+    def __str__(self) -> str:
+        total = "" if self.total is None else f"/{self.total}"
+        best = "-" if self.best is None else f"{self.best:.6g}"
+        remaining = "?" if self.remaining is None else duration(self.remaining)
+        return (
+            f"{self.done}{total} done, {self.running} running, {self.broken} broken, "
+            f"best {best}, elapsed {duration(self.elapsed)}, remaining about {remaining}"
+        )
+
+
+def progress(state: ExperimentState, done_before: int, elapsed: float) -> Progress:
+    """Return how far ``state`` is.
+
+    Parameters
+    ----------
+    state : ExperimentState
+    done_before : int
+        Trials that were completed when the watching began: they say nothing of today's pace.
+    elapsed : float
+        Seconds since then.
+    """
+    done = state.count(COMPLETED)
+    left = None if state.max_trials is None else max(0, state.max_trials - done)
+    fresh = done - done_before
+    remaining = elapsed / fresh * left if fresh > 0 and left is not None else None
+    return Progress(
+        done=done,
+        total=state.max_trials,
+        running=state.count(RESERVED),
+        broken=state.count(BROKEN),
+        best=state.best.objective if state.best else None,
+        elapsed=elapsed,
+        remaining=0.0 if state.is_done else remaining,
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a span of time as people say it: ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    whole = round(seconds)
+    for size, unit, smaller, smaller_unit in (
+        (86_400, "d", 3_600, "h"),
+        (3_600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
+        if whole >= size:
+            rest = whole % size // smaller
+            return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
+    return f"{whole} s"

@@ -1,0 +1,149 @@
+"""What there is to tell of an experiment, as plain data. Pure; how it looks is the terminal's
+part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import BROKEN, RESERVED, STATUSES
+from orion_hpc.storage.heartbeat import Sign
+
+
+def experiment_summary(state: ExperimentState, signs: Mapping[str, Sign]) -> dict[str, Any]:
+    """Return one experiment's status.
+
+    Parameters
+    ----------
+    state : ExperimentState
+    signs : mapping of str to Sign
+        The workers' signs of life.
+
+    Returns
+    -------
+    dict
+        ``name``, ``version``, ``state`` (``done``, ``broken``, ``stopped``, ``running``,
+        ``waiting``), ``max_trials``, ``trials`` (status -> count), ``best`` (None or ``number``,
+        ``id``, ``objective``, ``params``), ``workers`` (those alive: ``id``, ``host``, ``job``,
+        ``age`` in seconds), ``silent`` (names of those that no longer give signs), ``jobs``
+        (``launcher``, ``ids``, ``folder``, ``time``), ``broken`` (the last three: ``number``,
+        ``cause``, ``message``).
+    """
+    alive = [sign for sign in signs.values() if not sign.silent]
+    return {
+        "name": state.name,
+        "version": state.version,
+        "state": condition(state, bool(alive)),
+        "max_trials": state.max_trials,
+        "max_broken": state.max_broken,
+        "trials": {status: state.count(status) for status in STATUSES},
+        "best": best_trial(state),
+        "workers": [
+            {
+                "id": sign.worker,
+                "host": sign.about.get("host"),
+                "job": sign.about.get("job"),
+                "age": round(max(0.0, sign.age), 1),
+            }
+            for sign in sorted(alive, key=lambda sign: sign.worker)
+        ],
+        "silent": sorted(
+            name
+            for name in {trial.worker for trial in state.having(RESERVED)}
+            if name and (name not in signs or signs[name].silent)
+        ),
+        "jobs": [
+            {
+                "launcher": jobs.launcher,
+                "ids": list(jobs.job_ids),
+                "folder": jobs.folder,
+                "time": jobs.time,
+            }
+            for jobs in state.jobs
+        ],
+        "broken": [
+            {"number": trial.number, "cause": trial.cause, "message": trial.message}
+            for trial in state.having(BROKEN)[-3:]
+        ],
+    }
+
+
+def condition(state: ExperimentState, worked_on: bool) -> str:
+    """Return in one word how the experiment stands."""
+    if state.is_done:
+        return "done"
+    if state.is_broken:
+        return "broken"
+    if state.stopped is not None:
+        return "stopped"
+    return "running" if worked_on else "waiting"
+
+
+def best_trial(state: ExperimentState) -> dict[str, Any] | None:
+    """Return the trial with the smallest objective, or None while none is completed."""
+    if state.best is None:
+        return None
+    return {
+        "number": state.best.number,
+        "id": state.best.id,
+        "objective": state.best.objective,
+        "params": state.best.params,
+    }
+
+
+STATUS_COLUMNS = (
+    "experiment",
+    "state",
+    "completed",
+    "running",
+    "interrupted",
+    "broken",
+    "best",
+    "workers",
+    "jobs",
+)
+"""Headings of :func:`status_rows`."""
+
+
+def status_rows(summaries: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Return a row for each experiment, as texts under :data:`STATUS_COLUMNS`."""
+    rows: list[tuple[str, ...]] = []
+    for one in summaries:
+        trials, best = one["trials"], one["best"]
+        budget = f"/{one['max_trials']}" if one["max_trials"] is not None else ""
+        jobs = [f"{jobs['launcher']} {', '.join(jobs['ids'])}" for jobs in one["jobs"][-2:]]
+        rows.append(
+            (
+                f"{one['name']} v{one['version']}",
+                one["state"],
+                f"{trials['completed']}{budget}",
+                str(trials["reserved"]),
+                str(trials["interrupted"] + trials["suspended"] + trials["new"]),
+                str(trials["broken"]),
+                "-" if best is None else f"{best['objective']:.6g}",
+                str(len(one["workers"])),
+                "; ".join(jobs) or "-",
+            )
+        )
+    return rows
+
+
+def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what a person should know beyond the table: broken trials and silent workers."""
+    notes = []
+    for one in summaries:
+        title = f"{one['name']} v{one['version']}"
+        for broken in one["broken"]:
+            lines = (broken["message"] or "no reason recorded").strip().splitlines()
+            notes.append(f"{title}: trial {broken['number']} broke ({broken['cause']}): {lines[0]}")
+        if one["state"] == "broken":
+            notes.append(
+                f"{title}: stopped after {one['trials']['broken']} broken trials. Mend the cause, "
+                f"then submit again with --max-broken {one['max_broken'] + 3}."
+            )
+        for name in one["silent"]:
+            notes.append(f"{title}: worker {name} holds a trial and gives no sign of life.")
+        if one["state"] == "waiting" and not one["trials"]["reserved"]:
+            notes.append(f"{title}: nobody works on it; 'orion-hpc submit CONFIG' goes on.")
+    return notes

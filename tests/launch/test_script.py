@@ -1,0 +1,118 @@
+"""The sbatch scripts: what submitit and the template make of the options."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from orion_hpc.errors import ConfigurationError
+from orion_hpc.launch.base import LaunchRequest
+from orion_hpc.launch.submission import slurm_script
+from orion_hpc.launch.template import TemplateLauncher, read_template, render, shipped_template
+
+
+def request_of(
+    tasks: int = 10, throttle: int | None = None, **options: str | bool
+) -> LaunchRequest:
+    """Return a request with these options of sbatch."""
+    return LaunchRequest(
+        function=print,
+        argument="x",
+        command=("python", "-m", "orion_hpc", "worker", "--name", "it's"),
+        tasks=tasks,
+        folder="/shared/jobs",
+        title="svm",
+        options={key.replace("_", "-"): value for key, value in options.items()},
+        throttle=throttle,
+    )
+
+
+def directives(script: str) -> set[str]:
+    """Return the #SBATCH lines' options."""
+    return {line[8:] for line in script.splitlines() if line.startswith("#SBATCH ")}
+
+
+def test_options_reach_sbatch_as_the_user_wrote_them():
+    """Each option becomes its directive, in the user's own form."""
+    script = slurm_script(
+        request_of(
+            cpus_per_task="5", time="1-00:30:00", mem="2G", partition="gpu", account="def-x",
+            qos="low", gres="gpu:1", constraint="a100|v100", nice="100", exclusive=True,
+        )
+    )  # fmt: skip
+    assert {
+        "--array=0-9%10", "--cpus-per-task=5", "--time=1-00:30:00", "--mem=2G", "--partition=gpu",
+        "--account=def-x", "--qos=low", "--gres=gpu:1", "--constraint='a100|v100'", "--nice=100",
+        "--exclusive", "--job-name=svm",
+    } <= directives(script)  # fmt: skip
+
+
+def test_nothing_is_asked_for_that_the_user_did_not_say():
+    """No time limit of five minutes, no accounting key: the site's defaults hold."""
+    names = {line.partition("=")[0] for line in directives(slurm_script(request_of()))}
+    assert names.isdisjoint({"--time", "--wckey", "--mem", "--cpus-per-task", "--partition"})
+
+
+def test_the_throttle_is_slurms():
+    """``--array 10%4`` lets four tasks run at once."""
+    assert "--array=0-9%4" in directives(slurm_script(request_of(throttle=4)))
+
+
+def test_the_step_gets_the_cpus_and_the_output_of_the_job():
+    """srun inherits neither: without the first every trial would run on one CPU."""
+    script = slurm_script(request_of(cpus_per_task="5", output="/logs/%A_%a.txt"))
+    (step,) = (line for line in script.splitlines() if line.startswith("srun "))
+    words = step.split()
+    assert words[words.index("--cpus-per-task") + 1] == "5"
+    assert step.rfind("--output /logs/%A_%a.txt") > step.find("--output")
+
+
+def test_one_task_is_a_job_and_no_array():
+    """An array of one would be called 12_0 by Slurm and 12 by its files."""
+    assert "--array" not in slurm_script(request_of(tasks=1))
+
+
+def test_the_template_gives_a_script_that_bash_accepts_with_every_option():
+    """The shipped template works as it is; odd words arrive whole."""
+    script = render(
+        shipped_template(),
+        request_of(throttle=2, cpus_per_task="5", comment="two words", hold=True),
+    )
+    assert {
+        "--array=0-9%2", "--cpus-per-task=5", "--comment='two words'", "--hold",
+        "--job-name=svm", "--output=/shared/jobs/%A_%a.out",
+    } <= directives(script)  # fmt: skip
+    assert script.startswith("#!/bin/bash\n")
+    assert script.rstrip().endswith(
+        "srun --cpus-per-task=5 python -m orion_hpc worker --name 'it'\"'\"'s'"
+    )
+    subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("line\n{% if %}", "the template is wrong at line 2"),
+        ("{{ partition }}", "can't be filled in: 'partition' is undefined"),
+    ],
+)
+def test_a_wrong_template_says_where(text, told):
+    """One sentence and the next step, not jinja's traceback."""
+    with pytest.raises(ConfigurationError, match=told):
+        render(text, request_of())
+
+
+def test_a_template_that_cannot_be_read_is_named(tmp_path):
+    """A wrong path is bad input."""
+    with pytest.raises(ConfigurationError, match="No such file") as caught:
+        read_template(tmp_path / "none.j2")
+    assert caught.value.exit_code == 2
+
+
+def test_a_sites_template_is_used(tmp_path):
+    """What the site wrote is what sbatch gets."""
+    path = Path(tmp_path / "site.j2")
+    path.write_text("#!/bin/bash\nmodule load x\n{{ command }}\n")
+    assert "module load x" in TemplateLauncher(read_template(path)).preview(request_of())

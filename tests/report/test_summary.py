@@ -1,0 +1,87 @@
+"""What ``status`` tells, as data and as rows."""
+
+from __future__ import annotations
+
+import json
+
+from orion_hpc.model import event as ev
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.report.summary import STATUS_COLUMNS, experiment_summary, status_notes, status_rows
+from orion_hpc.storage.heartbeat import Sign
+
+
+def experiment() -> ExperimentState:
+    """Return an experiment with one completed, one running and one broken trial."""
+    state = ExperimentState(1, "e", 2, {}, 0.0, 5, 3)
+    for number in range(3):
+        state.apply(ev.RegisterTrial(number, {"x": number}, 0.0))
+        state.apply(ev.ReserveTrial(number, 1, f"h:{number}:abcdef.1", 0.0))
+    results = [{"name": "loss", "type": "objective", "value": 0.123456789}]
+    state.apply(ev.CompleteTrial(0, 1, results, 1.0))
+    state.apply(ev.ReleaseTrial(2, 1, "broken", "user error", "ValueError: no\ntraceback", 1.0))
+    state.apply(ev.LaunchJobs("slurm", ("77",), "/logs", 1.0))
+    return state
+
+
+def sign(name: str, age: float) -> Sign:
+    """Return a worker's sign."""
+    return Sign(name, age, 60.0, {"host": "h", "job": "77_0.0"})
+
+
+def test_a_summary_is_whole_and_fit_for_json():
+    """Counts, best, living workers with their jobs, launched jobs, and what broke."""
+    alive = "h:1:abcdef.1"
+    summary = experiment_summary(
+        experiment(), {alive: sign(alive, 3.04), "h:9:abcdef.1": sign("h:9:abcdef.1", 500)}
+    )
+    assert json.loads(json.dumps(summary)) == {
+        "name": "e",
+        "version": 2,
+        "state": "running",
+        "max_trials": 5,
+        "max_broken": 3,
+        "trials": {
+            "new": 0, "reserved": 1, "suspended": 0, "completed": 1, "interrupted": 0, "broken": 1,
+        },
+        "best": {
+            "number": 0, "id": experiment().trials[0].id, "objective": 0.123456789,
+            "params": {"x": 0},
+        },
+        "workers": [{"id": alive, "host": "h", "job": "77_0.0", "age": 3.0}],
+        "silent": [],
+        "jobs": [{"launcher": "slurm", "ids": ["77"], "folder": "/logs", "time": 1.0}],
+        "broken": [{"number": 2, "cause": "user error", "message": "ValueError: no\ntraceback"}],
+    }  # fmt: skip
+
+
+def test_a_row_shows_it_at_a_glance():
+    """One line for each experiment, under its headings."""
+    alive = "h:1:abcdef.1"
+    rows = status_rows([experiment_summary(experiment(), {alive: sign(alive, 3)})])
+    assert dict(zip(STATUS_COLUMNS, rows[0], strict=True)) == {
+        "experiment": "e v2",
+        "state": "running",
+        "completed": "1/5",
+        "running": "1",
+        "interrupted": "0",
+        "broken": "1",
+        "best": "0.123457",
+        "workers": "1",
+        "jobs": "slurm 77",
+    }
+
+
+def test_notes_name_what_broke_and_who_is_silent():
+    """The user learns the reason and the next step without opening a log."""
+    notes = status_notes([experiment_summary(experiment(), {})])
+    assert notes == [
+        "e v2: trial 2 broke (user error): ValueError: no",
+        "e v2: worker h:1:abcdef.1 holds a trial and gives no sign of life.",
+    ]
+
+
+def test_notes_say_how_to_go_on_after_too_many_broken_trials():
+    """A stopped experiment tells what to type."""
+    state = experiment()
+    state.apply(ev.ChangeLimits(5, 1, 2.0))
+    assert any("--max-broken 4" in note for note in status_notes([experiment_summary(state, {})]))
