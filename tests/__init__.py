@@ -1,0 +1,1 @@
+"""The tests of orion-hpc; they mirror the package."""

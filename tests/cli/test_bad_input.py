@@ -1,0 +1,159 @@
+"""Bad input: one clear sentence, exit code 2, and nothing written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.rigs.command import CONFIG, QUICK, orion_hpc, project
+
+pytestmark = pytest.mark.usefixtures("no_slurm")
+
+
+def refused(config: Path, *words: str, untouched: bool = True) -> str:
+    """Submit, expect a refusal that leaves no trace, and return what it says."""
+    before = sorted(os.listdir(config.parent))
+    done = orion_hpc("submit", config, *words)
+    assert done.returncode == 2, (done.stdout, done.stderr)
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    after = sorted(set(os.listdir(config.parent)) - {"__pycache__"})
+    assert after == before or not untouched
+    return done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("max_trials: 8", "max_trails: 8"), "unknown key 'max_trails' (did you mean max_trials?)"),
+        (("max_trials: 8", "max_trials: many"), "max_trials is 'many'; expected a whole number"),
+        (("{heartbeat: 5,", "{heartbeat: -5,"), "worker.heartbeat is -5"),
+        (("name: quick", "name: [quick"), "line 2, column 9"),
+        (('"uniform(0, 1)"', '"unifrom(0, 1)"'), "unifrom"),
+        (('"uniform(0, 1)"', '"uniform(1, 0)"'), "uniform(1, 0)"),
+        (('space: {x: "uniform(0, 1)"}', "space: {}"), "space"),
+        (("{random: {seed: 1}}", "randon"), "unknown algorithm 'randon' (did you mean random?)"),
+        (("{random: {seed: 1}}", "{random: {sed: 1}}"), "algorithm random has no option 'sed'"),
+        (("quick:main", "quick:man"), "man"),
+        (("quick:main", "quack:main"), "quack"),
+        (("{heartbeat: 5,", "{executor: jobli, heartbeat: 5,"), "unknown executor 'jobli'"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[1][:30],
+)
+def test_a_wrong_setting_is_named(tmp_path, change, told):
+    """What is wrong and what would be right, before anything is written."""
+    config = project(tmp_path / "p", CONFIG.replace(*change))
+    assert told in refused(config)
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("import nonsense_module\ndef main(x): return x", "nonsense_module"),
+        ("def main(x: return x", "line 1"),
+        ("raise RuntimeError('not today')\ndef main(x): return x", "not today"),
+        ("import sys; sys.exit(3)", "quick"),
+        ("main = 5", "not a function"),
+        ("def main(y): return y", "x"),
+    ],
+    ids=["missing-import", "syntax", "raises", "exits", "not-callable", "wrong-argument"],
+)
+def test_a_function_that_cannot_work_is_told_at_submission(tmp_path, code, told):
+    """Ten jobs that all fail after an hour in the queue are what this check saves."""
+    assert told in refused(project(tmp_path / "p", quick=code))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    """No config, no traceback."""
+    done = orion_hpc("submit", tmp_path / "none.yaml")
+    assert done.returncode == 2
+    assert f"there is no file {tmp_path / 'none.yaml'}" in done.stderr
+
+
+def test_a_directory_that_cannot_hold_the_database_is_named(tmp_path):
+    """A file where a directory should be; permission is no obstacle to root, who runs the tests."""
+    (tmp_path / "file").write_text("")
+    config = project(tmp_path / "p")
+    told = refused(config, "--storage", str(tmp_path / "file" / "db.pkl"))
+    assert f"{tmp_path / 'file'} isn't a directory" in told
+
+
+def test_a_file_that_is_no_database_is_left_alone(tmp_path):
+    """A wrong --storage must not cost anybody a file."""
+    config = project(tmp_path / "p")
+    other = tmp_path / "thesis.pkl"
+    other.write_bytes(b"\x80\x04precious")
+    assert "isn't a database of orion-hpc" in refused(config, "--storage", str(other))
+    assert other.read_bytes() == b"\x80\x04precious"
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--executor", "sulrm"), "unknown launcher 'sulrm' (did you mean slurm?)"),
+        (("--executor", "slurm"), "there is no sbatch"),
+        (("--array", "ten"), "slurm.array is 'ten'"),
+        (("--time", "soon"), "slurm.time is 'soon'"),
+        (("--", "stray"), "isn't a long option of sbatch"),
+        (("--no-such-flag",), "No such option"),
+        (("--template", "none.j2"), "can't be read"),
+        (("--executor", "local", "--template", "x"), "a template is for Slurm"),
+    ],
+    ids=lambda value: "".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_wrong_flag_is_named(tmp_path, words, told):
+    """Flags are checked as the file is."""
+    assert told in refused(project(tmp_path / "p"), *words)
+
+
+def test_an_unknown_variable_of_ours_is_named(tmp_path, monkeypatch):
+    """A misspelt environment variable isn't silently without effect."""
+    monkeypatch.setenv("ORION_HPC_MAX_TRAILS", "5")
+    assert "ORION_HPC_MAX_TRAILS" in refused(project(tmp_path / "p"))
+
+
+def test_other_settings_under_the_same_name_are_refused_with_a_way_out(tmp_path):
+    """Nobody mixes two searches in one history by accident."""
+    config = project(tmp_path / "p")
+    assert orion_hpc("submit", config, "--executor", "debug").returncode == 0
+    before = (tmp_path / "p" / "db.pkl").read_bytes()
+    config.write_text(CONFIG.replace("uniform(0, 1)", "uniform(0, 2)"))
+    told = refused(config)
+    assert "experiment 'quick' version 1 exists with other settings" in told
+    assert "space.x is uniform(0, 1) in the database and uniform(0, 2) here" in told
+    assert "--name" in told
+    assert "--version 2" in told
+    assert (tmp_path / "p" / "db.pkl").read_bytes() == before
+    assert orion_hpc("submit", config, "--version", "2", "--executor", "debug").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--storage", "none.pkl"), "there is no database at"),
+        (("--storage", "p/db.pkl", "--name", "quik"), "no experiment 'quik'"),
+        (("p/config.yaml", "--version", "7"), "no experiment 'quick' version 7"),
+    ],
+)
+def test_status_of_what_is_not_there_says_what_is(tmp_path, words, told):
+    """A wrong name is answered with the right ones."""
+    config = project(tmp_path / "p")
+    assert orion_hpc("submit", config, "--executor", "debug").returncode == 0
+    done = orion_hpc("status", *words, cwd=tmp_path)
+    assert done.returncode == 2
+    assert told in done.stderr
+
+
+def test_a_worker_without_its_experiment_says_so(tmp_path):
+    """A job that outlived its database ends with a sentence."""
+    done = orion_hpc("worker", "--storage", tmp_path / "db.pkl", "--name", "x")
+    assert done.returncode == 2
+    assert "there is no database at" in done.stderr
+
+
+def test_the_quick_project_is_right(tmp_path):
+    """All of the above differ in one thing from a project that works."""
+    done = orion_hpc("submit", project(tmp_path / "p", quick=QUICK), "--executor", "debug")
+    assert done.returncode == 0, done.stderr

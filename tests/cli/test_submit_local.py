@@ -1,0 +1,275 @@
+"""``orion-hpc submit`` without Slurm: real processes that are stopped and killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orion_hpc.model.trial import BROKEN, COMPLETED, INTERRUPTED
+from orion_hpc.storage.pickleddb import PickledDB
+from tests.rigs.command import COMMAND, CONFIG, orion_hpc, project, status_of
+from tests.rigs.slurm import wait_until
+
+pytestmark = pytest.mark.usefixtures("no_slurm")
+
+
+def trials_of(config: Path):
+    """Return the trials of the project's experiment."""
+    return PickledDB(str(config.parent / "db.pkl")).refresh().experiments[1].trials
+
+
+def descendants(pid: int) -> list[psutil.Process]:
+    """Return all processes below ``pid``."""
+    return psutil.Process(pid).children(recursive=True)
+
+
+def test_the_command_runs_to_the_best_trial(tmp_path):
+    """Says that it works here, shows the end of the progress, and prints the best point."""
+    config = project(tmp_path / "p")
+    done = orion_hpc("submit", "--array", "2", config)
+    assert done.returncode == 0, done.stderr
+    best = min(trials_of(config), key=lambda trial: trial.objective)
+    assert done.stdout.splitlines() == [
+        f"Best trial: {best.number}, objective {best.objective:.6g}",
+        f"  x: {best.params['x']!r}",
+        "Done: 8 trials are completed.",
+    ]
+    told = done.stderr.splitlines()
+    assert told[0] == "There is no sbatch on the PATH: the workers run on this machine."
+    assert told[1] == f"Experiment quick v1 was created in {config.parent}/db.pkl."
+    assert re.fullmatch(r"2 workers run on this machine; logs: .*/jobs/local-.*/\*\.out", told[2])
+    assert re.match(r"8/8 done, 0 running, 0 broken, best .*, elapsed \d+ s", told[-1])
+
+
+def test_a_finished_experiment_starts_nothing(tmp_path):
+    """The same command again tells the best trial at once; a higher budget goes on."""
+    config = project(tmp_path / "p")
+    assert orion_hpc("submit", config).returncode == 0
+    again = orion_hpc("submit", config)
+    assert again.returncode == 0
+    assert "Done: 8 trials are completed." in again.stdout
+    assert len(status_of(config)["jobs"]) == 1
+    more = orion_hpc("submit", config, "--max-trials", "10")
+    assert "Changed max_trials: 8 -> 10." in more.stderr
+    assert [trial.status for trial in trials_of(config)] == [COMPLETED] * 10
+
+
+def test_one_and_three_workers_try_the_same_points(tmp_path):
+    """The seed, and not the number of workers, decides which trials there are."""
+    points = []
+    for tasks in ("1", "3"):
+        config = project(tmp_path / tasks)
+        assert orion_hpc("submit", "--array", tasks, config).returncode == 0
+        points.append([trial.params for trial in trials_of(config)])
+    assert points[0] == points[1]
+
+
+WAITING = """\
+import os, time
+
+def main(x, trial):
+    open(f"started-{trial.number}-{trial.attempt}", "w").close()
+    while not os.path.exists("go"):
+        time.sleep(0.02)
+    return x
+"""
+
+
+@pytest.fixture
+def waiting(tmp_path) -> Path:
+    """Return a project whose trials wait for a file called ``go``."""
+    text = CONFIG.replace("max_trials: 8", "max_trials: 4\ntrial_arg: trial")
+    return project(tmp_path / "p", text, quick=WAITING)
+
+
+def start(config: Path, *words: str) -> subprocess.Popen[str]:
+    """Start ``submit`` in a process group of its own, as a shell does, and wait for two trials."""
+    process = subprocess.Popen(
+        [*COMMAND, "submit", "--array", "2", *words, str(config)],
+        cwd=config.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    wait_until(lambda: len(list(config.parent.glob("started-*"))) == 2, 60, "two trials run")
+    return process
+
+
+@pytest.mark.parametrize("executor", ["joblib", "single"])
+@pytest.mark.parametrize("whole_group", [True, False], ids=["terminal", "only-the-command"])
+def test_ctrl_c_interrupts_the_trials_and_the_same_command_goes_on(waiting, executor, whole_group):
+    """Ctrl-C, which a terminal sends to all: trials released, no process left, nothing lost."""
+    waiting.write_text(waiting.read_text().replace("heartbeat", f"executor: {executor}, heartbeat"))
+    process = start(waiting)
+    below = descendants(process.pid)
+    if whole_group:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert f"Stopped. 'orion-hpc submit {waiting}' goes on from here." in told
+    assert "Traceback" not in told
+    _, alive = psutil.wait_procs(below, timeout=5)
+    assert alive == []
+    trials = trials_of(waiting)
+    assert [(trial.status, trial.cause) for trial in trials] == [(INTERRUPTED, "cancelled")] * 2
+    assert [trial.losses for trial in trials] == [0, 0]
+    (waiting.parent / "go").touch()
+    done = orion_hpc("submit", waiting, cwd=waiting.parent)
+    assert done.returncode == 0, done.stderr
+    trials = trials_of(waiting)
+    assert [trial.status for trial in trials] == [COMPLETED] * 4
+    assert [trial.attempt for trial in trials] == [2, 2, 1, 1]
+
+
+def test_a_killed_worker_costs_its_attempt_and_no_more(waiting):
+    """kill -9 of one of two workers: the other one takes the trial over at once."""
+    process = start(waiting)
+    folder = waiting.parent / "db.pkl.files" / "quick-v1" / "workers"
+    victim = sorted(folder.iterdir())[0].name
+    os.kill(int(victim.split(":")[1]), signal.SIGKILL)
+    (waiting.parent / "go").touch()
+    _, told = process.communicate(timeout=100)
+    assert process.returncode == 0, told
+    assert "Failed: worker process" in told
+    trials = trials_of(waiting)
+    assert [trial.status for trial in trials] == [COMPLETED] * 4
+    assert sum(trial.attempt for trial in trials) == 5
+    assert sum(trial.losses for trial in trials) == 1
+
+
+def test_a_killed_command_leaves_an_experiment_that_goes_on(waiting):
+    """Everything killed at once, as when the machine is switched off."""
+    process = start(waiting)
+    below = descendants(process.pid)
+    for one in [process, *below]:
+        one.kill()
+    process.communicate()
+    psutil.wait_procs(below, timeout=10)
+    assert [trial.status for trial in trials_of(waiting)] == ["reserved"] * 2
+    (waiting.parent / "go").touch()
+    assert orion_hpc("submit", waiting, cwd=waiting.parent).returncode == 0
+    trials = trials_of(waiting)
+    assert [trial.status for trial in trials] == [COMPLETED] * 4
+    assert [trial.losses for trial in trials] == [1, 1, 0, 0]
+
+
+def test_too_many_broken_trials_end_it_with_the_reason(tmp_path):
+    """Three exceptions stop the experiment; what to do is said, and the exit code is 1."""
+    config = project(tmp_path / "p", quick="def main(x):\n    raise ValueError('no way')\n")
+    done = orion_hpc("submit", "--array", "2", config)
+    assert done.returncode == 1
+    assert "broke (user error): ValueError: no way" in done.stderr
+    assert "--max-broken 6" in done.stderr
+    trials = trials_of(config)
+    assert sum(trial.status == BROKEN for trial in trials) >= 3
+    assert "in main" in trials[0].message, "the traceback is kept"
+    assert status_of(config)["state"] == "broken"
+
+
+def test_a_trial_that_crashes_breaks_alone(tmp_path):
+    """A segmentation fault costs its trial, not its worker; a fresh trial takes its place."""
+    code = "import os\ndef main(x):\n    if x < 0.2: os.kill(os.getpid(), 11)\n    return x\n"
+    config = project(tmp_path / "p", CONFIG + "max_broken: 9\n", quick=code)
+    done = orion_hpc("submit", config)
+    assert done.returncode == 0, done.stderr
+    trials = trials_of(config)
+    completed = [trial for trial in trials if trial.status == COMPLETED]
+    broken = [trial for trial in trials if trial.status == BROKEN]
+    assert len(completed) == 8
+    assert {trial.cause for trial in broken} == {"killed"}
+    assert all("SIGSEGV" in trial.message for trial in broken)
+    assert {trial.worker for trial in broken} == {completed[0].worker}
+
+
+def test_a_script_in_any_language_is_tuned(tmp_path):
+    """A shell script with a placeholder; its last line is the objective, its output is kept."""
+    text = CONFIG.replace("function: quick:main", 'command: ["sh", "train.sh", "--x={x}"]')
+    config = project(tmp_path / "p", text)
+    (config.parent / "train.sh").write_text('echo "working on $1"\necho "${1#--x=}"\n')
+    done = orion_hpc("submit", config)
+    assert done.returncode == 0, done.stderr
+    for trial in trials_of(config):
+        assert trial.objective == trial.params["x"]
+        log = config.parent / "db.pkl.files" / "quick-v1" / "trials" / str(trial.number) / "log.txt"
+        assert f"working on --x={trial.params['x']}" in log.read_text()
+
+
+def test_a_trial_that_needs_no_directory_gets_none(tmp_path):
+    """Ten thousand quick trials don't make ten thousand directories."""
+    config = project(tmp_path / "p")
+    assert orion_hpc("submit", config).returncode == 0
+    assert not (config.parent / "db.pkl.files" / "quick-v1" / "trials").exists()
+
+
+def test_nested_space_constants_and_the_trial_reach_the_function(tmp_path):
+    """Nested mappings, kwargs and trial_arg in one call; working_dir where it was asked for."""
+    text = """\
+name: nested
+function: quick:main
+space: {optimizer: {lr: "loguniform(1e-5, 1)"}, depth: "randint(1, 4)"}
+kwargs: {data: [1, 2]}
+trial_arg: trial
+max_trials: 2
+working_dir: work
+"""
+    code = """\
+import os
+def main(optimizer, depth, data, trial):
+    assert data == [1, 2] and trial.params == {"optimizer": optimizer, "depth": depth}
+    open(os.path.join(trial.working_dir, "model"), "w").close()
+    return optimizer["lr"] * depth
+"""
+    config = project(tmp_path / "p", text, quick=code)
+    done = orion_hpc("submit", config)
+    assert done.returncode == 0, done.stderr
+    assert (config.parent / "work" / "nested-v1" / "1" / "model").exists()
+
+
+def test_a_finite_space_ends_by_itself(tmp_path):
+    """A grid without a budget: every point once, and the end says why."""
+    text = CONFIG.replace("max_trials: 8\n", "").replace("{random: {seed: 1}}", "gridsearch")
+    text = text.replace("uniform(0, 1)", "choices([3, 1, 2])")
+    config = project(tmp_path / "p", text)
+    done = orion_hpc("submit", "--array", "2", config)
+    assert done.returncode == 0, done.stderr
+    assert "Done: 3 trials are completed (every point of the space was tried)." in done.stdout
+    assert "Best trial: 1, objective 1" in done.stdout
+
+
+def test_a_worker_by_hand_helps_along(waiting):
+    """``orion-hpc worker`` beside the others takes trials of the same experiment."""
+    process = start(waiting)
+    storage = waiting.parent / "db.pkl"
+    (waiting.parent / "go").touch()
+    by_hand = orion_hpc("worker", "--storage", storage, "--name", "quick", cwd=waiting.parent)
+    assert by_hand.returncode == 0, by_hand.stderr
+    assert "worker leaves" in by_hand.stderr
+    _, told = process.communicate(timeout=100)
+    assert process.returncode == 0, told
+    assert [trial.status for trial in trials_of(waiting)] == [COMPLETED] * 4
+
+
+def test_status_shows_workers_and_jobs_while_they_run(waiting):
+    """Two living workers, two running trials and their jobs, as a table and as JSON."""
+    process = start(waiting)
+    status = status_of(waiting)
+    assert status["state"] == "running"
+    assert status["trials"]["reserved"] == 2
+    assert len(status["workers"]) == 2
+    assert {worker["job"] for worker in status["workers"]} == {
+        f"local-{job}" for job in status["jobs"][0]["ids"]
+    }
+    table = orion_hpc("status", "--storage", waiting.parent / "db.pkl").stdout.splitlines()
+    assert table[0].split() == [
+        "experiment", "state", "completed", "running", "interrupted", "broken", "best", "workers",
+        "jobs",
+    ]  # fmt: skip
+    assert table[1].split()[:9] == ["quick", "v1", "running", "0/4", "2", "0", "0", "-", "2"]
+    (waiting.parent / "go").touch()
+    process.communicate(timeout=100)

@@ -1,0 +1,233 @@
+"""``orion-hpc submit`` on a real Slurm cluster, and against Slurm's answers that it won't give."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from orion_hpc.model.trial import COMPLETED
+from orion_hpc.storage.pickleddb import PickledDB
+from tests.rigs.command import CONFIG, orion_hpc, project, status_of
+from tests.rigs.fake_slurm import FakeSlurm
+from tests.rigs.slurm import SlurmCluster
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "svm_digits"
+
+
+def trials_of(database: Path):
+    """Return the trials of the database's first experiment."""
+    return PickledDB(str(database)).refresh().experiments[1].trials
+
+
+def logs(folder: Path) -> str:
+    """Return what all jobs wrote, for a failure's message."""
+    return "\n".join(path.read_text() for path in sorted(folder.glob("db.pkl.files/*/jobs/*.out")))
+
+
+@pytest.mark.slurm
+@pytest.mark.timeout(600)
+def test_ten_workers_run_the_svm_example(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """The main job: one array of ten, exactly twenty completed trials, tasks that end."""
+    folder = tmp_path / "svm"
+    shutil.copytree(EXAMPLE, folder)
+    config = folder / "config.yaml"
+    done = orion_hpc("submit", "--array", "10", "--cpus-per-task", "5", config)
+    assert done.returncode == 0, done.stderr
+    (job_id,) = {job["array_job_id"] for job in slurm.jobs()}
+    assert done.stdout.splitlines() == [
+        f"Submitted job array of 10 tasks, job id {job_id}.",
+        f"Logs: {folder}/db.pkl.files/svm-digits-v1/jobs/{job_id}_*_0_log.out",
+        f"Next: orion-hpc status {config}",
+    ]
+    slurm.wait_for_jobs(timeout=540)
+    trials = trials_of(folder / "db.pkl")
+    assert [trial.status for trial in trials] == [COMPLETED] * 20, logs(folder)
+    assert {trial.attempt for trial in trials} == {1}
+    assert len({trial.worker for trial in trials}) >= 4, "several workers took part"
+    assert all(f":{job_id}_" in trial.worker for trial in trials)
+    status = status_of(config)
+    assert status["state"] == "done"
+    assert status["workers"] == []
+    assert status["jobs"][0]["ids"] == [job_id]
+    assert status["best"]["objective"] < 0.5
+    assert os.listdir(folder / "db.pkl.files" / "svm-digits-v1" / "workers") == []
+
+
+CPUS = """\
+import joblib, os, time
+
+def where(_):
+    time.sleep(0.3)
+    return os.getpid()
+
+def main(x):
+    with joblib.parallel_backend("loky"):
+        pids = set(joblib.Parallel()(joblib.delayed(where)(i) for i in range(20)))
+    return [
+        {"name": "o", "type": "objective", "value": x},
+        {"name": "processes", "type": "statistic", "value": len(pids)},
+        {"name": "jobs", "type": "statistic", "value": joblib.effective_n_jobs()},
+    ]
+"""
+
+
+@pytest.mark.slurm
+def test_the_inner_pool_has_the_jobs_cpus(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """In a job with five CPUs joblib's default is five processes, in one with two trials, two."""
+    for n_workers, processes in ((1, 5), (2, 2)):
+        config = project(
+            tmp_path / f"p{n_workers}",
+            CONFIG.replace("max_trials: 8", "max_trials: 2"),
+            quick=CPUS,
+        )
+        done = orion_hpc("submit", config, "-c", "5", "--n-workers", str(n_workers))
+        assert done.returncode == 0, done.stderr
+        assert "Submitted job, job id" in done.stdout
+        slurm.wait_for_jobs(timeout=120)
+        for trial in trials_of(config.parent / "db.pkl"):
+            assert trial.status == COMPLETED, logs(config.parent)
+            found = {result["name"]: result["value"] for result in trial.results}
+            assert (found["processes"], found["jobs"]) == (processes, processes)
+
+
+SLEEPER = """\
+import os, time
+
+def main(x):
+    open(f"started-{os.getpid()}", "w").close()
+    if not os.path.exists("go"):
+        time.sleep(600)
+    return x
+"""
+
+
+@pytest.mark.slurm
+def test_a_killed_task_loses_its_trial_to_the_others(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """A job that dies without a word: its trial is found by silence and run again, once."""
+    text = CONFIG.replace("heartbeat: 5", "heartbeat: 1").replace("max_trials: 8", "max_trials: 3")
+    config = project(tmp_path / "p", text, quick=SLEEPER)
+    folder = config.parent
+    assert orion_hpc("submit", config, cwd=folder).returncode == 0
+    from tests.rigs.slurm import wait_until
+
+    wait_until(lambda: list(folder.glob("started-*")), 60, "the first trial starts")
+    (folder / "go").touch()
+    (job,) = slurm.jobs()
+    slurm.run("scancel", "--signal=KILL", "--full", job["id"])
+    slurm.wait_for_jobs()
+    trial = trials_of(folder / "db.pkl")[0]
+    assert (trial.status, trial.attempt) == ("reserved", 1)
+    done = orion_hpc("submit", config, cwd=folder)
+    assert "Experiment quick v1 goes on: 0 trials are completed" in done.stderr
+    slurm.wait_for_jobs()
+    trials = trials_of(folder / "db.pkl")
+    assert [trial.status for trial in trials] == [COMPLETED] * 3, logs(folder)
+    assert (trials[0].attempt, trials[0].losses) == (2, 1)
+
+
+@pytest.mark.slurm
+def test_what_sbatch_refuses_is_told_and_nothing_is_written(
+    slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    """The real sbatch's own words, exit code 2, and a folder as it was before."""
+    config = project(tmp_path / "p")
+    done = orion_hpc("submit", config, "--partition", "nonsense", "--array", "3")
+    assert done.returncode == 2
+    assert "invalid partition specified: nonsense" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert set(os.listdir(config.parent)) <= {"config.yaml", "quick.py", "__pycache__"}
+    assert slurm.jobs() == []
+
+
+@pytest.mark.slurm
+def test_a_sites_template_runs_workers(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """``orion-hpc template`` prints what ``submit --template`` takes, and its jobs do the work."""
+    config = project(tmp_path / "p")
+    template = tmp_path / "site.j2"
+    text = orion_hpc("template").stdout
+    template.write_text(text.replace("# module load", "export FROM_THE_SITE=1 #"))
+    done = orion_hpc("submit", config, "--array", "2", "--template", template, "-c", "2")
+    assert done.returncode == 0, done.stderr
+    slurm.wait_for_jobs()
+    assert status_of(config)["trials"]["completed"] == 8, logs(config.parent)
+
+
+@pytest.mark.usefixtures("fake_slurm")
+class TestFakes:
+    """Command lines and answers, without a cluster."""
+
+    def test_one_array_is_submitted_and_recorded(self, fake_slurm: FakeSlurm, tmp_path: Path):
+        """One sbatch call whatever the number of tasks, and its job id in the status."""
+        config = project(tmp_path / "p")
+        done = orion_hpc("submit", config, "--array", "5%2", "--time", "1-12", "--", "--nice=7")
+        assert done.returncode == 0, done.stderr
+        (call,) = fake_slurm.calls("sbatch")
+        for line in ("--array=0-4%2", "--time=1-12", "--nice=7", "--job-name=quick"):
+            assert f"#SBATCH {line}\n" in call.script
+        assert done.stdout.startswith("Submitted job array of 5 tasks, job id ")
+        assert status_of(config)["jobs"][0]["ids"][0] in done.stdout
+
+    def test_no_more_tasks_than_trials_are_left(self, fake_slurm: FakeSlurm, tmp_path: Path):
+        """A hundred tasks for eight trials would mostly wait in the queue for nothing."""
+        config = project(tmp_path / "p")
+        done = orion_hpc("submit", config, "--array", "100", "--n-workers", "3")
+        assert "3 of 100 tasks are enough" in done.stderr
+        assert "--array=0-2" in fake_slurm.calls("sbatch")[0].script
+
+    def test_a_dry_run_prints_the_script_and_does_nothing(
+        self, fake_slurm: FakeSlurm, tmp_path: Path
+    ):
+        """What is shown is what would be submitted."""
+        config = project(tmp_path / "p")
+        dry = orion_hpc("submit", config, "--array", "4", "--dry-run")
+        assert dry.returncode == 0
+        assert fake_slurm.calls("sbatch") == []
+        assert sorted(set(os.listdir(config.parent)) - {"__pycache__"}) == [
+            "config.yaml", "quick.py",
+        ]  # fmt: skip
+        assert orion_hpc("submit", config, "--array", "4").returncode == 0
+        assert dry.stdout == fake_slurm.calls("sbatch")[0].script
+
+    @pytest.mark.parametrize("template", [False, True])
+    def test_a_refusal_shows_sbatchs_own_words(
+        self, fake_slurm: FakeSlurm, tmp_path: Path, template: bool
+    ):
+        """The site's reason is what helps; nothing is left behind."""
+        said = "sbatch: error: You must specify an account for this cluster."
+        fake_slurm.fail("sbatch", said)
+        config = project(tmp_path / "p")
+        words = []
+        if template:
+            path = tmp_path / "t.j2"
+            path.write_text(orion_hpc("template").stdout)
+            words = ["--template", path]
+        done = orion_hpc("submit", config, "--array", "2", *words)
+        assert done.returncode == 2
+        assert said in done.stderr
+        assert set(os.listdir(config.parent)) <= {"config.yaml", "quick.py", "__pycache__"}
+
+    def test_jobs_are_cancelled_when_the_database_cannot_be_written(
+        self, fake_slurm: FakeSlurm, tmp_path: Path
+    ):
+        """Nobody is left with jobs that wait for an experiment that never comes."""
+        config = project(tmp_path / "p")
+        # Found only when it is created: sbatch has been asked by then.
+        os.symlink(tmp_path / "nowhere" / "db.pkl", config.parent / "db.pkl")
+        done = orion_hpc("submit", config, "--array", "2")
+        assert done.returncode == 2, done.stderr
+        submitted = len(fake_slurm.calls("sbatch"))
+        assert len(fake_slurm.calls("scancel")) == submitted
+
+    def test_local_can_be_asked_for_where_slurm_is(self, fake_slurm: FakeSlurm, tmp_path: Path):
+        """``--executor local`` on a login node submits nothing."""
+        config = project(tmp_path / "p")
+        done = orion_hpc("submit", config, "--executor", "local")
+        assert done.returncode == 0, done.stderr
+        assert fake_slurm.calls("sbatch") == []
+        assert json.loads(orion_hpc("status", config, "--json").stdout)["experiments"][0][
+            "jobs"
+        ][0]["launcher"] == "local"  # fmt: skip

@@ -1,0 +1,55 @@
+"""Fixtures that more than one part of the tests needs; how they work is in `tests.rigs`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.rigs.fake_slurm import FakeSlurm, path_without_slurm
+from tests.rigs.slurm import CLIENT_VARIABLES, SlurmCluster, missing_for_slurm
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> Iterator[SlurmCluster]:
+    """A real Slurm cluster of four nodes. Tests should take `slurm`, which cleans up after each."""
+    if reason := missing_for_slurm():
+        if os.environ.get("ORION_HPC_REQUIRE_SLURM") == "1":
+            pytest.fail(f"ORION_HPC_REQUIRE_SLURM=1, but {reason}")
+        pytest.skip(reason)
+    with SlurmCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def slurm(
+    slurm_cluster: SlurmCluster, outside_slurm: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SlurmCluster]:
+    """The real cluster, idle, with this process's environment pointing to it."""
+    for name, value in slurm_cluster.env.items():
+        monkeypatch.setenv(name, value)
+    yield slurm_cluster
+    slurm_cluster.reset()
+
+
+@pytest.fixture
+def outside_slurm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable in the environment of the kind that a Slurm job sets."""
+    for name in [name for name in os.environ if name.startswith(CLIENT_VARIABLES)]:
+        monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def no_slurm(outside_slurm: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A machine without Slurm: all programs are there except Slurm's."""
+    monkeypatch.setenv("PATH", path_without_slurm(tmp_path / "path-without-slurm"))
+
+
+@pytest.fixture
+def fake_slurm(outside_slurm: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeSlurm:
+    """Fakes of Slurm's commands, first on PATH, that note how they were called."""
+    fake = FakeSlurm(tmp_path / "fake-slurm")
+    monkeypatch.setenv("PATH", f"{fake.bin}{os.pathsep}{os.environ['PATH']}")
+    return fake

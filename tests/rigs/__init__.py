@@ -1,0 +1,1 @@
+"""Surroundings that tests need: a real Slurm cluster and a fake one."""

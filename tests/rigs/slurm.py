@@ -1,0 +1,602 @@
+"""A private, real Slurm cluster of several nodes on one host, for the tests.
+
+This module knows how Slurm is configured, started, broken on purpose and taken down; it knows
+nothing of orion-hpc. Debian's Slurm can run several ``slurmd`` on one host (``slurmd -N n1``), so
+one ``munged``, one ``slurmctld`` and four ``slurmd`` are a cluster of four nodes. All of it lives
+in one temporary directory, on free ports, behind its own ``SLURM_CONF``: a Slurm that the machine
+already runs is neither used nor disturbed.
+
+Run as a program, this file is the supervisor that the cluster puts between the tests and the
+daemons, see `_Supervisor`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import secrets
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import psutil
+
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "sinfo")
+ACCOUNTING_PROGRAMS = ("mariadbd", "mariadb-install-db", "slurmdbd", "sacct", "sacctmgr")
+#: Variables that a job sets for its own programs. Tests that run inside a Slurm job must not hand
+#: them to the private cluster's commands.
+CLIENT_VARIABLES = ("SLURM_", "SBATCH_", "SRUN_", "SQUEUE_", "SCANCEL_", "SINFO_", "SACCT_")
+_SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+
+_JOB_FIELDS = {
+    "id": "%i",
+    "array_job_id": "%F",
+    "array_task_id": "%K",
+    "state": "%T",
+    "partition": "%P",
+    "node": "%N",
+    "reason": "%r",
+    "name": "%j",  # last, for it alone may hold the separator
+}
+
+
+class ClusterError(RuntimeError):
+    """The cluster didn't do what it was told; the message ends with the tails of its logs."""
+
+
+@dataclass(frozen=True)
+class _Ports:
+    slurmctld: int
+    slurmdbd: int
+    mariadbd: int
+    nodes: list[int]
+
+
+def missing_for_slurm(accounting: bool = False) -> str | None:
+    """Why a cluster can't be started here, or None when it can."""
+    if os.geteuid() != 0:
+        return "the private Slurm cluster needs root (slurmctld and slurmd run as one user)"
+    programs = (*PROGRAMS, *ACCOUNTING_PROGRAMS) if accounting else PROGRAMS
+    packages = "slurm-wlm munge" + (" slurmdbd mariadb-server" if accounting else "")
+    missing = [name for name in programs if shutil.which(name, path=_search_path()) is None]
+    return f"not installed: {', '.join(missing)} (apt install {packages})" if missing else None
+
+
+def wait_until(true: Callable[[], bool], timeout: float, what: str) -> None:
+    """Ask `true` again and again until it says so; raise `TimeoutError` after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    pause = threading.Event()
+    while not true():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {timeout} s in vain: {what}")
+        pause.wait(0.03)
+
+
+class SlurmCluster:
+    """`nodes` nodes n1, n2, … of `cpus` CPUs and `memory` MB each, all of them on this host.
+
+    The CPUs are pretended: Slurm schedules by them, the host has what it has. `extra` adds to or
+    replaces settings of slurm.conf. With `accounting` a private mariadbd and slurmdbd make `sacct`
+    work; without it `sacct` fails, as it does on many sites.
+
+    The partitions are `main` (the default) and `high`, whose jobs preempt those in `main` by
+    requeueing them.
+    """
+
+    def __init__(
+        self,
+        nodes: int = 4,
+        cpus: int = 5,
+        memory: int = 4000,
+        extra: Mapping[str, str] | None = None,
+        accounting: bool = False,
+    ) -> None:
+        self.nodes = [f"n{number}" for number in range(1, nodes + 1)]
+        self.cpus = cpus
+        self.memory = memory
+        self.extra = dict(extra or {})
+        self.accounting = accounting
+        self.directory: Path | None = None
+        self._supervisor: _Supervisor | None = None
+        self._pids: dict[str, int] = {}
+
+    # -- life ---------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Return when all nodes are idle; raise `ClusterError` when they aren't within 30 s."""
+        if self.directory is not None:
+            raise RuntimeError("this cluster has been started already")
+        # Short on purpose: the path of a Unix socket may have no more than 107 bytes.
+        self.directory = Path(tempfile.mkdtemp(prefix="orion-slurm-", dir="/tmp"))
+        try:
+            self._supervisor = _Supervisor(self.directory)
+            ports = _Ports(*_free_ports(3), nodes=_free_ports(len(self.nodes)))
+            self._write_files(ports)
+            self._start_daemons(ports)
+        except BaseException as error:
+            logs = self.logs()
+            self.stop()
+            if isinstance(error, (ClusterError, OSError, subprocess.SubprocessError)):
+                raise ClusterError(f"the Slurm cluster didn't start: {error}\n{logs}") from error
+            raise
+
+    def stop(self) -> None:
+        """Take down all daemons, steps and jobs, and remove the directory. Harmless if repeated."""
+        supervisor, self._supervisor = self._supervisor, None
+        if supervisor is not None:
+            supervisor.close()
+        if self.directory is not None:
+            shutil.rmtree(self.directory, ignore_errors=True)
+        self.directory = None
+        self._pids.clear()
+
+    def __enter__(self) -> SlurmCluster:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    # -- use ----------------------------------------------------------------------------------
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What to put on top of `os.environ` so that Slurm's commands speak to this cluster."""
+        return {"SLURM_CONF": str(self._path("slurm.conf")), "PATH": _search_path()}
+
+    def run(
+        self, *argv: str, check: bool = True, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command against this cluster. With `check` its failure is a `ClusterError`."""
+        done = subprocess.run(
+            argv,
+            env={**_clean_environment(), **self.env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise ClusterError(
+                f"{' '.join(argv)} ended with code {done.returncode}\n{done.stdout}{done.stderr}"
+            )
+        return done
+
+    def jobs(self) -> list[dict[str, str]]:
+        """The jobs that are pending, running or ending; one entry for each array task.
+
+        Keys: id ("7" or "7_3"), array_job_id, array_task_id ("N/A" outside arrays), state (such as
+        "RUNNING"), partition, node, reason, name.
+        """
+        form = "|".join(_JOB_FIELDS.values())
+        lines = self.run("squeue", "--noheader", "--array", "--all", "-o", form).stdout.splitlines()
+        return [
+            dict(zip(_JOB_FIELDS, line.split("|", len(_JOB_FIELDS) - 1), strict=True))
+            for line in lines
+        ]
+
+    def wait_for_jobs(self, timeout: float = 60) -> None:
+        """Return when no job is left in the queue."""
+        try:
+            wait_until(lambda: not self.jobs(), timeout, "the queue to be empty")
+        except TimeoutError as error:
+            raise ClusterError(f"{error}\n{self.run('squeue').stdout}{self.logs()}") from error
+
+    def cancel_jobs(self, timeout: float = 30) -> None:
+        """Cancel every job, kill its processes without grace, return when none is left."""
+        # A job ID of an array stands for all its tasks, so the command line stays short.
+        if ids := sorted({job["array_job_id"] for job in self.jobs()}):
+            self.run("scancel", *ids, check=False)  # a job that ended meanwhile is an error
+            for daemon in _step_daemons(self._path("")):
+                _kill(_below(daemon))
+            self.wait_for_jobs(timeout)
+
+    def kill_node(self, name: str, noticed: bool = False) -> None:
+        """Let a node die: its slurmd and all it ran are gone at once, without a word.
+
+        slurmctld finds out by itself, which takes about 17 s with the default settings (see
+        `wait_for_node`), or is told so with `noticed`. Then it requeues or fails the node's jobs.
+        """
+        with contextlib.suppress(psutil.NoSuchProcess):
+            # First, so that it can't start or report anything any more.
+            _kill([psutil.Process(self._pids.pop(name))])
+        for daemon in _step_daemons(self._path(name)):
+            _kill([daemon, *_below(daemon)])
+        if noticed:
+            self.run("scontrol", "update", f"nodename={name}", "state=down", "reason=killed")
+
+    def start_node(self, name: str) -> None:
+        """Start a node that was killed, and return when Slurm can use it again."""
+        self._spawn_node(name)
+        self.wait_for_node(name, "idle", "mixed", "allocated")
+
+    def wait_for_node(self, name: str, *states: str, timeout: float = 30) -> None:
+        """Return when `sinfo` gives a node one of these states ("down", "idle", "mixed", …)."""
+        wait_until(
+            lambda: self.node_states().get(name) in states,
+            timeout,
+            f"node {name} to be {' or '.join(states)}",
+        )
+
+    def node_states(self) -> dict[str, str]:
+        """The state of each node, with the flags that `sinfo` appends ("down*": no answer)."""
+        done = self.run("sinfo", "--noheader", "-N", "-p", "main", "-o", "%N %T", check=False)
+        return dict(line.split() for line in done.stdout.splitlines())
+
+    def reset(self) -> None:
+        """Make it as it was at the start: no job, and all nodes idle."""
+        self.cancel_jobs()
+        for name in self.nodes:
+            if name not in self._pids:
+                self._spawn_node(name)
+        self._wait_for_idle_nodes(30)
+
+    def logs(self, lines: int = 8) -> str:
+        """The last lines of every daemon's log."""
+        if self.directory is None:
+            return ""
+        parts = []
+        for output in sorted(self.directory.glob("*.out")):
+            # A daemon that stumbles over its configuration dies before it opens its log.
+            log = output.with_suffix(".log")
+            text = (log if log.exists() else output).read_text(errors="replace")
+            parts.append("\n".join([f"--- {output.stem}", *text.splitlines()[-lines:]]))
+        return "\n".join(parts)
+
+    # -- how it is done -----------------------------------------------------------------------
+
+    def _path(self, name: str) -> Path:
+        if self.directory is None:
+            raise RuntimeError("this cluster isn't running")
+        return self.directory / name
+
+    def _write_files(self, ports: _Ports) -> None:
+        for name in ("state", "tmp", *self.nodes):
+            self._path(name).mkdir()
+        key = self._path("munge.key")
+        key.touch(mode=0o600)
+        key.write_bytes(os.urandom(128))
+        self._path("slurm.conf").write_text(self._slurm_conf(ports))
+        if self.accounting:
+            password = secrets.token_hex(16)
+            conf = self._path("slurmdbd.conf")
+            conf.touch(mode=0o600)  # slurmdbd refuses a file that others can read
+            conf.write_text(self._slurmdbd_conf(ports, password))
+            self._path("mariadb.sql").write_text(
+                f"CREATE USER slurm@127.0.0.1 IDENTIFIED BY '{password}';\n"
+                "GRANT ALL ON slurm_acct_db.* TO slurm@127.0.0.1;\n"
+            )
+
+    def _slurm_conf(self, ports: _Ports) -> str:
+        here, host = self._path(""), socket.gethostname()
+        settings = {
+            "ClusterName": "orion",
+            "SlurmctldHost": f"{host}(127.0.0.1)",
+            "SlurmctldPort": str(ports.slurmctld),
+            "SlurmUser": "root",
+            "SlurmdUser": "root",
+            "AuthType": "auth/munge",
+            # A requeued job waits until its old credential has expired: two minutes by default.
+            "AuthInfo": f"socket={here}/munge.socket,cred_expire=5",
+            "CredType": "cred/munge",
+            "StateSaveLocation": f"{here}/state",
+            "SlurmctldPidFile": f"{here}/slurmctld.pid",
+            "SlurmctldLogFile": f"{here}/slurmctld.log",
+            "SlurmdSpoolDir": f"{here}/%n",
+            "SlurmdPidFile": f"{here}/%n.pid",
+            "SlurmdLogFile": f"{here}/%n.log",
+            "ProctrackType": "proctrack/linuxproc",
+            "TaskPlugin": "task/none",
+            "MpiDefault": "none",
+            "SelectType": "select/cons_tres",
+            "SelectTypeParameters": "CR_Core_Memory",
+            "DefMemPerCPU": "100",
+            # The host has fewer CPUs than its nodes claim; without these two they'd be drained.
+            "SlurmctldParameters": "config_overrides",
+            "SlurmdParameters": "config_overrides",
+            "SchedulerType": "sched/backfill",
+            "SchedulerParameters": "sched_min_interval=0,batch_sched_delay=0,bf_interval=1",
+            "PreemptType": "preempt/partition_prio",
+            "PreemptMode": "REQUEUE",
+            "JobRequeue": "1",
+            "ReturnToService": "2",
+            "KillWait": "5",
+            # A node's death is noticed after both: a call that nobody answers, and the silence.
+            "MessageTimeout": "5",
+            "SlurmdTimeout": "5",
+            "AccountingStorageType": "accounting_storage/none",
+            "JobCompType": "jobcomp/none",
+        }
+        if self.accounting:
+            settings |= {
+                "AccountingStorageType": "accounting_storage/slurmdbd",
+                "AccountingStorageHost": "127.0.0.1",
+                # The door to munged for whoever speaks to slurmdbd; AuthInfo isn't asked there.
+                "AccountingStoragePass": f"{here}/munge.socket",
+                "AccountingStoragePort": str(ports.slurmdbd),
+                "JobAcctGatherType": "jobacct_gather/linux",
+                "JobAcctGatherFrequency": "1",
+            }
+        settings |= self.extra
+        lines = [f"{key}={value}" for key, value in settings.items()]
+        lines += [
+            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={self.cpus} "
+            f"RealMemory={self.memory} State=UNKNOWN"
+            for name, port in zip(self.nodes, ports.nodes, strict=True)
+        ]
+        nodes = ",".join(self.nodes)
+        lines += [
+            f"PartitionName=main Nodes={nodes} Default=YES MaxTime=INFINITE PriorityTier=1",
+            f"PartitionName=high Nodes={nodes} MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF",
+        ]
+        return "\n".join(lines) + "\n"
+
+    def _slurmdbd_conf(self, ports: _Ports, password: str) -> str:
+        here = self._path("")
+        settings = {
+            "AuthType": "auth/munge",
+            "AuthInfo": f"socket={here}/munge.socket",
+            "DbdHost": socket.gethostname(),
+            "DbdAddr": "127.0.0.1",
+            "DbdPort": str(ports.slurmdbd),
+            "SlurmUser": "root",
+            "LogFile": f"{here}/slurmdbd.log",
+            "PidFile": f"{here}/slurmdbd.pid",
+            "StorageType": "accounting_storage/mysql",
+            "StorageHost": "127.0.0.1",
+            "StoragePort": str(ports.mariadbd),
+            "StorageUser": "slurm",
+            "StoragePass": password,
+        }
+        return "\n".join(f"{key}={value}" for key, value in settings.items()) + "\n"
+
+    def _start_daemons(self, ports: _Ports) -> None:
+        here = self._path("")
+        self._spawn(
+            "munged",
+            *("munged", "--foreground", "--force", f"--key-file={here}/munge.key"),
+            *(f"--socket={here}/munge.socket", f"--seed-file={here}/munge.seed"),
+            *(f"--pid-file={here}/munge.pid", f"--log-file={here}/munged.log"),
+        )
+        wait_until((here / "munge.socket").exists, 10, "munged's socket")
+        if self.accounting:
+            self._start_accounting(ports)
+        self._spawn("slurmctld", "slurmctld", "-D", "-c")
+        # A slurmd that finds no slurmctld asks again only after a second or more.
+        self._wait_for_port("slurmctld", ports.slurmctld)
+        for name in self.nodes:
+            self._spawn_node(name)
+        self._wait_for_idle_nodes(30)
+
+    def _start_accounting(self, ports: _Ports) -> None:
+        here = self._path("")
+        options = (f"--datadir={here}/mariadb", "--user=root", "--innodb-log-file-size=8M")
+        self.run("mariadb-install-db", "--no-defaults", "--skip-test-db", *options)
+        self._spawn(
+            "mariadbd",
+            *("mariadbd", "--no-defaults", *options, f"--init-file={here}/mariadb.sql"),
+            *("--bind-address=127.0.0.1", f"--port={ports.mariadbd}", "--skip-name-resolve"),
+            *(f"--socket={here}/mariadb.socket", f"--pid-file={here}/mariadb.pid"),
+        )
+        self._wait_for_port("mariadbd", ports.mariadbd)
+        self._spawn("slurmdbd", "slurmdbd", "-D")
+        self._wait_for_port("slurmdbd", ports.slurmdbd)
+        # slurmctld refuses to start before slurmdbd can tell it what is accounted for.
+        self.run("sacctmgr", "--immediate", "add", "cluster", "orion")
+
+    def _wait_for_port(self, daemon: str, port: int) -> None:
+        def listens() -> bool:
+            if not psutil.pid_exists(self._pids[daemon]):
+                raise ClusterError(f"{daemon} has died")
+            with socket.socket() as probe:
+                return probe.connect_ex(("127.0.0.1", port)) == 0
+
+        wait_until(listens, 15, f"{daemon} to listen at port {port}")
+
+    def _wait_for_idle_nodes(self, timeout: float) -> None:
+        idle = dict.fromkeys(self.nodes, "idle")
+        try:
+            wait_until(lambda: self.node_states() == idle, timeout, "all nodes to be idle")
+        except TimeoutError as error:
+            raise ClusterError(f"{error}: {self.node_states()}\n{self.logs()}") from error
+
+    def _spawn_node(self, name: str) -> None:
+        self._spawn(name, "slurmd", "-D", "-N", name)
+
+    def _spawn(self, name: str, *argv: str) -> None:
+        if self._supervisor is None:
+            raise RuntimeError("this cluster isn't running")
+        env = {**_clean_environment(), **self.env}
+        self._pids[name] = self._supervisor.spawn(argv, env, self._path(f"{name}.out"))
+
+
+class _Supervisor:
+    """The process between the tests and the daemons, seen from the tests.
+
+    It is there so that nothing outlives the tests, even when they are killed with SIGKILL. It is
+    the parent of the daemons and a "child subreaper" (prctl(2)): whatever a daemon or a job forks,
+    however often it detaches itself, stays a descendant. When its standard input ends, or its
+    parent does, it kills all descendants and removes the directory. Should it be killed itself,
+    the daemons get SIGKILL from the kernel (PR_SET_PDEATHSIG).
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, str(directory), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd="/",
+            start_new_session=True,  # ^C at the terminal is for the tests alone
+        )
+
+    def spawn(self, argv: tuple[str, ...], env: dict[str, str], output: Path) -> int:
+        """Start a daemon and return its pid."""
+        stdin, stdout = self._process.stdin, self._process.stdout
+        if stdin is None or stdout is None:
+            raise RuntimeError("the supervisor has no pipes")
+        order = {"argv": argv, "env": env, "output": str(output)}
+        stdin.write(json.dumps(order).encode() + b"\n")
+        stdin.flush()
+        answer = json.loads(stdout.readline() or '{"error": "the supervisor has died"}')
+        if "error" in answer:
+            raise OSError(f"{argv[0]}: {answer['error']}")
+        return int(answer["pid"])
+
+    def close(self) -> None:
+        """Return when the supervisor and all its descendants are gone."""
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    pipe.close()
+        try:
+            self._process.wait(timeout=15)
+        except subprocess.TimeoutExpired:  # its daemons die with it
+            self._process.kill()
+            self._process.wait()
+
+
+def _supervise(directory: Path, parent: int) -> None:
+    """Start what standard input asks for, until it ends; then leave no process and no file."""
+    prctl = ctypes.CDLL(None, use_errno=True).prctl
+
+    def die_with_parent() -> None:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+
+    if prctl(_PR_SET_CHILD_SUBREAPER, 1) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+    try:
+        for order in _orders(parent):
+            try:
+                with open(order["output"], "ab") as output:
+                    daemon = subprocess.Popen(
+                        order["argv"],
+                        env=order["env"],
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=output,
+                        cwd=directory,
+                        start_new_session=True,
+                        preexec_fn=die_with_parent,
+                    )
+                answer: dict[str, object] = {"pid": daemon.pid}
+            except OSError as error:
+                answer = {"error": str(error)}
+            os.write(1, json.dumps(answer).encode() + b"\n")
+    finally:
+        _kill_descendants(grace=1.0)
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _orders(parent: int) -> Iterator[dict[str, Any]]:
+    """Yield the lines of standard input, reaping the dead meanwhile, while the parent lives.
+
+    A forked child of the tests may hold the other end of the pipe open, so that the end of file
+    alone doesn't tell of the tests' death.
+    """
+    buffer = b""
+    while os.getppid() == parent:
+        _reap()
+        if not select.select([0], [], [], 0.2)[0]:
+            continue
+        if not (data := os.read(0, 1 << 16)):
+            return
+        *lines, buffer = (buffer + data).split(b"\n")
+        yield from map(json.loads, lines)
+
+
+def _reap() -> bool:
+    """Collect the dead children; say whether some live."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+        return True
+    return False
+
+
+def _kill_descendants(grace: float) -> None:
+    """Send SIGTERM to all descendants, SIGKILL after `grace` seconds, and wait for the last."""
+    myself = psutil.Process()
+    started = time.monotonic()
+    asked: set[int] = set()
+    pause = threading.Event()
+    # The orphans of the dead become children of this process, so "no children" is "none at all".
+    while _reap():
+        for process in myself.children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if time.monotonic() - started > grace:
+                    process.kill()
+                elif process.pid not in asked:
+                    process.terminate()
+                    asked.add(process.pid)
+        pause.wait(0.02)
+
+
+def _step_daemons(spool: Path) -> list[psutil.Process]:
+    """The slurmstepds of one node or of all: those that hold sockets below a spool directory."""
+    found = []
+    for process in psutil.process_iter(["name"]):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.info["name"] == "slurmstepd" and any(
+                str(connection.laddr).startswith(f"{spool}/")
+                for connection in process.net_connections("unix")
+            ):
+                found.append(process)
+    return found
+
+
+def _below(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    """Send SIGKILL and return when they are gone."""
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)
+
+
+def _search_path() -> str:
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join([*path, *(d for d in _SBIN if d not in path)])
+
+
+def _clean_environment() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith(CLIENT_VARIABLES)}
+
+
+def _free_ports(number: int) -> list[int]:
+    """Ports that nobody listens at, all of them different."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+if __name__ == "__main__":
+    _supervise(Path(sys.argv[1]), int(sys.argv[2]))

@@ -1,0 +1,124 @@
+"""Signs of life: their ages, and when a worker counts as lost."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from orion_hpc.files import identity
+from orion_hpc.storage.heartbeat import Heartbeat, Watch, signs
+
+ELSEWHERE = "elsewhere:1:abcdef.1"
+
+
+def wait_for(true, seconds: float = 10.0) -> None:
+    """Wait until ``true()`` says so."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.005)
+
+
+def sign(folder, name: str = ELSEWHERE, interval: float = 60.0, age: float = 0.0) -> str:
+    """Leave a worker's file that was touched ``age`` seconds ago; return its path."""
+    heartbeat = Heartbeat(str(folder), name, interval, {"host": "h"})
+    heartbeat._write()
+    then = time.time() - age
+    os.utime(heartbeat.path, (then, then))
+    return heartbeat.path
+
+
+def test_a_living_worker_touches_its_file_and_takes_it_away_at_the_end(tmp_path):
+    """The file appears before the first reservation, grows no older than the interval, and goes."""
+    heartbeat = Heartbeat(str(tmp_path / "workers"), ELSEWHERE, 0.02, {"job": "7_1.0"})
+    heartbeat.start()
+    found = signs(str(tmp_path / "workers"))[ELSEWHERE]
+    assert (found.about, found.interval) == ({"job": "7_1.0"}, 0.02)
+    first = os.stat(heartbeat.path).st_mtime_ns
+    wait_for(lambda: os.stat(heartbeat.path).st_mtime_ns > first)
+    heartbeat.stop()
+    assert signs(str(tmp_path / "workers")) == {}
+    assert os.listdir(tmp_path / "workers") == []
+
+
+def test_a_removed_file_comes_back(tmp_path):
+    """Somebody who tidies up doesn't make a living worker look dead for long."""
+    heartbeat = Heartbeat(str(tmp_path), ELSEWHERE, 0.02, {})
+    heartbeat.start()
+    os.unlink(heartbeat.path)
+    wait_for(lambda: os.path.exists(heartbeat.path))
+    heartbeat.stop()
+
+
+def test_a_worker_that_could_not_release_leaves_its_file(tmp_path):
+    """Its silence is what the others find it by."""
+    heartbeat = Heartbeat(str(tmp_path), ELSEWHERE, 60, {})
+    heartbeat.start()
+    heartbeat.stop(remove=False)
+    assert list(signs(str(tmp_path))) == [ELSEWHERE]
+
+
+@pytest.mark.parametrize(("age", "silent"), [(0, False), (119, False), (122, True)])
+def test_two_missed_intervals_are_silence(tmp_path, age, silent):
+    """The worker's own interval counts, whatever the reader's is."""
+    sign(tmp_path, age=age)
+    assert signs(str(tmp_path))[ELSEWHERE].silent == silent
+    assert Watch(str(tmp_path), interval=1).lost([ELSEWHERE]) == ({ELSEWHERE} if silent else set())
+
+
+def test_ages_do_not_come_from_this_hosts_clock(tmp_path, monkeypatch):
+    """A host whose clock is a day off judges nobody by it: the file server's times are compared."""
+    sign(tmp_path)
+    monkeypatch.setattr(time, "time", lambda: 86_400.0 * 365 * 80)
+    assert abs(signs(str(tmp_path))[ELSEWHERE].age) < 60
+
+
+def test_a_missing_file_is_a_proof_only_when_it_stays_away(tmp_path, monkeypatch):
+    """A stale directory cache at first sight must not cost a living worker its trial."""
+    watch = Watch(str(tmp_path), interval=10)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    assert watch.lost([ELSEWHERE]) == set()
+    now += 19
+    assert watch.lost([ELSEWHERE]) == set()
+    path = sign(tmp_path)
+    now += 2
+    assert watch.lost([ELSEWHERE]) == set(), "it came to light"
+    os.unlink(path)
+    assert watch.lost([ELSEWHERE]) == set(), "the waiting starts anew"
+    now += 21
+    assert watch.lost([ELSEWHERE]) == {ELSEWHERE}
+
+
+def test_a_process_of_this_host_that_ended_is_lost_at_once(tmp_path):
+    """On a laptop nobody waits two minutes for a worker that was killed."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        import psutil
+
+        start = int(psutil.Process(child.pid).create_time())
+        name = str(replace(identity.own({}), pid=child.pid, start=start))
+        sign(tmp_path, name)
+        watch = Watch(str(tmp_path), interval=60)
+        assert watch.lost([name]) == set()
+        child.kill()
+        child.wait()
+        assert watch.lost([name]) == {name}
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"interval": "x"}', b"\xff\xfe", b"nul"])
+def test_a_file_with_garbage_in_it_is_passed_over(tmp_path, content):
+    """A half-written or foreign file is no sign and no error."""
+    (tmp_path / ELSEWHERE).write_bytes(content)
+    (tmp_path / "notes.txt").write_text("mine")
+    assert signs(str(tmp_path)) == {}
+
+
+def test_a_folder_that_is_not_there_has_no_signs(tmp_path):
+    """``status`` of an experiment that nobody has run makes no folder."""
+    assert signs(str(tmp_path / "none")) == {}
+    assert not (tmp_path / "none").exists()
