@@ -89,7 +89,7 @@ def submit(
     )
     launcher = submission.choose_launcher(executor, template)
     if dry_run:
-        terminal.say(submission.preview(settings, launcher))
+        terminal.say(submission.preview(settings, launcher).rstrip("\n"))
         return
     if executor == "auto" and launcher.name == "local":
         terminal.note("There is no sbatch on the PATH: the workers run on this machine.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import queue
+import signal
 import sys
 import threading
 import time
@@ -159,7 +160,7 @@ class _Slot:
 def _start_pool(cpus: int) -> Any:
     from joblib.externals.loky import ProcessPoolExecutor
 
-    _start_tracker()
+    _start_trackers()
     # A process that has grown by 300 MB leaves after its trial, which is welcome; where the next
     # trial has been sent meanwhile loky starts another one and warns of it.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
@@ -172,19 +173,25 @@ def _start_pool(cpus: int) -> Any:
     )
 
 
-def _start_tracker() -> None:
-    """Start loky's resource tracker, which all processes below share, with its warning off.
+def _start_trackers() -> None:
+    """Start the resource trackers, which all processes below share, so that they do their work.
 
-    It removes the semaphores and folders that a killed trial left, and tells of it on stderr.
+    They remove the semaphores and folders that a killed trial left. loky's would tell of it on
+    stderr; and of the signals that Slurm sends to all of a job's processes they ignore only two.
     """
-    from joblib.externals.loky.backend import resource_tracker
+    from multiprocessing import resource_tracker as standard
+
+    from joblib.externals.loky.backend import resource_tracker as lokys
 
     before = os.environ.get("PYTHONWARNINGS")
-    off = f"ignore::UserWarning:{resource_tracker.__name__}"
+    off = f"ignore::UserWarning:{lokys.__name__}"
     os.environ["PYTHONWARNINGS"] = f"{before},{off}" if before else off
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGUSR1, signal.SIGUSR2))
     try:
-        resource_tracker.ensure_running()
+        lokys.ensure_running()
+        standard.ensure_running()
     finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if before is None:
             del os.environ["PYTHONWARNINGS"]
         else:

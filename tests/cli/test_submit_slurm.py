@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from orion_hpc.model.trial import COMPLETED
 from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.command import CONFIG, orion_hpc, project, status_of
 from tests.rigs.fake_slurm import FakeSlurm
-from tests.rigs.slurm import SlurmCluster
+from tests.rigs.slurm import SlurmCluster, wait_until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "svm_digits"
 
@@ -107,26 +108,36 @@ def main(x):
 
 @pytest.mark.slurm
 def test_a_killed_task_loses_its_trial_to_the_others(slurm: SlurmCluster, tmp_path: Path) -> None:
-    """A job that dies without a word: its trial is found by silence and run again, once."""
+    """A job that dies without a word: its trial is run again, once, and counts one loss."""
     text = CONFIG.replace("heartbeat: 5", "heartbeat: 1").replace("max_trials: 8", "max_trials: 3")
     config = project(tmp_path / "p", text, quick=SLEEPER)
     folder = config.parent
     assert orion_hpc("submit", config, cwd=folder).returncode == 0
-    from tests.rigs.slurm import wait_until
-
     wait_until(lambda: list(folder.glob("started-*")), 60, "the first trial starts")
     (folder / "go").touch()
-    (job,) = slurm.jobs()
-    slurm.run("scancel", "--signal=KILL", "--full", job["id"])
-    slurm.wait_for_jobs()
     trial = trials_of(folder / "db.pkl")[0]
     assert (trial.status, trial.attempt) == ("reserved", 1)
+    os.kill(int(trial.worker.split(":")[1]), signal.SIGKILL)
+    slurm.wait_for_jobs()
     done = orion_hpc("submit", config, cwd=folder)
     assert "Experiment quick v1 goes on: 0 trials are completed" in done.stderr
     slurm.wait_for_jobs()
     trials = trials_of(folder / "db.pkl")
     assert [trial.status for trial in trials] == [COMPLETED] * 3, logs(folder)
     assert (trials[0].attempt, trials[0].losses) == (2, 1)
+
+
+@pytest.mark.slurm
+def test_a_cancelled_task_gives_its_trial_back(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """scancel reaches the worker as a notice: the trial is interrupted, not lost."""
+    config = project(tmp_path / "p", quick=SLEEPER)
+    folder = config.parent
+    assert orion_hpc("submit", config, cwd=folder).returncode == 0
+    wait_until(lambda: list(folder.glob("started-*")), 60, "the first trial starts")
+    slurm.run("scancel", status_of(config)["jobs"][0]["ids"][0])
+    slurm.wait_for_jobs()
+    trial = trials_of(folder / "db.pkl")[0]
+    assert (trial.status, trial.losses) == ("interrupted", 0), logs(folder)
 
 
 @pytest.mark.slurm
@@ -209,18 +220,6 @@ class TestFakes:
         assert done.returncode == 2
         assert said in done.stderr
         assert set(os.listdir(config.parent)) <= {"config.yaml", "quick.py", "__pycache__"}
-
-    def test_jobs_are_cancelled_when_the_database_cannot_be_written(
-        self, fake_slurm: FakeSlurm, tmp_path: Path
-    ):
-        """Nobody is left with jobs that wait for an experiment that never comes."""
-        config = project(tmp_path / "p")
-        # Found only when it is created: sbatch has been asked by then.
-        os.symlink(tmp_path / "nowhere" / "db.pkl", config.parent / "db.pkl")
-        done = orion_hpc("submit", config, "--array", "2")
-        assert done.returncode == 2, done.stderr
-        submitted = len(fake_slurm.calls("sbatch"))
-        assert len(fake_slurm.calls("scancel")) == submitted
 
     def test_local_can_be_asked_for_where_slurm_is(self, fake_slurm: FakeSlurm, tmp_path: Path):
         """``--executor local`` on a login node submits nothing."""

@@ -338,10 +338,15 @@ def test_notices_are_left_to_the_worker(pool, tmp_path):
     """The signals that Slurm sends to all processes of a job don't break the running trial."""
     running = pool.submit(until, str(tmp_path / "go"))
     number = appear(tmp_path / "go.pid")
+    family = psutil.Process().children(recursive=True)
+    assert number in {member.pid for member in family}
     for notice in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-        os.kill(number, notice)
+        for member in family:
+            member.send_signal(notice)
     (tmp_path / "go").touch()
     assert running.result(30) == "done"
+    dead = [member for member in family if gone(member.pid, 0)]
+    assert dead == [], "resource trackers have to outlive the notices too"
 
 
 def test_forks_of_a_trial_can_be_terminated(pool):

@@ -19,7 +19,8 @@ child = subprocess.Popen(["sleep", "1000"], start_new_session=sys.argv[2] == "se
 print(child.pid, flush=True)
 if sys.argv[2] == "leave":
     os._exit(0)
-child.wait()
+while True:
+    signal.pause()
 """
 
 

@@ -124,7 +124,9 @@ class SlurmCluster:
         self.directory = Path(tempfile.mkdtemp(prefix="orion-slurm-", dir="/tmp"))
         try:
             self._supervisor = _Supervisor(self.directory)
-            ports = _Ports(*_free_ports(3), nodes=_free_ports(len(self.nodes)))
+            # All at once: a second call might return some of the first one's.
+            slurmctld, slurmdbd, mariadbd, *nodes = _free_ports(3 + len(self.nodes))
+            ports = _Ports(slurmctld, slurmdbd, mariadbd, nodes)
             self._write_files(ports)
             self._start_daemons(ports)
         except BaseException as error:

@@ -91,12 +91,13 @@ def test_submitit_maps_an_array(slurm: SlurmCluster, tmp_path: Path) -> None:
 def test_a_dead_node_loses_its_job_and_comes_back(slurm: SlurmCluster, tmp_path: Path) -> None:
     """A job on a node that dies is gone with it, is requeued, and ends on the node's return."""
     marks = tmp_path / "marks"
-    script = f'echo start >> {marks}; [ -n "$SLURM_RESTART_COUNT" ] || srun sleep 600'
+    length = f"600.{os.getpid()}"  # tells this test's sleep from all others on the machine
+    script = f'echo start >> {marks}; [ -n "$SLURM_RESTART_COUNT" ] || srun sleep {length}'
     slurm.run("sbatch", "--nodelist=n2", "--requeue", "--output=/dev/null", "--wrap", script)
 
     def pids() -> list[int]:
         found = psutil.process_iter(["cmdline"])
-        return [p.pid for p in found if (p.info["cmdline"] or [])[1:] == ["600"]]
+        return [p.pid for p in found if (p.info["cmdline"] or [])[1:] == [length]]
 
     wait_until(lambda: len(pids()) == 1, 20, "the step to run")
     slurm.kill_node("n2", noticed=True)

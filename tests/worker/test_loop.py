@@ -1,0 +1,282 @@
+"""The worker's life, on the storage in memory, with trials that do as they are told."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+import pytest
+
+from orion_hpc.algorithms.base import make_algorithm
+from orion_hpc.executors.base import ProcessDied
+from orion_hpc.executors.single import SingleExecutor
+from orion_hpc.model import event as ev
+from orion_hpc.model.space import Space
+from orion_hpc.model.state import CATALOGUE, ExperimentState
+from orion_hpc.model.trial import BROKEN, COMPLETED, INTERRUPTED, LOST_WORKER, RESERVED
+from orion_hpc.storage.memory import MemoryStorage, SharedJournal
+from orion_hpc.worker.loop import Worker, WorkerOptions
+from orion_hpc.worker.stop import StopNotice
+from orion_hpc.worker.task import Outcome, TrialTask
+
+
+def completed(task: TrialTask) -> Outcome:
+    """End a trial well."""
+    results = [{"name": "loss", "type": "objective", "value": task.flat_params["x"]}]
+    return Outcome(COMPLETED, results)
+
+
+class Watched:
+    """Says who is lost."""
+
+    def __init__(self, *lost: str) -> None:
+        self.gone = set(lost)
+
+    def lost(self, workers) -> set[str]:
+        """Return those of ``workers`` that are."""
+        return self.gone & set(workers)
+
+
+class Parallel:
+    """An executor whose trials end when the test says so, all on the test's own thread."""
+
+    in_process = False
+
+    def __init__(self, n_workers: int, script: Callable[[Parallel], None]) -> None:
+        self.n_workers = n_workers
+        self.running: dict[int, tuple[Future, TrialTask]] = {}
+        self.most = 0
+        self.killed = False
+        self._script = script
+
+    def submit(self, function, argument):
+        """Start a trial."""
+        future: Future = Future()
+        self.running[argument.number] = (future, argument)
+        self.most = max(self.most, len(self.running))
+        return future
+
+    def end(self, number: int, outcome: Outcome | BaseException | None = None) -> None:
+        """End a running trial."""
+        future, task = self.running.pop(number)
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome or completed(task))
+
+    def wait(self, futures, timeout):
+        """Let the test's script act."""
+        self._script(self)
+        return {future for future in futures if future.done()}
+
+    def close(self, kill: bool = False) -> None:
+        """Note it."""
+        self.killed = kill
+
+
+class Bench:
+    """An experiment in memory and workers for it."""
+
+    def __init__(self, max_trials: int | None = 5, prior: str = "uniform(0, 1)") -> None:
+        self.journal = SharedJournal()
+        self.space = Space.parse({"x": prior})
+        configuration = {"max_trials": max_trials, "max_broken": 3}
+        self.write(CATALOGUE, ev.CreateExperiment("e", 1, configuration, 0.0))
+
+    def write(self, number: int, *events: ev.Event) -> None:
+        """Append events as another worker would."""
+        MemoryStorage(self.journal).transact(number, lambda state: list(events))
+
+    @property
+    def state(self) -> ExperimentState:
+        """The experiment as a reader sees it now."""
+        return MemoryStorage(self.journal).refresh().experiments[1]
+
+    def worker(
+        self, executor=None, run=completed, watch=None, stop=None, name="me", idle_timeout=0.3
+    ) -> Worker:
+        """Return a worker that is ready to run."""
+        return Worker(
+            storage=MemoryStorage(self.journal),
+            number=1,
+            algorithm=make_algorithm("random", self.space),
+            executor=executor or SingleExecutor(),
+            run=run,
+            make_task=lambda state, trial: TrialTask(
+                None, trial.number, trial.id, trial.attempt, trial.params, trial.params, "", "e"
+            ),
+            watch=watch or Watched(),
+            stop=stop or StopNotice(),
+            options=WorkerOptions(name, 60.0, idle_timeout, 1, 3),
+        )
+
+
+def test_a_worker_completes_the_budget_and_leaves():
+    """Exactly max_trials, each once, and the reason for leaving is told."""
+    bench = Bench(max_trials=5)
+    summary = bench.worker().run()
+    assert (summary.completed, summary.reason) == (5, "the experiment is done")
+    assert [trial.status for trial in bench.state.trials] == [COMPLETED] * 5
+    assert {trial.attempt for trial in bench.state.trials} == {1}
+
+
+def test_the_end_of_a_trial_and_the_next_reservation_are_one_transaction():
+    """Five trials take six transactions and the creation: one append a trial."""
+    bench = Bench(max_trials=5)
+    bench.worker().run()
+    assert len(bench.journal.transactions) == 1 + 6
+
+
+def test_slots_are_filled_and_never_more():
+    """With three slots three trials run at once, and a free slot is filled at the next look."""
+    bench = Bench(max_trials=7)
+    executor = Parallel(3, lambda executor: executor.end(min(executor.running)))
+    bench.worker(executor).run()
+    assert executor.most == 3
+    assert bench.state.count(COMPLETED) == 7
+
+
+def test_a_process_that_dies_breaks_its_trial_with_the_cause():
+    """The executor tells of a death; the worker records it and goes on with the others."""
+
+    def script(executor: Parallel) -> None:
+        number = min(executor.running)
+        executor.end(number, ProcessDied.of(-signal.SIGSEGV, False) if number == 1 else None)
+
+    bench = Bench(max_trials=3)
+    summary = bench.worker(Parallel(2, script)).run()
+    assert (summary.completed, summary.broken) == (3, 1)
+    trial = bench.state.trials[1]
+    assert (trial.status, trial.cause) == (BROKEN, "killed")
+    assert "SIGSEGV" in trial.message
+
+
+def test_an_executor_that_fails_breaks_the_trial_and_says_how():
+    """A result that can't come back from its process isn't waited for ever."""
+    bench = Bench(max_trials=1)
+
+    def script(executor: Parallel) -> None:
+        number = min(executor.running)
+        executor.end(number, RuntimeError("pipe") if number == 0 else None)
+
+    bench.worker(Parallel(1, script)).run()
+    assert "the executor failed: RuntimeError('pipe')" in bench.state.trials[0].message
+
+
+def test_a_lost_workers_trial_is_taken_over():
+    """The trial of a worker that is gone is interrupted, and run again as attempt 2."""
+    bench = Bench(max_trials=2)
+    bench.write(1, ev.RegisterTrial(0, {"x": 0.5}, 1.0), ev.ReserveTrial(0, 1, "dead", 1.0))
+    bench.worker(watch=Watched("dead")).run()
+    trial = bench.state.trials[0]
+    assert (trial.status, trial.attempt, trial.worker, trial.losses) == (COMPLETED, 2, "me", 1)
+
+
+def test_a_result_comes_too_late_once_somebody_else_has_the_trial(caplog):
+    """A worker that was given up and comes back learns that its reservation is lost."""
+    bench = Bench(max_trials=1)
+
+    def run(task: TrialTask) -> Outcome:
+        bench.write(
+            1,
+            ev.ReleaseTrial(0, 1, INTERRUPTED, LOST_WORKER, "", 1.0),
+            ev.ReserveTrial(0, 2, "successor", 1.0),
+        )
+        return completed(task)
+
+    summary = bench.worker(run=run).run()
+    assert (summary.completed, summary.lost) == (0, 1)
+    assert "reservation lost" in caplog.text
+    assert (bench.state.trials[0].status, bench.state.trials[0].worker) == (RESERVED, "successor")
+
+
+def test_a_late_result_is_kept_while_nobody_else_has_the_trial():
+    """Nothing is thrown away needlessly: the interrupted, untaken trial completes."""
+    bench = Bench(max_trials=1)
+
+    def run(task: TrialTask) -> Outcome:
+        bench.write(1, ev.ReleaseTrial(0, 1, INTERRUPTED, LOST_WORKER, "", 1.0))
+        return completed(task)
+
+    assert bench.worker(run=run).run().completed == 1
+
+
+def test_a_worker_without_work_waits_for_a_trial_to_come_back_and_then_leaves():
+    """Another worker's trial that is released in time is taken; silence ends in idle_timeout."""
+    bench = Bench(max_trials=1)
+    bench.write(1, ev.RegisterTrial(0, {"x": 0.5}, 1.0), ev.ReserveTrial(0, 1, "other", 1.0))
+    release = ev.ReleaseTrial(0, 1, INTERRUPTED, "preempted", "", 2.0)
+    timer = threading.Timer(0.2, bench.write, (1, release))
+    timer.start()
+    summary = bench.worker(idle_timeout=20).run()
+    timer.join()
+    assert summary.completed == 1
+    bench = Bench(max_trials=1)
+    bench.write(1, ev.RegisterTrial(0, {"x": 0.5}, 1.0), ev.ReserveTrial(0, 1, "other", 1.0))
+    before = len(bench.journal.transactions)
+    assert bench.worker(idle_timeout=0.1).run().reason.startswith("idle")
+    assert len(bench.journal.transactions) == before, "waiting writes nothing"
+
+
+def test_a_notice_ends_what_runs_and_records_what_has_ended():
+    """Of two running trials one has just completed: it counts, the other one is interrupted."""
+    bench = Bench(max_trials=9)
+    stop = StopNotice()
+
+    def script(executor: Parallel) -> None:
+        executor.end(0)
+        stop.cause, stop.signal = "preempted", "SIGTERM"
+
+    executor = Parallel(2, script)
+    summary = bench.worker(executor, stop=stop).run()
+    assert executor.killed
+    assert summary.reason == "stopped by SIGTERM"
+    assert [(trial.status, trial.cause) for trial in bench.state.trials] == [
+        (COMPLETED, None),
+        (INTERRUPTED, "preempted"),
+    ]
+    assert bench.state.trials[1].losses == 0
+
+
+def test_too_many_broken_trials_end_the_work():
+    """A function that always fails is called max_broken times by one worker, not for ever."""
+    bench = Bench(max_trials=50)
+    broken = Outcome(BROKEN, cause="user error", message="no")
+    summary = bench.worker(run=lambda task: broken).run()
+    assert summary.broken == 3
+    assert summary.reason == "3 trials are broken"
+
+
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_an_exhausted_space_ends_the_work(n_workers):
+    """Three choices are three trials, whatever the budget."""
+    bench = Bench(max_trials=50, prior="choices(['a', 'b', 'c'])")
+    executor = Parallel(n_workers, lambda executor: executor.end(min(executor.running), Outcome(
+        COMPLETED, [{"name": "loss", "type": "objective", "value": 1.0}]
+    )))  # fmt: skip
+    assert bench.worker(executor).run().reason == "the experiment is done"
+    assert {trial.params["x"] for trial in bench.state.trials} == {"a", "b", "c"}
+    assert bench.state.count(COMPLETED) == 3
+
+
+def test_many_workers_share_the_budget_exactly():
+    """Eight workers in threads of one process: fifty trials, each run once."""
+    bench = Bench(max_trials=50)
+    runs: list[int] = []
+
+    def run(task: TrialTask) -> Outcome:
+        runs.append(task.number)
+        return completed(task)
+
+    threads = [
+        threading.Thread(target=bench.worker(run=run, name=f"w{index}", idle_timeout=20).run)
+        for index in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(runs) == list(range(50))
+    assert bench.state.count(COMPLETED) == 50
