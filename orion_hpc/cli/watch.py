@@ -13,7 +13,9 @@ from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import COMPLETED
 from orion_hpc.report.progress import progress
 from orion_hpc.report.summary import best_trial, experiment_summary, status_notes
+from orion_hpc.worker.stop import StopNotice
 
+_STOP_STEP = 0.25
 _STOP_WAIT = 15.0
 """Seconds that local workers get to release their trials after Ctrl-C."""
 
@@ -39,11 +41,15 @@ def tell_submission(terminal: Terminal, config: Path, settings: Settings, done: 
             f"{done.tasks} of {done.asked} tasks are enough for the trials that are left."
         )
     if done.attached:
-        try:
-            _follow(terminal, done)
-        except KeyboardInterrupt:
-            _stop(terminal, done, settings, config)
+        # A note and no exception: that would come in the middle of a replay.
+        with StopNotice().listening(in_job=False) as notice:
+            _follow(terminal, done, notice)
+            if notice.cause is not None:
+                _stop(terminal, done, notice)
         release_lost(done.storage, experiment, settings)
+        if notice.cause is not None:
+            terminal.note(f"Stopped. 'orion-hpc submit {config}' goes on from here.")
+            sys.exit(130)
         for failure in done.jobs.failures():
             terminal.note(f"Failed: {failure}")
     else:
@@ -55,7 +61,7 @@ def tell_submission(terminal: Terminal, config: Path, settings: Settings, done: 
     _finish(terminal, done.storage.refresh().experiments[experiment.number], config)
 
 
-def _follow(terminal: Terminal, done: Submission) -> None:
+def _follow(terminal: Terminal, done: Submission, notice: StopNotice) -> None:
     began, number = time.monotonic(), done.experiment.number
     before = done.experiment.count(COMPLETED)
     terminal.note(f"{done.tasks} workers run on this machine; logs: {done.jobs and done.jobs.logs}")
@@ -63,21 +69,20 @@ def _follow(terminal: Terminal, done: Submission) -> None:
     def look() -> tuple[str, bool]:
         alive = done.jobs.alive() if done.jobs else 0
         state = done.storage.refresh().experiments[number]
-        return str(progress(state, before, time.monotonic() - began)), not alive
+        return str(
+            progress(state, before, time.monotonic() - began)
+        ), not alive or notice.cause is not None
 
     terminal.follow(look)
 
 
-def _stop(terminal: Terminal, done: Submission, settings: Settings, config: Path) -> None:
+def _stop(terminal: Terminal, done: Submission, notice: StopNotice) -> None:
     terminal.note("Stopping: the running trials are interrupted. Ctrl-C again stops at once.")
     assert done.jobs is not None
-    try:
-        done.jobs.stop(_STOP_WAIT)
-    except KeyboardInterrupt:
-        done.jobs.stop(0)
-    release_lost(done.storage, done.experiment, settings)
-    terminal.note(f"Stopped. 'orion-hpc submit {config}' goes on from here.")
-    sys.exit(130)
+    seen, deadline = notice.count, time.monotonic() + _STOP_WAIT
+    while done.jobs.alive() and notice.count == seen and time.monotonic() < deadline:
+        done.jobs.stop(_STOP_STEP, force=False)
+    done.jobs.stop(0)
 
 
 def _finish(terminal: Terminal, state: ExperimentState, config: Path) -> None:

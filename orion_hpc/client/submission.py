@@ -18,7 +18,8 @@ from orion_hpc.algorithms.base import make_algorithm, normalise
 from orion_hpc.client.building import Built, build, check, wanted_limits
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError
-from orion_hpc.executors.base import check_executor
+from orion_hpc.executors.base import check_executor, runs_in_process
+from orion_hpc.executors.limits import environment as thread_limits
 from orion_hpc.files import layout
 from orion_hpc.launch.base import Jobs, Launcher, LaunchRequest, make_launcher
 from orion_hpc.launch.slurm import slurm_is_here
@@ -174,6 +175,16 @@ def release_lost(storage: Storage, experiment: ExperimentState, settings: Settin
         )
 
 
+def _environment(executor: str, cpus: int | None) -> dict[str, str]:
+    """Return the limits on threads that a worker needs whose trials run in its own process.
+
+    Other executors set them for the processes that they start.
+    """
+    if cpus is None or not runs_in_process(executor):
+        return {}
+    return thread_limits(cpus, os.environ)
+
+
 def _array(settings: Settings) -> int:
     size = settings.slurm.array_size
     return size.tasks if size else 1
@@ -232,4 +243,5 @@ def _request(
         title=experiment.name,
         options=sbatch_options(settings),
         throttle=size.throttle if size else None,
+        environment=_environment(worker.executor, cpus),
     )

@@ -107,12 +107,23 @@ def check_executor(name: str, n_workers: int) -> None:
     """
     if n_workers < 1:
         raise ConfigurationError(f"n_workers must be at least 1, not {n_workers}")
-    executor = load("executor", name, BUILTIN)
-    if n_workers > 1 and getattr(executor, "in_process", False):
+    in_process = runs_in_process(name)
+    if n_workers > 1 and in_process:
         raise ConfigurationError(
             f"the executor {name!r} runs one trial at a time, and n_workers is {n_workers}",
             "Use executor: joblib, or n_workers: 1.",
         )
+
+
+def runs_in_process(name: str) -> bool:
+    """Return whether the executor runs trials in the worker's own process.
+
+    Raises
+    ------
+    ConfigurationError
+        There is none of that name.
+    """
+    return bool(getattr(load("executor", name, BUILTIN), "in_process", False))
 
 
 def make_executor(name: str, n_workers: int, cpus: int) -> Executor:

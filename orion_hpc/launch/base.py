@@ -38,6 +38,8 @@ class LaunchRequest:
         Options of ``sbatch`` by their long names, without dashes in front.
     throttle : int or None
         How many jobs may run at once.
+    environment : mapping of str to str
+        Variables that the jobs must have from the start, before they load any library.
     """
 
     function: Callable[[Any], Any]
@@ -48,6 +50,7 @@ class LaunchRequest:
     title: str
     options: Mapping[str, str | bool] = field(default_factory=dict)
     throttle: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 class Jobs(Protocol):
@@ -71,8 +74,8 @@ class Jobs(Protocol):
         """Return how many run still."""
         ...
 
-    def stop(self, wait: float) -> None:
-        """End the jobs: give them their stop notice, and ``wait`` seconds before force is used."""
+    def stop(self, wait: float, force: bool = True) -> None:
+        """Give the jobs their stop notice and ``wait`` seconds; then end them by ``force``."""
         ...
 
     def failures(self) -> list[str]:

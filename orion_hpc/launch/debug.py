@@ -19,7 +19,7 @@ class EndedJobs:
     def alive(self) -> int:
         return 0
 
-    def stop(self, wait: float) -> None:
+    def stop(self, wait: float, force: bool = True) -> None:
         pass
 
     def failures(self) -> list[str]:

@@ -27,22 +27,22 @@ class LocalJobs:
         self._processes = processes
         self.ids = tuple(process.id for process in processes)
         self.logs = os.path.join(folder, "*.out")
+        self._next_notice = 0.0
 
     def alive(self) -> int:
         return sum(process.running for process in self._processes)
 
-    def stop(self, wait: float) -> None:
+    def stop(self, wait: float, force: bool = True) -> None:
         deadline = time.monotonic() + wait
-        next_notice = 0.0
         while self.alive() and time.monotonic() < deadline:
             # Again and again: while submitit starts up in the job, it passes a notice over.
-            if time.monotonic() >= next_notice:
-                next_notice = time.monotonic() + _NOTICE_INTERVAL
+            if time.monotonic() >= self._next_notice:
+                self._next_notice = time.monotonic() + _NOTICE_INTERVAL
                 for process in self._processes:
                     process.notify()
             time.sleep(0.02)
         for process in self._processes:
-            if process.running:
+            if force and process.running:
                 kill_tree(process.pid)
                 process.running  # noqa: B018 - asking reaps it
 
@@ -84,8 +84,9 @@ class LocalLauncher:
 
         hidden = {variable: os.environ.get(variable) for variable in _HIDDEN}
         call = (request.function, request.argument, hidden)
+        tasks = min(request.tasks, request.throttle or request.tasks)
         processes = submission.local_processes(
-            replace(request, folder=folder, function=_in_environment, argument=call)
+            replace(request, tasks=tasks, folder=folder, function=_in_environment, argument=call)
         )
         return LocalJobs(processes, folder)
 

@@ -36,7 +36,7 @@ class SlurmJobs:
     def alive(self) -> int:
         return 0
 
-    def stop(self, wait: float) -> None:
+    def stop(self, wait: float, force: bool = True) -> None:
         subprocess.run(["scancel", *self.ids], check=False, capture_output=True)
 
     def failures(self) -> list[str]:

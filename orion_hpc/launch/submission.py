@@ -8,13 +8,18 @@ of five minutes, its accounting key, and the CPUs of the step, which ``srun`` do
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import submitit
-from submitit.core.utils import FailedJobError, FailedSubmissionError
+from submitit.core.utils import (
+    FailedJobError,
+    FailedSubmissionError,
+    environment_variables,
+)
 from submitit.slurm.slurm import _get_default_parameters
 
 from orion_hpc.errors import LaunchError
@@ -46,6 +51,7 @@ def slurm_parameters(request: LaunchRequest) -> dict[str, Any]:
         # The job's output is the step's, and srun is told a file of submitit's own; the last
         # --output on a command line counts.
         srun += ["--output", str(output)]
+    variables = sorted(request.environment.items())
     return {
         "job_name": request.title,
         "time": None,
@@ -56,6 +62,7 @@ def slurm_parameters(request: LaunchRequest) -> dict[str, Any]:
             key.replace("_", "-"): value for key, value in options.items() if key not in known
         },
         "srun_args": srun or None,
+        "setup": [f"export {name}={shlex.quote(text)}" for name, text in variables] or None,
         "array_parallelism": request.throttle or request.tasks,
     }
 
@@ -146,9 +153,10 @@ def local_processes(request: LaunchRequest) -> list[LocalProcess]:
     # which would kill its worker within a second, doesn't hear it; the worker has handlers.
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        return [
-            LocalProcess(executor.submit(request.function, request.argument))
-            for _ in range(request.tasks)
-        ]
+        with environment_variables(**request.environment):
+            return [
+                LocalProcess(executor.submit(request.function, request.argument))
+                for _ in range(request.tasks)
+            ]
     finally:
         signal.signal(signal.SIGINT, previous)

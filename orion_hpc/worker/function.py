@@ -9,14 +9,12 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orion_hpc.errors import ConfigurationError, did_you_mean
 from orion_hpc.worker.handle import TrialHandle
 from orion_hpc.worker.loading import load_function
-
-if TYPE_CHECKING:
-    from orion_hpc.worker.task import FunctionTarget, TrialTask
+from orion_hpc.worker.task import FunctionTarget, TrialTask
 
 __all__ = ["TrialHandle", "call_function", "check_signature", "load_function"]
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import copy
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from orion_hpc.worker.task import TrialTask
+from orion_hpc.worker.task import TrialTask
 
 
 class TrialHandle:

@@ -15,6 +15,7 @@ from typing import Any
 
 from orion_hpc.algorithms.base import make_algorithm
 from orion_hpc.errors import NoConfigurationError, StorageUnusable
+from orion_hpc.executors import limits
 from orion_hpc.executors.base import make_executor
 from orion_hpc.files import identity, layout
 from orion_hpc.model.space import Space
@@ -24,8 +25,9 @@ from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Heartbeat, Watch
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.worker.loop import Summary, Worker, WorkerOptions
+from orion_hpc.worker.run import run_task
 from orion_hpc.worker.stop import StopNotice
-from orion_hpc.worker.task import CommandTarget, FunctionTarget, Outcome, TrialTask, run_task
+from orion_hpc.worker.task import CommandTarget, FunctionTarget, Outcome, TrialTask
 
 log = logging.getLogger("orion_hpc.worker")
 
@@ -116,6 +118,8 @@ def run_worker(storage: Storage, experiment: ExperimentState, job: WorkerJob) ->
     about = {"host": who.host, "pid": who.pid, "job": who.job, "n_workers": job.n_workers}
     heartbeat = Heartbeat(signs, name, job.heartbeat, about)
     executor = make_executor(job.executor, job.n_workers, cpus)
+    if executor.in_process:
+        os.environ.update(limits.environment(cpus, os.environ))
     algorithm = experiment.configuration["algorithm"]
     options = WorkerOptions(
         name=name,

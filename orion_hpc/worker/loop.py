@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orion_hpc.algorithms.base import Algorithm, draw_generator
 from orion_hpc.executors.base import Executor, ProcessDied
@@ -208,7 +208,7 @@ class Worker:
         """End what runs and give it back."""
         # What has ended by itself until now is still recorded as what it is.
         ended = [
-            (trial, attempt, _outcome(future))
+            (trial, attempt, _caused(_outcome(future), cause))
             for future, (trial, attempt) in self._running.items()
             if future.done()
         ]
@@ -254,6 +254,11 @@ def _outcome(future: Future[Outcome]) -> Outcome:
     if isinstance(error, ProcessDied):
         return Outcome(status=BROKEN, cause=error.cause, message=error.message)
     return Outcome(status=BROKEN, message=f"the executor failed: {error!r}")
+
+
+def _caused(end: Outcome, cause: str) -> Outcome:
+    """Return an interruption's outcome with the notice's cause; the trial itself can't know it."""
+    return replace(end, cause=cause) if end.status == INTERRUPTED else end
 
 
 def _over(state: ExperimentState) -> str:

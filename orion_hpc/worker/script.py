@@ -15,16 +15,14 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from orion_hpc.files.processes import die_with_parent, kill_group, kill_tree, oom_kills
 from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.worker.failure import CommandFailed
 from orion_hpc.worker.placeholders import check_placeholders, fill
 from orion_hpc.worker.script_results import RESULTS, from_output, read_results
-
-if TYPE_CHECKING:
-    from orion_hpc.worker.task import CommandTarget, TrialTask
+from orion_hpc.worker.task import CommandTarget, TrialTask
 
 __all__ = ["check_placeholders", "run_command"]
 

@@ -16,6 +16,7 @@ from orion_hpc.model.trial import CANCELLED, PREEMPTED, TIMED_OUT
 
 _MEANINGS = {
     signal.SIGINT: CANCELLED,
+    signal.SIGHUP: CANCELLED,
     # Slurm sends it at preemption, and a person's scancel does too: which of the two, only the
     # accounting could tell.
     signal.SIGTERM: PREEMPTED,
@@ -25,11 +26,12 @@ _MEANINGS = {
 
 
 class StopNotice:
-    """Remembers the first notice; ``cause`` is None while there is none."""
+    """Remembers the first notice; ``cause`` is None while there is none, ``count`` counts them."""
 
     def __init__(self) -> None:
         self.cause: str | None = None
         self.signal: str = ""
+        self.count = 0
         self._interruptible = False
 
     @contextmanager
@@ -44,6 +46,7 @@ class StopNotice:
         previous: dict[signal.Signals, Any] = {}
 
         def take(number: int, frame: FrameType | None) -> None:
+            self.count += 1
             if self.cause is None:
                 self.signal = signal.Signals(number).name
                 self.cause = _MEANINGS[signal.Signals(number)] if in_job else CANCELLED
@@ -52,7 +55,9 @@ class StopNotice:
                 raise KeyboardInterrupt(self.signal)
 
         for number in _MEANINGS:
-            previous[number] = signal.signal(number, take)
+            # nohup(1) ignores it, and means to.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                previous[number] = signal.signal(number, take)
         try:
             yield self
         finally:

@@ -1,23 +1,14 @@
 """One attempt at a trial: what crosses the border to the process that runs it, and what comes back.
 
-Plain data both ways. How functions and commands are called is left to ``function`` and ``script``,
-what is told of a failure to ``failure``, and when to run what to the worker's loop.
+Plain data both ways. How an attempt is made is left to ``run``, and when to ``loop``.
 """
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
-from orion_hpc.files.processes import OomWatch
-from orion_hpc.model.result import check_results
-from orion_hpc.model.trial import CANCELLED, COMPLETED, INTERRUPTED, Params, Results
-from orion_hpc.worker.failure import failure
-from orion_hpc.worker.function import call_function
-from orion_hpc.worker.script import run_command
-
-_memory = OomWatch()
+from orion_hpc.model.trial import Params, Results
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,27 +94,3 @@ class Outcome:
     message: str = ""
     detail: str = ""
     duration: float = 0.0
-
-
-def run_task(task: TrialTask) -> Outcome:
-    """Make the attempt; whatever the user's code raises is told in the outcome, nothing is raised.
-
-    An interruption (Ctrl-C, or the worker's own in the executor ``single``) is no fault of the
-    trial.
-    """
-    start, kills = time.monotonic(), _memory.mark()
-    try:
-        if isinstance(task.target, CommandTarget):
-            value = run_command(task.target, task)
-        else:
-            value = call_function(task.target, task)
-        results = check_results(value)
-    except KeyboardInterrupt as error:
-        message = f"interrupted by {error}" if str(error) else "interrupted"
-        duration = time.monotonic() - start
-        return Outcome(INTERRUPTED, cause=CANCELLED, message=message, duration=duration)
-    except BaseException as error:
-        told = failure(error, out_of_memory=_memory.risen(kills))
-        duration = time.monotonic() - start
-        return Outcome(told.status, None, told.cause, told.message, told.detail, duration)
-    return Outcome(COMPLETED, results, duration=time.monotonic() - start)

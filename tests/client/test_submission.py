@@ -37,7 +37,7 @@ class Detached:
         self._meanwhile()
         return self
 
-    def stop(self, wait: float) -> None:
+    def stop(self, wait: float, force: bool = True) -> None:
         """Note the cancellation."""
         self.stopped = True
 

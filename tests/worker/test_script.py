@@ -17,8 +17,9 @@ from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.worker import script
 from orion_hpc.worker.failure import CommandFailed
 from orion_hpc.worker.placeholders import fill
+from orion_hpc.worker.run import run_task
 from orion_hpc.worker.script import check_placeholders, run_command
-from orion_hpc.worker.task import CommandTarget, TrialTask, run_task
+from orion_hpc.worker.task import CommandTarget, TrialTask
 
 PARAMS = {"lr": 0.1, "optimizer": {"name": "sgd"}}
 FLAT = {"lr": 0.1, "optimizer.name": "sgd"}
@@ -306,7 +307,8 @@ def test_a_command_dies_with_its_worker(tmp_path):
     """SIGKILL of the process that runs it ends the command too."""
     text = (
         "import sys\n"
-        "from orion_hpc.worker.task import CommandTarget, TrialTask, run_task\n"
+        "from orion_hpc.worker.run import run_task\n"
+        "from orion_hpc.worker.task import CommandTarget, TrialTask\n"
         "argv = ('sh', '-c', 'echo $$ > pid; exec sleep 1000')\n"
         "run_task(TrialTask(CommandTarget(argv, sys.argv[1]), 0, '', 1, {}, {}, sys.argv[1], ''))\n"
     )
