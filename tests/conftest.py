@@ -12,13 +12,18 @@ from tests.rigs.fake_slurm import FakeSlurm, path_without_slurm
 from tests.rigs.slurm import CLIENT_VARIABLES, SlurmCluster, missing_for_slurm
 
 
-@pytest.fixture(scope="session")
-def slurm_cluster() -> Iterator[SlurmCluster]:
-    """A real Slurm cluster of four nodes. Tests should take `slurm`, which cleans up after each."""
-    if reason := missing_for_slurm():
+def _need_slurm(accounting: bool = False) -> None:
+    """Skip where Slurm is missing; fail if it was promised, lest a check of everything skips it."""
+    if reason := missing_for_slurm(accounting):
         if os.environ.get("ORION_HPC_REQUIRE_SLURM") == "1":
             pytest.fail(f"ORION_HPC_REQUIRE_SLURM=1, but {reason}")
         pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def slurm_cluster() -> Iterator[SlurmCluster]:
+    """A real Slurm cluster of four nodes. Tests should take `slurm`, which cleans up after each."""
+    _need_slurm()
     with SlurmCluster() as cluster:
         yield cluster
 
@@ -32,6 +37,14 @@ def slurm(
         monkeypatch.setenv(name, value)
     yield slurm_cluster
     slurm_cluster.reset()
+
+
+@pytest.fixture
+def slurm_with_accounting() -> Iterator[SlurmCluster]:
+    """A real Slurm cluster of one node whose `sacct` works, to be spoken to by its `run`."""
+    _need_slurm(accounting=True)
+    with SlurmCluster(nodes=1, accounting=True) as cluster:
+        yield cluster
 
 
 @pytest.fixture

@@ -49,10 +49,13 @@ class Terminal:
             table.add_column(column, overflow="fold")
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        console = Console(soft_wrap=False)
+        console = Console()
         if not console.is_terminal:
             console = Console(width=500)
-        console.print(table)
+        with console.capture() as capture:
+            console.print(table)
+        for line in capture.get().splitlines():
+            self.say(line.rstrip())
 
     def follow(self, look: Callable[[], tuple[str, bool]], interval: float = 0.5) -> None:
         """Show a line that ``look`` gives until it says that it was the last.

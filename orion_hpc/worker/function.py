@@ -1,7 +1,7 @@
 """Calls the user's function with a trial's hyperparameters, and checks beforehand that it can.
 
 How it is imported is left to ``loading``, what the trial looks like to it to ``handle``, and what
-becomes of its return value to ``task``.
+becomes of its return value to ``attempt``.
 """
 
 from __future__ import annotations

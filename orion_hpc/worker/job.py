@@ -24,8 +24,8 @@ from orion_hpc.model.trial import Trial
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Heartbeat, Watch
 from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.worker.attempt import run_task
 from orion_hpc.worker.loop import Summary, Worker, WorkerOptions
-from orion_hpc.worker.run import run_task
 from orion_hpc.worker.stop import StopNotice
 from orion_hpc.worker.task import CommandTarget, FunctionTarget, Outcome, TrialTask
 

@@ -1,6 +1,6 @@
 """One attempt at a trial: what crosses the border to the process that runs it, and what comes back.
 
-Plain data both ways. How an attempt is made is left to ``run``, and when to ``loop``.
+Plain data both ways. How an attempt is made is left to ``attempt``, and when to ``loop``.
 """
 
 from __future__ import annotations

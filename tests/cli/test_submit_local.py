@@ -14,7 +14,7 @@ import pytest
 from orion_hpc.model.trial import BROKEN, COMPLETED, INTERRUPTED
 from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.command import COMMAND, CONFIG, orion_hpc, project, status_of
-from tests.rigs.slurm import wait_until
+from tests.rigs.waiting import wait_until
 
 pytestmark = pytest.mark.usefixtures("no_slurm")
 

@@ -14,7 +14,8 @@ from orion_hpc.model.trial import COMPLETED
 from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.command import CONFIG, orion_hpc, project, status_of
 from tests.rigs.fake_slurm import FakeSlurm
-from tests.rigs.slurm import SlurmCluster, wait_until
+from tests.rigs.slurm import SlurmCluster
+from tests.rigs.waiting import wait_until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "svm_digits"
 

@@ -1,38 +1,34 @@
 """A private, real Slurm cluster of several nodes on one host, for the tests.
 
-This module knows how Slurm is configured, started, broken on purpose and taken down; it knows
-nothing of orion-hpc. Debian's Slurm can run several ``slurmd`` on one host (``slurmd -N n1``), so
-one ``munged``, one ``slurmctld`` and four ``slurmd`` are a cluster of four nodes. All of it lives
-in one temporary directory, on free ports, behind its own ``SLURM_CONF``: a Slurm that the machine
-already runs is neither used nor disturbed.
+This module knows how Slurm is started, used, broken on purpose and taken down; it knows nothing of
+orion-hpc. What the daemons are told is in `slurm_conf`, what keeps them from outliving the tests in
+`supervisor`, how a node's processes are found in `processes`.
 
-Run as a program, this file is the supervisor that the cluster puts between the tests and the
-daemons, see `_Supervisor`.
+Debian's Slurm can run several ``slurmd`` on one host (``slurmd -N n1``), so one ``munged``, one
+``slurmctld`` and four ``slurmd`` are a cluster of four nodes. All of it lives in one temporary
+directory, on free ports, behind its own ``SLURM_CONF``: a Slurm that the machine already runs is
+neither used nor disturbed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import json
 import os
 import secrets
-import select
 import shutil
-import signal
 import socket
 import subprocess
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 import psutil
+
+from tests.rigs.processes import below, kill, step_daemons
+from tests.rigs.slurm_conf import Ports, Site, mariadb_sql, slurm_conf, slurmdbd_conf
+from tests.rigs.supervisor import Supervisor
+from tests.rigs.waiting import wait_until
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "sinfo")
 ACCOUNTING_PROGRAMS = ("mariadbd", "mariadb-install-db", "slurmdbd", "sacct", "sacctmgr")
@@ -40,7 +36,6 @@ ACCOUNTING_PROGRAMS = ("mariadbd", "mariadb-install-db", "slurmdbd", "sacct", "s
 #: them to the private cluster's commands.
 CLIENT_VARIABLES = ("SLURM_", "SBATCH_", "SRUN_", "SQUEUE_", "SCANCEL_", "SINFO_", "SACCT_")
 _SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
-_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 _JOB_FIELDS = {
     "id": "%i",
@@ -58,14 +53,6 @@ class ClusterError(RuntimeError):
     """The cluster didn't do what it was told; the message ends with the tails of its logs."""
 
 
-@dataclass(frozen=True)
-class _Ports:
-    slurmctld: int
-    slurmdbd: int
-    mariadbd: int
-    nodes: list[int]
-
-
 def missing_for_slurm(accounting: bool = False) -> str | None:
     """Why a cluster can't be started here, or None when it can."""
     if os.geteuid() != 0:
@@ -74,16 +61,6 @@ def missing_for_slurm(accounting: bool = False) -> str | None:
     packages = "slurm-wlm munge" + (" slurmdbd mariadb-server" if accounting else "")
     missing = [name for name in programs if shutil.which(name, path=_search_path()) is None]
     return f"not installed: {', '.join(missing)} (apt install {packages})" if missing else None
-
-
-def wait_until(true: Callable[[], bool], timeout: float, what: str) -> None:
-    """Ask `true` again and again until it says so; raise `TimeoutError` after `timeout` seconds."""
-    deadline = time.monotonic() + timeout
-    pause = threading.Event()
-    while not true():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"waited {timeout} s in vain: {what}")
-        pause.wait(0.03)
 
 
 class SlurmCluster:
@@ -111,7 +88,7 @@ class SlurmCluster:
         self.extra = dict(extra or {})
         self.accounting = accounting
         self.directory: Path | None = None
-        self._supervisor: _Supervisor | None = None
+        self._supervisor: Supervisor | None = None
         self._pids: dict[str, int] = {}
 
     # -- life ---------------------------------------------------------------------------------
@@ -123,10 +100,11 @@ class SlurmCluster:
         # Short on purpose: the path of a Unix socket may have no more than 107 bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="orion-slurm-", dir="/tmp"))
         try:
-            self._supervisor = _Supervisor(self.directory)
+            self._supervisor = Supervisor(self.directory)
             # All at once: a second call might return some of the first one's.
             slurmctld, slurmdbd, mariadbd, *nodes = _free_ports(3 + len(self.nodes))
-            ports = _Ports(slurmctld, slurmdbd, mariadbd, nodes)
+            by_name = dict(zip(self.nodes, nodes, strict=True))
+            ports = Ports(slurmctld, slurmdbd, mariadbd, by_name)
             self._write_files(ports)
             self._start_daemons(ports)
         except BaseException as error:
@@ -209,8 +187,8 @@ class SlurmCluster:
         # A job ID of an array stands for all its tasks, so the command line stays short.
         if ids := sorted({job["array_job_id"] for job in self.jobs()}):
             self.run("scancel", *ids, check=False)  # a job that ended meanwhile is an error
-            for daemon in _step_daemons(self._path("")):
-                _kill(_below(daemon))
+            for daemon in step_daemons(self._path("")):
+                kill(below(daemon))
             self.wait_for_jobs(timeout)
 
     def kill_node(self, name: str, noticed: bool = False) -> None:
@@ -221,9 +199,9 @@ class SlurmCluster:
         """
         with contextlib.suppress(psutil.NoSuchProcess):
             # First, so that it can't start or report anything any more.
-            _kill([psutil.Process(self._pids.pop(name))])
-        for daemon in _step_daemons(self._path(name)):
-            _kill([daemon, *_below(daemon)])
+            kill([psutil.Process(self._pids.pop(name))])
+        for daemon in step_daemons(self._path(name)):
+            kill([daemon, *below(daemon)])
         if noticed:
             self.run("scontrol", "update", f"nodename={name}", "state=down", "reason=killed")
 
@@ -272,107 +250,30 @@ class SlurmCluster:
             raise RuntimeError("this cluster isn't running")
         return self.directory / name
 
-    def _write_files(self, ports: _Ports) -> None:
+    def _write_files(self, ports: Ports) -> None:
+        site = Site(
+            directory=self._path(""),
+            host=socket.gethostname(),
+            ports=ports,
+            cpus=self.cpus,
+            memory=self.memory,
+            extra=self.extra,
+            accounting=self.accounting,
+        )
         for name in ("state", "tmp", *self.nodes):
             self._path(name).mkdir()
         key = self._path("munge.key")
         key.touch(mode=0o600)
         key.write_bytes(os.urandom(128))
-        self._path("slurm.conf").write_text(self._slurm_conf(ports))
+        self._path("slurm.conf").write_text(slurm_conf(site))
         if self.accounting:
             password = secrets.token_hex(16)
             conf = self._path("slurmdbd.conf")
             conf.touch(mode=0o600)  # slurmdbd refuses a file that others can read
-            conf.write_text(self._slurmdbd_conf(ports, password))
-            self._path("mariadb.sql").write_text(
-                f"CREATE USER slurm@127.0.0.1 IDENTIFIED BY '{password}';\n"
-                "GRANT ALL ON slurm_acct_db.* TO slurm@127.0.0.1;\n"
-            )
+            conf.write_text(slurmdbd_conf(site, password))
+            self._path("mariadb.sql").write_text(mariadb_sql(password))
 
-    def _slurm_conf(self, ports: _Ports) -> str:
-        here, host = self._path(""), socket.gethostname()
-        settings = {
-            "ClusterName": "orion",
-            "SlurmctldHost": f"{host}(127.0.0.1)",
-            "SlurmctldPort": str(ports.slurmctld),
-            "SlurmUser": "root",
-            "SlurmdUser": "root",
-            "AuthType": "auth/munge",
-            # A requeued job waits until its old credential has expired: two minutes by default.
-            "AuthInfo": f"socket={here}/munge.socket,cred_expire=5",
-            "CredType": "cred/munge",
-            "StateSaveLocation": f"{here}/state",
-            "SlurmctldPidFile": f"{here}/slurmctld.pid",
-            "SlurmctldLogFile": f"{here}/slurmctld.log",
-            "SlurmdSpoolDir": f"{here}/%n",
-            "SlurmdPidFile": f"{here}/%n.pid",
-            "SlurmdLogFile": f"{here}/%n.log",
-            "ProctrackType": "proctrack/linuxproc",
-            "TaskPlugin": "task/none",
-            "MpiDefault": "none",
-            "SelectType": "select/cons_tres",
-            "SelectTypeParameters": "CR_Core_Memory",
-            "DefMemPerCPU": "100",
-            # The host has fewer CPUs than its nodes claim; without these two they'd be drained.
-            "SlurmctldParameters": "config_overrides",
-            "SlurmdParameters": "config_overrides",
-            "SchedulerType": "sched/backfill",
-            "SchedulerParameters": "sched_min_interval=0,batch_sched_delay=0,bf_interval=1",
-            "PreemptType": "preempt/partition_prio",
-            "PreemptMode": "REQUEUE",
-            "JobRequeue": "1",
-            "ReturnToService": "2",
-            "KillWait": "5",
-            # A node's death is noticed after both: a call that nobody answers, and the silence.
-            "MessageTimeout": "5",
-            "SlurmdTimeout": "5",
-            "AccountingStorageType": "accounting_storage/none",
-            "JobCompType": "jobcomp/none",
-        }
-        if self.accounting:
-            settings |= {
-                "AccountingStorageType": "accounting_storage/slurmdbd",
-                "AccountingStorageHost": "127.0.0.1",
-                # The door to munged for whoever speaks to slurmdbd; AuthInfo isn't asked there.
-                "AccountingStoragePass": f"{here}/munge.socket",
-                "AccountingStoragePort": str(ports.slurmdbd),
-                "JobAcctGatherType": "jobacct_gather/linux",
-                "JobAcctGatherFrequency": "1",
-            }
-        settings |= self.extra
-        lines = [f"{key}={value}" for key, value in settings.items()]
-        lines += [
-            f"NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={self.cpus} "
-            f"RealMemory={self.memory} State=UNKNOWN"
-            for name, port in zip(self.nodes, ports.nodes, strict=True)
-        ]
-        nodes = ",".join(self.nodes)
-        lines += [
-            f"PartitionName=main Nodes={nodes} Default=YES MaxTime=INFINITE PriorityTier=1",
-            f"PartitionName=high Nodes={nodes} MaxTime=INFINITE PriorityTier=10 PreemptMode=OFF",
-        ]
-        return "\n".join(lines) + "\n"
-
-    def _slurmdbd_conf(self, ports: _Ports, password: str) -> str:
-        here = self._path("")
-        settings = {
-            "AuthType": "auth/munge",
-            "AuthInfo": f"socket={here}/munge.socket",
-            "DbdHost": socket.gethostname(),
-            "DbdAddr": "127.0.0.1",
-            "DbdPort": str(ports.slurmdbd),
-            "SlurmUser": "root",
-            "LogFile": f"{here}/slurmdbd.log",
-            "PidFile": f"{here}/slurmdbd.pid",
-            "StorageType": "accounting_storage/mysql",
-            "StorageHost": "127.0.0.1",
-            "StoragePort": str(ports.mariadbd),
-            "StorageUser": "slurm",
-            "StoragePass": password,
-        }
-        return "\n".join(f"{key}={value}" for key, value in settings.items()) + "\n"
-
-    def _start_daemons(self, ports: _Ports) -> None:
+    def _start_daemons(self, ports: Ports) -> None:
         here = self._path("")
         self._spawn(
             "munged",
@@ -390,7 +291,7 @@ class SlurmCluster:
             self._spawn_node(name)
         self._wait_for_idle_nodes(30)
 
-    def _start_accounting(self, ports: _Ports) -> None:
+    def _start_accounting(self, ports: Ports) -> None:
         here = self._path("")
         options = (f"--datadir={here}/mariadb", "--user=root", "--innodb-log-file-size=8M")
         self.run("mariadb-install-db", "--no-defaults", "--skip-test-db", *options)
@@ -432,156 +333,6 @@ class SlurmCluster:
         self._pids[name] = self._supervisor.spawn(argv, env, self._path(f"{name}.out"))
 
 
-class _Supervisor:
-    """The process between the tests and the daemons, seen from the tests.
-
-    It is there so that nothing outlives the tests, even when they are killed with SIGKILL. It is
-    the parent of the daemons and a "child subreaper" (prctl(2)): whatever a daemon or a job forks,
-    however often it detaches itself, stays a descendant. When its standard input ends, or its
-    parent does, it kills all descendants and removes the directory. Should it be killed itself,
-    the daemons get SIGKILL from the kernel (PR_SET_PDEATHSIG).
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, __file__, str(directory), str(os.getpid())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd="/",
-            start_new_session=True,  # ^C at the terminal is for the tests alone
-        )
-
-    def spawn(self, argv: tuple[str, ...], env: dict[str, str], output: Path) -> int:
-        """Start a daemon and return its pid."""
-        stdin, stdout = self._process.stdin, self._process.stdout
-        if stdin is None or stdout is None:
-            raise RuntimeError("the supervisor has no pipes")
-        order = {"argv": argv, "env": env, "output": str(output)}
-        stdin.write(json.dumps(order).encode() + b"\n")
-        stdin.flush()
-        answer = json.loads(stdout.readline() or '{"error": "the supervisor has died"}')
-        if "error" in answer:
-            raise OSError(f"{argv[0]}: {answer['error']}")
-        return int(answer["pid"])
-
-    def close(self) -> None:
-        """Return when the supervisor and all its descendants are gone."""
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
-        try:
-            self._process.wait(timeout=15)
-        except subprocess.TimeoutExpired:  # its daemons die with it
-            self._process.kill()
-            self._process.wait()
-
-
-def _supervise(directory: Path, parent: int) -> None:
-    """Start what standard input asks for, until it ends; then leave no process and no file."""
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-
-    def die_with_parent() -> None:
-        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
-
-    if prctl(_PR_SET_CHILD_SUBREAPER, 1) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
-    try:
-        for order in _orders(parent):
-            try:
-                with open(order["output"], "ab") as output:
-                    daemon = subprocess.Popen(
-                        order["argv"],
-                        env=order["env"],
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=output,
-                        cwd=directory,
-                        start_new_session=True,
-                        preexec_fn=die_with_parent,
-                    )
-                answer: dict[str, object] = {"pid": daemon.pid}
-            except OSError as error:
-                answer = {"error": str(error)}
-            os.write(1, json.dumps(answer).encode() + b"\n")
-    finally:
-        _kill_descendants(grace=1.0)
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def _orders(parent: int) -> Iterator[dict[str, Any]]:
-    """Yield the lines of standard input, reaping the dead meanwhile, while the parent lives.
-
-    A forked child of the tests may hold the other end of the pipe open, so that the end of file
-    alone doesn't tell of the tests' death.
-    """
-    buffer = b""
-    while os.getppid() == parent:
-        _reap()
-        if not select.select([0], [], [], 0.2)[0]:
-            continue
-        if not (data := os.read(0, 1 << 16)):
-            return
-        *lines, buffer = (buffer + data).split(b"\n")
-        yield from map(json.loads, lines)
-
-
-def _reap() -> bool:
-    """Collect the dead children; say whether some live."""
-    with contextlib.suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-        return True
-    return False
-
-
-def _kill_descendants(grace: float) -> None:
-    """Send SIGTERM to all descendants, SIGKILL after `grace` seconds, and wait for the last."""
-    myself = psutil.Process()
-    started = time.monotonic()
-    asked: set[int] = set()
-    pause = threading.Event()
-    # The orphans of the dead become children of this process, so "no children" is "none at all".
-    while _reap():
-        for process in myself.children(recursive=True):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                if time.monotonic() - started > grace:
-                    process.kill()
-                elif process.pid not in asked:
-                    process.terminate()
-                    asked.add(process.pid)
-        pause.wait(0.02)
-
-
-def _step_daemons(spool: Path) -> list[psutil.Process]:
-    """The slurmstepds of one node or of all: those that hold sockets below a spool directory."""
-    found = []
-    for process in psutil.process_iter(["name"]):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if process.info["name"] == "slurmstepd" and any(
-                str(connection.laddr).startswith(f"{spool}/")
-                for connection in process.net_connections("unix")
-            ):
-                found.append(process)
-    return found
-
-
-def _below(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return []
-
-
-def _kill(processes: list[psutil.Process]) -> None:
-    """Send SIGKILL and return when they are gone."""
-    for process in processes:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(processes, timeout=10)
-
-
 def _search_path() -> str:
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return os.pathsep.join([*path, *(d for d in _SBIN if d not in path)])
@@ -598,7 +349,3 @@ def _free_ports(number: int) -> list[int]:
         for one in sockets:
             one.bind(("127.0.0.1", 0))
         return [one.getsockname()[1] for one in sockets]
-
-
-if __name__ == "__main__":
-    _supervise(Path(sys.argv[1]), int(sys.argv[2]))

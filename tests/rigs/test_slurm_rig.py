@@ -17,7 +17,8 @@ import pytest
 import submitit
 
 from tests.rigs.fake_slurm import FakeSlurm
-from tests.rigs.slurm import ClusterError, SlurmCluster, missing_for_slurm, wait_until
+from tests.rigs.slurm import ClusterError, SlurmCluster
+from tests.rigs.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -182,18 +183,15 @@ def test_a_bad_setting_is_told_with_the_log(slurm: SlurmCluster) -> None:
 
 
 @pytest.mark.slurm
-@pytest.mark.skipif(
-    missing_for_slurm(accounting=True) is not None, reason="needs slurmdbd and mariadb-server"
-)
-def test_accounting_answers_sacct() -> None:
+def test_accounting_answers_sacct(slurm_with_accounting: SlurmCluster) -> None:
     """With accounting `sacct` knows of ended jobs; without, it fails as on many sites."""
-    with SlurmCluster(nodes=1, accounting=True) as cluster:
-        cluster.run("sbatch", "--output=/dev/null", "--wrap", "exit 3")
-        cluster.wait_for_jobs()
-        sacct = ("sacct", "--noheader", "--allocations", "--parsable2", "--format=state,exitcode")
-        wait_until(
-            lambda: cluster.run(*sacct).stdout == "FAILED|3:0\n", 20, "sacct to know the job's end"
-        )
+    cluster = slurm_with_accounting
+    cluster.run("sbatch", "--output=/dev/null", "--wrap", "exit 3")
+    cluster.wait_for_jobs()
+    sacct = ("sacct", "--noheader", "--allocations", "--parsable2", "--format=state,exitcode")
+    wait_until(
+        lambda: cluster.run(*sacct).stdout == "FAILED|3:0\n", 20, "sacct to know the job's end"
+    )
 
 
 @pytest.mark.slurm

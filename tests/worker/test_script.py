@@ -15,9 +15,9 @@ import pytest
 from orion_hpc.errors import ConfigurationError, InvalidResult
 from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.worker import script
+from orion_hpc.worker.attempt import run_task
 from orion_hpc.worker.failure import CommandFailed
 from orion_hpc.worker.placeholders import fill
-from orion_hpc.worker.run import run_task
 from orion_hpc.worker.script import check_placeholders, run_command
 from orion_hpc.worker.task import CommandTarget, TrialTask
 
@@ -307,7 +307,7 @@ def test_a_command_dies_with_its_worker(tmp_path):
     """SIGKILL of the process that runs it ends the command too."""
     text = (
         "import sys\n"
-        "from orion_hpc.worker.run import run_task\n"
+        "from orion_hpc.worker.attempt import run_task\n"
         "from orion_hpc.worker.task import CommandTarget, TrialTask\n"
         "argv = ('sh', '-c', 'echo $$ > pid; exec sleep 1000')\n"
         "run_task(TrialTask(CommandTarget(argv, sys.argv[1]), 0, '', 1, {}, {}, sys.argv[1], ''))\n"

@@ -9,8 +9,8 @@ import pytest
 
 from orion_hpc.executors.joblib import JoblibExecutor
 from orion_hpc.model.trial import CANCELLED, KILLED, OUT_OF_MEMORY, USER_ERROR
+from orion_hpc.worker.attempt import run_task
 from orion_hpc.worker.failure import CommandFailed, bounded, failure
-from orion_hpc.worker.run import run_task
 from orion_hpc.worker.task import CommandTarget, FunctionTarget, Outcome, TrialTask
 
 CODE = """
