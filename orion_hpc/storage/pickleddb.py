@@ -29,7 +29,7 @@ from collections.abc import Callable, Iterator
 
 from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.files import framing, layout, mounts, plain
-from orion_hpc.files.lock import FLOCK, DatabaseLock
+from orion_hpc.files.lock import DatabaseLock
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.storage.base import Plan
@@ -73,23 +73,30 @@ class PickledDB:
         self._writer = os.urandom(8).hex()
         self._counter = 0
         self._writable = False
-        self._coherent = mounts.is_coherent(os.path.dirname(self.path))
+        self._coherent = mounts.is_coherent(mounts.mount_of(os.path.dirname(self.path)))
         header, self._offset = self._read_header()
         self.id: str = header["id"]
         self._lock = DatabaseLock(f"{self.path}.lock", header["lock"], lock_timeout)
 
     @classmethod
     def create(
-        cls, path: str, follows: Callable[[ExperimentState], bool] = lambda experiment: True
+        cls,
+        path: str,
+        follows: Callable[[ExperimentState], bool] = lambda experiment: True,
+        lock: str | None = None,
     ) -> PickledDB:
         """Open the database, which is made first where there is none.
+
+        ``lock`` is the kind of lock for a new one, by default what fits the file system. It stands
+        in the file for ever: hosts see different mount tables and mustn't choose differently.
 
         The file appears with its header in it or not at all: it is written under a name of its own
         and linked to the real one, which fails for all but one of those who race here.
         """
         path = os.path.realpath(path)
         if not os.path.lexists(path):
-            header = framing.encode_header({"lock": FLOCK, "id": os.urandom(16).hex()})
+            kind = lock or mounts.lock_kind(mounts.mount_of(os.path.dirname(path)))
+            header = framing.encode_header({"lock": kind, "id": os.urandom(16).hex()})
             try:
                 with layout.provided(os.path.dirname(path)):
                     _publish(path, header)

@@ -3,53 +3,59 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
 from orion_hpc.errors import ConfigurationError, LockTimeout
-from orion_hpc.files.lock import FLOCK, DatabaseLock
+from orion_hpc.files.lock import KINDS, DatabaseLock
+from orion_hpc.files.mounts import FLOCK
 
 HOLDER = """
 import sys
 from orion_hpc.files.lock import DatabaseLock
-with DatabaseLock(sys.argv[1], "flock", 5).held():
+with DatabaseLock(sys.argv[1], sys.argv[2], 5, lease_duration=float(sys.argv[3])).held():
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-def holder(path) -> subprocess.Popen[bytes]:
+def holder(path, kind: str, lease: float = 30) -> subprocess.Popen[bytes]:
     """Start a process that holds the lock until its standard input ends; return when it does."""
     process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+        [sys.executable, "-c", HOLDER, str(path), kind, str(lease)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
     assert process.stdout.readline() == b"held\n"
     return process
 
 
-def test_a_held_lock_keeps_others_out_and_names_itself(tmp_path):
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_held_lock_keeps_others_out_and_names_itself(tmp_path, kind):
     """Who waits too long is told which file, and how to find the holder."""
     path = tmp_path / "db.pkl.lock"
-    with holder(path) as process:
-        late = DatabaseLock(str(path), FLOCK, 0.05).held()
+    with holder(path, kind) as process:
+        late = DatabaseLock(str(path), kind, 0.05).held()
         with pytest.raises(LockTimeout, match=r"wasn't free within 0\.05 s") as caught:
             late.__enter__()
         assert str(path) in caught.value.hint
         process.stdin.close()
         process.wait()
-    with DatabaseLock(str(path), FLOCK, 5).held():
+    with DatabaseLock(str(path), kind, 5).held():
         pass
 
 
-def test_a_killed_holder_holds_nothing(tmp_path):
-    """SIGKILL in the critical section blocks nobody."""
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_killed_holder_holds_nothing(tmp_path, kind):
+    """SIGKILL in the critical section blocks nobody of this host, lease or not."""
     path = tmp_path / "db.pkl.lock"
-    with holder(path) as process:
+    with holder(path, kind) as process:
         process.kill()
         process.wait()
-        with DatabaseLock(str(path), FLOCK, 5).held():
+        with DatabaseLock(str(path), kind, 5).held():
             pass
 
 
@@ -69,3 +75,29 @@ def test_an_unknown_kind_names_what_to_do(tmp_path):
     """A database of a later version isn't locked in a way that others don't see."""
     with pytest.raises(ConfigurationError, match="'lease2'"):
         DatabaseLock(str(tmp_path / "lock"), "lease2", 5)
+
+
+def test_a_stopped_holder_loses_its_lease_and_not_before(tmp_path):
+    """A holder that gives no sign is waited for as long as the lease, by the waiter's own clock."""
+    path = tmp_path / "db.pkl.lock"
+    with holder(path, "lease", lease=1.0) as process:
+        os.kill(process.pid, signal.SIGSTOP)
+        try:
+            start = time.monotonic()
+            with DatabaseLock(str(path), "lease", 20, lease_duration=1.0).held():
+                waited = time.monotonic() - start
+            assert waited >= 1.0
+        finally:
+            os.kill(process.pid, signal.SIGCONT)
+        process.stdin.close()
+        assert process.wait(20) == 0, "it goes on, and doesn't remove what isn't its own any more"
+
+
+def test_a_living_holder_keeps_its_lease(tmp_path):
+    """As long as the holder refreshes its marker nobody takes it, however long it works."""
+    path = tmp_path / "db.pkl.lock"
+    with holder(path, "lease", lease=0.6) as process:
+        late = DatabaseLock(str(path), "lease", 2.0, lease_duration=0.6).held()
+        with pytest.raises(LockTimeout):
+            late.__enter__()
+        process.stdin.close()

@@ -23,7 +23,7 @@ from orion_hpc.storage.pickleddb import PickledDB
 def path(request, tmp_path, monkeypatch):
     """Return a path for a database, on a file system that is taken for coherent or not."""
     coherent = request.param == "coherent"
-    monkeypatch.setattr(mounts, "is_coherent", lambda path: coherent)
+    monkeypatch.setattr(mounts, "is_coherent", lambda mount: coherent)
     return str(tmp_path / "db.pkl")
 
 
