@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from orion_hpc.cli.terminal import Terminal
-from orion_hpc.client.submission import Submission, release_lost
+from orion_hpc.client.submission import Submission, recover
 from orion_hpc.config.settings import Settings
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import COMPLETED
@@ -46,7 +46,7 @@ def tell_submission(terminal: Terminal, config: Path, settings: Settings, done: 
             _follow(terminal, done, notice)
             if notice.cause is not None:
                 _stop(terminal, done, notice)
-        release_lost(done.storage, experiment, settings)
+        recover(done, settings)
         if notice.cause is not None:
             terminal.note(f"Stopped. 'orion-hpc submit {config}' goes on from here.")
             sys.exit(130)

@@ -28,9 +28,9 @@ from orion_hpc.model.state import ExperimentState
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Watch
 from orion_hpc.storage.pickleddb import PickledDB
-from orion_hpc.worker import plan
 from orion_hpc.worker.function import check_signature, load_function
 from orion_hpc.worker.job import WAIT_FOR_EXPERIMENT, WorkerJob, available_cpus, run_job
+from orion_hpc.worker.recovery import Recovery, release_lost
 from orion_hpc.worker.script import check_placeholders
 
 
@@ -160,19 +160,15 @@ def _named(settings: Settings) -> Callable[[ExperimentState], bool]:
     return lambda experiment: experiment.name == settings.name
 
 
-def release_lost(storage: Storage, experiment: ExperimentState, settings: Settings) -> None:
-    """Interrupt the trials whose workers are known to be gone."""
-    folder = layout.workers_folder(settings.storage, experiment.title)
-    state = storage.refresh().experiments[experiment.number]
-    holders = {trial.worker for trial in state.having("reserved") if trial.worker}
-    lost = Watch(folder, settings.worker.heartbeat).lost(holders) if holders else set()
-    if lost:
-        storage.transact(
-            experiment.number,
-            lambda now: plan.losses(
-                now.experiments[experiment.number], lost, settings.max_attempts, time.time()
-            ),
-        )
+def recover(submission: Submission, settings: Settings) -> None:
+    """Take trials from workers of the experiment that are known to be gone."""
+    experiment = submission.experiment
+    signs = layout.workers_folder(settings.storage, experiment.title)
+    folder_of = layout.trial_folders(
+        settings.storage, experiment.title, experiment.configuration["working_dir"]
+    )
+    recovery = Recovery(Watch(signs, settings.worker.heartbeat), folder_of)
+    release_lost(submission.storage, experiment.number, recovery, settings.max_attempts)
 
 
 def _environment(executor: str, cpus: int | None) -> dict[str, str]:

@@ -33,7 +33,8 @@ _RIVALS: tuple[tuple[Keys, Keys], ...] = (
 """Settings of which one layer's choice replaces an earlier layer's other choice."""
 
 
-_TRIALS_OWN = ("ATTEMPT", "EXPERIMENT", "PARAMS", "RESULTS_PATH", "TRIAL_ID", "TRIAL_NUMBER")
+_TRIALS_OWN = ("ATTEMPT", "EXPERIMENT", "PARAMS", "RESULTS_PATH", "TRIAL_ID", "TRIAL_NUMBER",
+               "WORKER_ID")  # fmt: skip
 """What a trial's command finds in its environment, without the prefix."""
 
 

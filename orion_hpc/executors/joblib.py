@@ -15,6 +15,7 @@ import time
 import warnings
 from collections.abc import Callable, Collection
 from concurrent import futures as cf
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from orion_hpc.executors import limits
@@ -262,6 +263,8 @@ def _call(function: Callable[[A], R], argument: A, cpus: int) -> R:
         with parallel_config(n_jobs=cpus):
             return function(argument)
     finally:
-        # A process that dies later takes what it has buffered with it.
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # A process that dies later takes what it has buffered with it. The function may have closed
+        # or replaced either, and a worker without a terminal has none.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()

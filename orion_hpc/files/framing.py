@@ -89,6 +89,8 @@ def decode_header(data: bytes) -> tuple[dict[str, Any], int] | None:
     _, version, length, checksum = _HEADER.unpack_from(data)
     if version > VERSION:
         raise NewerVersion(version)
+    if version < 1:
+        raise NotAJournal
     end = _HEADER.size + length
     if len(data) < end:
         return None
@@ -102,7 +104,9 @@ def decode_header(data: bytes) -> tuple[dict[str, Any], int] | None:
 
 
 def encode_frame(experiment: int, payload: bytes) -> bytes:
-    """Return a whole frame."""
+    """Return a whole frame; ValueError if no reader would accept one of this size."""
+    if len(payload) > MAX_PAYLOAD:
+        raise ValueError(f"a transaction of {len(payload):,} bytes is too large to be recorded")
     checked = _CHECKED.pack(len(payload), experiment)
     checksum = zlib.crc32(payload, zlib.crc32(checked))
     return _FRAME.pack(MARK, len(payload), checksum, experiment) + payload

@@ -18,16 +18,16 @@ from functools import cache
 _FORM = re.compile(
     r"(?P<host>[^:]+):(?P<pid>\d+):(?P<realm>[0-9a-f]{6})\.(?P<start>\d+)(:(?P<job>.+))?"
 )
-_START_TOLERANCE = 5
-"""Seconds. Start times are computed from the boot time, which moves when a clock is set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A worker's name, ``host:pid:realm.start`` and in a job ``:job``.
 
-    ``job`` is what the launcher calls the job: in Slurm ``ARRAY_TASK`` (or the job id), a dot, and
-    how often the task was requeued.
+    ``start`` counts the kernel's ticks from boot to the process's start: a time of day would move
+    with every setting of the clock, and two processes would disagree on it. ``job`` is what the
+    launcher calls the job: in Slurm ``ARRAY_TASK`` (or the job id), a dot, and how often the task
+    was requeued.
     """
 
     host: str
@@ -57,27 +57,42 @@ class Identity:
     @property
     def provably_gone(self) -> bool:
         """Whether the process certainly doesn't run any more; False also means "can't tell"."""
-        if (self.host, self.realm) != (_host(), _realm()):
-            return False
-        import psutil
+        return self._is_here and not self._runs
 
+    @property
+    def provably_alive(self) -> bool:
+        """Whether the process certainly runs; False also means "can't tell"."""
+        return self._is_here and self._runs
+
+    @property
+    def _is_here(self) -> bool:
+        return (self.host, self.realm) == (_host(), _realm())
+
+    @property
+    def _runs(self) -> bool:
         try:
-            process = psutil.Process(self.pid)
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return True
-            return abs(process.create_time() - self.start) > _START_TOLERANCE
-        except psutil.NoSuchProcess:
-            return True
-        except psutil.Error:
+            state, start = _stat(self.pid)
+        except (FileNotFoundError, ProcessLookupError):
             return False
+        return state not in "ZX" and start == self.start
 
 
 def own(environ: Mapping[str, str] = os.environ) -> Identity:
     """Return the identity of this process in the job that ``environ`` tells of."""
-    import psutil
+    return Identity(_host(), os.getpid(), _realm(), start_of(os.getpid()), job_name(environ))
 
-    start = int(psutil.Process().create_time())
-    return Identity(_host(), os.getpid(), _realm(), start, job_name(environ))
+
+def start_of(pid: int) -> int:
+    """Return the ticks from boot to the start of a process of this host."""
+    return _stat(pid)[1]
+
+
+def _stat(pid: int) -> tuple[str, int]:
+    """Return state and start of a process, by proc(5); psutil gives the start as a time of day."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        # The program's name stands in parentheses and may hold anything, those too.
+        fields = file.read().rpartition(b")")[2].split()
+    return fields[0].decode(), int(fields[19])
 
 
 def job_name(environ: Mapping[str, str]) -> str:

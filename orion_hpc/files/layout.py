@@ -15,14 +15,18 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from orion_hpc.errors import StorageUnusable
 
 
 def experiment_folder(database: str, title: str) -> str:
-    """Return the folder of the experiment called ``title`` (``NAME-vVERSION``)."""
-    return os.path.join(f"{os.path.abspath(database)}.files", title)
+    """Return the folder of the experiment called ``title`` (``NAME-vVERSION``).
+
+    Beside the file itself: who comes by a symbolic link must look for signs of life in the same
+    place as the others.
+    """
+    return os.path.join(f"{os.path.realpath(database)}.files", title)
 
 
 def workers_folder(database: str, title: str) -> str:
@@ -35,14 +39,17 @@ def jobs_folder(database: str, title: str) -> str:
     return os.path.join(experiment_folder(database, title), "jobs")
 
 
-def trial_folder(database: str, title: str, working_dir: str | None, number: int) -> str:
-    """Return a trial's working directory, under ``working_dir`` if the experiment names one."""
+def trial_folders(database: str, title: str, working_dir: str | None) -> Callable[[int], str]:
+    """Return what gives a trial's working directory by its number.
+
+    They lie under ``working_dir`` if the experiment names one.
+    """
     root = (
         os.path.join(working_dir, title)
         if working_dir
         else os.path.join(experiment_folder(database, title), "trials")
     )
-    return os.path.join(root, str(number))
+    return lambda number: os.path.join(root, str(number))
 
 
 @contextlib.contextmanager

@@ -17,11 +17,11 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from orion_hpc.errors import ConfigurationError, LockTimeout
+from orion_hpc.errors import ConfigurationError, LockTimeout, StorageError
 from orion_hpc.files.mounts import FLOCK, LEASE
 
 if TYPE_CHECKING:
@@ -31,6 +31,9 @@ KINDS = (FLOCK, LEASE)
 
 LEASE_DURATION = 30.0
 """Seconds. All who use a lease must agree on it, so it isn't a setting."""
+
+HURRIED_TIMEOUT = 5.0
+"""Seconds."""
 
 _SHORTEST_WAIT = 0.0005
 _LONGEST_WAIT = {FLOCK: 0.02, LEASE: 0.1}
@@ -49,10 +52,17 @@ class DatabaseLock:
         Seconds until :class:`~orion_hpc.errors.LockTimeout`.
     lease_duration : float, default 30
         For tests.
+    hurried : callable
+        Asked while waiting; once it says so, there are :data:`HURRIED_TIMEOUT` seconds left.
     """
 
     def __init__(
-        self, path: str, kind: str, timeout: float, lease_duration: float = LEASE_DURATION
+        self,
+        path: str,
+        kind: str,
+        timeout: float,
+        lease_duration: float = LEASE_DURATION,
+        hurried: Callable[[], bool] = lambda: False,
     ) -> None:
         if kind not in KINDS:
             raise ConfigurationError(
@@ -61,6 +71,7 @@ class DatabaseLock:
             )
         self._path = path
         self._timeout = timeout
+        self._hurried = hurried
         self._longest_wait = _LONGEST_WAIT[kind]
         self._lease = kind == LEASE
         self._lock = _lease(path, lease_duration) if self._lease else _flock(path)
@@ -77,7 +88,8 @@ class DatabaseLock:
     def _acquire(self) -> None:
         from filelock import Timeout
 
-        deadline = time.monotonic() + self._timeout
+        start = time.monotonic()
+        deadline = start + self._timeout
         wait = _SHORTEST_WAIT
         while True:
             try:
@@ -88,11 +100,24 @@ class DatabaseLock:
             except PermissionError as error:
                 # sshfs answers EPERM, and no more, when another client was faster to create a file.
                 if not self._lease:
-                    raise
+                    raise StorageError(
+                        f"can't lock the database with {self._path}: {error.strerror}",
+                        "Check who owns the file and its directory.",
+                    ) from error
                 trouble = f"couldn't be created ({error.strerror})"
-            if time.monotonic() > deadline:
+            except (OSError, NotImplementedError) as error:
+                reason = getattr(error, "strerror", None) or str(error)
+                raise StorageError(
+                    f"can't lock the database with {self._path}: {reason}",
+                    "Check the permissions there; a lock file of another kind may be removed while "
+                    "nobody uses the database.",
+                ) from error
+            now = time.monotonic()
+            if self._hurried():
+                deadline = min(deadline, now + HURRIED_TIMEOUT)
+            if now > deadline:
                 raise LockTimeout(
-                    f"the lock {self._path} {trouble} within {self._timeout:g} s",
+                    f"the lock {self._path} {trouble} within {now - start:.3g} s",
                     "Another process holds it: look for a stopped one with "
                     f"'lsof {self._path}' on the hosts that use the database.",
                 ) from None

@@ -140,3 +140,20 @@ def _gone(process: psutil.Process) -> bool:
         return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     except psutil.Error:
         return True
+
+
+def kill_marked(variable: str, value: str) -> int:
+    """Kill all processes that were started with ``variable=value``; return how many there were.
+
+    The environment is inherited, so this finds what a dead parent's signal, its process group and
+    its session don't reach: grandchildren, daemons. A process that only forked from one without the
+    mark isn't found, nor is another user's.
+    """
+    found: set[psutil.Process] = set()
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if process.environ().get(variable) == value:
+                found.add(process)
+    _each(found, psutil.Process.kill)
+    _await_end(found, _LONGEST_DEATH)
+    return len(found)

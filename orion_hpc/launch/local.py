@@ -1,4 +1,4 @@
-"""Jobs on this machine: processes that end with the command that started them."""
+"""Jobs on this machine: processes that the command which started them watches and stops."""
 
 from __future__ import annotations
 

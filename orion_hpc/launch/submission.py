@@ -141,8 +141,11 @@ class LocalProcess:
         error = self._job.exception()
         if error is None:
             return None
+        # A traceback as text; the error's own first line follows the last frame, hints come after.
         lines = [line for line in str(error).splitlines() if line.strip()]
-        return lines[-1].strip() if lines else "it failed"
+        frames = [index for index, line in enumerate(lines) if line.startswith("  ")]
+        told = lines[frames[-1] + 1 :] if frames else lines
+        return told[0].strip() if told else "it failed"
 
 
 def local_processes(request: LaunchRequest) -> list[LocalProcess]:

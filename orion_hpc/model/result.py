@@ -29,6 +29,10 @@ EXPECTED = (
 )
 
 
+MOST_NUMBERS = 100_000
+"""In one trial's results. Every worker reads them all."""
+
+
 def check_results(value: Any) -> Results:
     """Return ``value`` in Oríon's form, as plain Python data.
 
@@ -62,7 +66,17 @@ def check_results(value: Any) -> Results:
             f"one of the trial's results must have the type 'objective', not {found}",
             f"Give whatever isn't to be minimised the type 'statistic'. {EXPECTED}",
         )
+    numbers = sum(_count(result["value"]) for result in results)
+    if numbers > MOST_NUMBERS:
+        raise InvalidResult(
+            f"the trial's results hold {numbers:,} numbers; the database takes {MOST_NUMBERS:,}",
+            "Write large data into the trial's working directory.",
+        )
     return results
+
+
+def _count(value: Any) -> int:
+    return sum(map(_count, value)) if isinstance(value, list) else 1
 
 
 def _checked(entry: Any, place: int) -> dict[str, Any]:
@@ -84,7 +98,8 @@ def _checked(entry: Any, place: int) -> dict[str, Any]:
             f"result {name!r} has an unknown type {kind!r}{guess}",
             f"There are: {', '.join(TYPES)}.",
         )
-    return _entry(name, str(kind), entry["value"])
+    # Exact texts: a subclass of str, such as numpy's, is no plain data.
+    return _entry("".join(name), "".join(kind), entry["value"])
 
 
 def _entry(name: str, kind: str, value: Any) -> dict[str, Any]:

@@ -10,8 +10,8 @@ event                     accepted when
 create experiment         no experiment has this name and version
 register trial n          n is the next number, no trial is at the same point, the experiment is
                           open and not exhausted, and completed + live trials < ``max_trials``
-reserve trial n, a        the trial is new, interrupted or suspended, a is its last attempt + 1, and
-                          the experiment is open
+reserve trial n, a        the trial is new, interrupted or suspended, a is its last attempt + 1,
+                          the experiment is open, and completed + reserved < ``max_trials``
 complete trial n, a       a is the latest attempt, and the trial is reserved, or interrupted and
                           taken by nobody since
 release trial n, a        a is the latest attempt and the trial is reserved
@@ -120,7 +120,22 @@ class ExperimentState:
     @property
     def left(self) -> float:
         """How many trials have still to be run, those that run now included."""
-        return self.live + self.room if self.is_open else 0
+        if not self.is_open:
+            return 0
+        left = self.live + self.room
+        if self.max_trials is not None:
+            # After the budget was lowered there may be more live trials than places.
+            left = min(left, max(0, self.max_trials - self.count(COMPLETED)))
+        return left
+
+    @property
+    def places(self) -> float:
+        """How many more trials may run at once (infinite without ``max_trials``)."""
+        if not self.is_open:
+            return 0
+        if self.max_trials is None:
+            return float("inf")
+        return max(0, self.max_trials - self.count(COMPLETED) - self.count(RESERVED))
 
     def apply(self, event: ev.Event) -> bool:
         """Replay one event; return whether it was accepted."""
@@ -151,7 +166,7 @@ def _reserve(state: ExperimentState, event: ev.ReserveTrial) -> bool:
         trial is None
         or trial.status not in RESERVABLE
         or event.attempt != trial.attempt + 1
-        or not state.is_open
+        or state.places < 1
     ):
         return False
     state._move(trial, RESERVED)

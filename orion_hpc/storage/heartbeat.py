@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from orion_hpc.errors import StorageError
 from orion_hpc.files.identity import Identity
 
 SILENT_INTERVALS = 2
@@ -24,16 +25,27 @@ SILENT_INTERVALS = 2
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """What a worker's file tells: its name, seconds since its last touch, and what it wrote."""
+    """What a worker's file tells: its name, seconds since its last touch, and what it wrote.
+
+    ``touched`` is the file's modification time, by the file server's clock.
+    """
 
     worker: str
     age: float
+    touched: float
     interval: float
     about: dict[str, Any]
 
     @property
     def silent(self) -> bool:
-        """Whether it missed its time so often that it counts as lost."""
+        """Whether it missed its time so often that it counts as lost.
+
+        For a first look only. A clock that was set makes a living worker look silent until its next
+        touch, so :class:`Watch` looks twice.
+        """
+        who = Identity.parse(self.worker)
+        if who is not None and (who.provably_gone or who.provably_alive):
+            return who.provably_gone
         return self.age > SILENT_INTERVALS * self.interval
 
 
@@ -60,8 +72,20 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Give the first sign and go on in the background. Call before the first reservation."""
-        self._write()
+        """Give the first sign and go on in the background. Call before the first reservation.
+
+        Raises
+        ------
+        StorageError
+            The file can't be written: nobody would know that this worker lives.
+        """
+        try:
+            self._write()
+        except OSError as error:
+            raise StorageError(
+                f"can't write the worker's sign of life {self.path}: {error.strerror}",
+                "Check the free space and the permissions there.",
+            ) from error
         self._thread.start()
 
     def stop(self, remove: bool = True) -> None:
@@ -102,17 +126,18 @@ def signs(folder: str) -> dict[str, Sign]:
     """Return every worker's sign by its name, with ages by the file server's clock."""
     now = _server_now(folder)
     found: dict[str, Sign] = {}
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(OSError):
         for name in os.listdir(folder):
             if Identity.parse(name) is None:
                 continue
             path = os.path.join(folder, name)
             # A worker that leaves takes its file with it; one that starts writes it any moment.
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-                age = now - os.stat(path).st_mtime
+                touched = os.stat(path).st_mtime
                 with open(path, "rb") as file:
                     about = json.loads(file.read(65536))
-                found[name] = Sign(name, age, float(about.pop("interval")), about)
+                interval = float(about.pop("interval"))
+                found[name] = Sign(name, now - touched, touched, interval, about)
     return found
 
 
@@ -132,11 +157,14 @@ def _server_now(folder: str) -> float:
 
 
 class Watch:
-    """Tells which workers are lost; remembers since when one shows no file at all.
+    """Tells which workers are lost; remembers what it saw before.
 
-    A missing file is no proof at first sight: a client's cached directory may hide a new one. Only
-    when it stays away for as long as a silent worker is waited for, by this process's own clock, is
-    its worker lost.
+    On this host a process is seen to run or not, which is all the proof there is: one that is
+    stopped, or holds Python's lock for minutes, isn't lost. Of another host's only the file tells,
+    and no single look at it proves anything: a clock may have been set, which makes every file look
+    old until its next touch, or a cached directory may hide a new file. So silence has to last
+    under this process's own eyes and clock, for the worker's interval and a half if the file is
+    old, for as long as a silent worker is waited for if there is no file.
 
     Parameters
     ----------
@@ -148,23 +176,30 @@ class Watch:
 
     def __init__(self, folder: str, interval: float) -> None:
         self._folder = folder
-        self._patience = SILENT_INTERVALS * interval
-        self._missing: dict[str, float] = {}
+        self._interval = interval
+        self._suspects: dict[str, tuple[float | None, float]] = {}
 
     def lost(self, workers: Iterable[str]) -> set[str]:
         """Return those of ``workers`` that are known to be gone or were silent for too long."""
-        workers = set(workers)
-        gone = {name for name in workers if (who := Identity.parse(name)) and who.provably_gone}
-        rest = workers - gone
-        self._missing = {name: since for name, since in self._missing.items() if name in rest}
-        if rest:
-            found = signs(self._folder)
-            now = time.monotonic()
-            for name in rest:
-                if name in found:
-                    self._missing.pop(name, None)
-                    if found[name].silent:
-                        gone.add(name)
-                elif now - self._missing.setdefault(name, now) > self._patience:
-                    gone.add(name)
+        gone, rest = set(), set()
+        for name in workers:
+            who = Identity.parse(name)
+            if who is not None and who.provably_gone:
+                gone.add(name)
+            elif who is None or not who.provably_alive:
+                rest.add(name)
+        found = signs(self._folder) if rest else {}
+        suspects = {name: found.get(name) for name in rest}
+        suspects = {name: sign for name, sign in suspects.items() if sign is None or sign.silent}
+        now = time.monotonic()
+        before, self._suspects = self._suspects, {}
+        for name, sign in suspects.items():
+            touched = sign.touched if sign else None
+            seen, since = before.get(name, (touched, now))
+            if seen != touched:
+                since = now
+            self._suspects[name] = (touched, since)
+            patience = sign.interval * 1.5 if sign else self._interval * SILENT_INTERVALS
+            if now - since > patience:
+                gone.add(name)
         return gone

@@ -53,6 +53,8 @@ class PickledDB:
         See :class:`~orion_hpc.model.state.State`.
     lock_timeout : float, default 120
         Seconds to wait for the lock.
+    hurried : callable
+        Whether to wait for it no longer than a few seconds: a job that is told to stop has no more.
 
     Raises
     ------
@@ -66,6 +68,7 @@ class PickledDB:
         path: str,
         follows: Callable[[ExperimentState], bool] = lambda experiment: True,
         lock_timeout: float = _LOCK_TIMEOUT,
+        hurried: Callable[[], bool] = lambda: False,
     ) -> None:
         self._fd = -1
         self.path = os.path.realpath(path)
@@ -74,9 +77,13 @@ class PickledDB:
         self._counter = 0
         self._writable = False
         self._coherent = mounts.is_coherent(mounts.mount_of(os.path.dirname(self.path)))
+        self._header = b""
+        """The file's first bytes, which nobody ever changes: another file has others."""
         header, self._offset = self._read_header()
         self.id: str = header["id"]
-        self._lock = DatabaseLock(f"{self.path}.lock", header["lock"], lock_timeout)
+        self._lock = DatabaseLock(
+            f"{self.path}.lock", header["lock"], lock_timeout, hurried=hurried
+        )
 
     @classmethod
     def create(
@@ -120,6 +127,7 @@ class PickledDB:
         with self._lock.held(), self._opened(writable=True) as fd:
             self._check_in_place(fd)
             tail = self._catch_up(fd)
+            fd = self._fd  # looking twice opens it afresh
             events = plan(self._state)
             if not events:
                 return self._state
@@ -133,8 +141,8 @@ class PickledDB:
             if not self._coherent:
                 self._sync(fd)
         if self._coherent:
-            self._catch_up(fd)
-            self._sync(fd)
+            self._catch_up(self._fd)
+            self._sync(self._fd)
         else:
             self._read_back(end)
         return self._state
@@ -146,9 +154,10 @@ class PickledDB:
             raise self._trouble("look at", error) from error
 
     def close(self) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):  # a trial in this process may have closed it
+                os.close(fd)
 
     def __del__(self) -> None:
         self.close()
@@ -171,6 +180,7 @@ class PickledDB:
             raise StorageUnusable(f"{self.path} isn't a database of orion-hpc", hint) from None
         if decoded is None or not {"lock", "id"} <= set(decoded[0]):
             raise StorageUnusable(f"{self.path} isn't a whole database of orion-hpc", hint)
+        self._header = data[: decoded[1]]
         return decoded
 
     def _catch_up(self, fd: int) -> bool:
@@ -299,6 +309,12 @@ class PickledDB:
             os.close(fd)
             raise StorageUnusable(
                 f"{self.path} {trouble}", "Name a database file of your own with --storage."
+            )
+        if os.pread(fd, len(self._header), 0) != self._header:
+            os.close(fd)
+            raise StorageError(
+                f"the database {self.path} was replaced by another file while it was in use",
+                "Start the workers again so that they read the new one.",
             )
         self._fd, self._writable = fd, writable
         return fd

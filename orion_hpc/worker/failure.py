@@ -104,7 +104,7 @@ def users_frames(trace: TracebackType | None) -> TracebackType | None:
 def _text(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:
+    except BaseException:
         return "(it can't be printed)"
 
 

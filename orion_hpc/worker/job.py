@@ -20,12 +20,13 @@ from orion_hpc.executors.base import make_executor
 from orion_hpc.files import identity, layout
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import Trial
+from orion_hpc.model.trial import CANCELLED, INTERRUPTED, Trial
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Heartbeat, Watch
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.worker.attempt import run_task
 from orion_hpc.worker.loop import Summary, Worker, WorkerOptions
+from orion_hpc.worker.recovery import MARK, Recovery
 from orion_hpc.worker.stop import StopNotice
 from orion_hpc.worker.task import CommandTarget, FunctionTarget, Outcome, TrialTask
 
@@ -76,8 +77,11 @@ def run_job(job: WorkerJob) -> Summary:
     def wanted(experiment: ExperimentState) -> bool:
         return (experiment.name, experiment.version) == (job.name, job.version)
 
-    storage, experiment = _find(job.storage, job.name, job.version, wanted, WAIT_FOR_EXPERIMENT)
-    return run_worker(storage, experiment, job)
+    stop = StopNotice()
+    storage, experiment = _find(
+        job.storage, job.name, job.version, wanted, WAIT_FOR_EXPERIMENT, lambda: bool(stop.cause)
+    )
+    return run_worker(storage, experiment, job, stop)
 
 
 def _find(
@@ -86,13 +90,14 @@ def _find(
     version: int | None,
     follows: Callable[[ExperimentState], bool],
     wait: float,
+    hurried: Callable[[], bool] = lambda: False,
 ) -> tuple[PickledDB, ExperimentState]:
     """Open the database and return it with the experiment, for which to wait ``wait`` seconds."""
     deadline = time.monotonic() + wait
     while True:
         late = time.monotonic() >= deadline
         try:
-            storage = PickledDB(path, follows=follows)
+            storage = PickledDB(path, follows=follows, hurried=hurried)
             experiment = storage.refresh().find(name, version)
             if experiment is not None:
                 return storage, experiment
@@ -109,11 +114,15 @@ def _find(
         time.sleep(0.2)
 
 
-def run_worker(storage: Storage, experiment: ExperimentState, job: WorkerJob) -> Summary:
+def run_worker(
+    storage: Storage, experiment: ExperimentState, job: WorkerJob, stop: StopNotice
+) -> Summary:
     """Run one worker of ``experiment`` on an open storage."""
     cpus = job.cpus or available_cpus(os.environ)
     who = identity.own()
     name = str(who)
+    # Inherited by all that is started from here on: what outlives this process can be found by it.
+    os.environ[MARK] = name
     signs = layout.workers_folder(job.storage, experiment.title)
     about = {"host": who.host, "pid": who.pid, "job": who.job, "n_workers": job.n_workers}
     heartbeat = Heartbeat(signs, name, job.heartbeat, about)
@@ -129,12 +138,11 @@ def run_worker(storage: Storage, experiment: ExperimentState, job: WorkerJob) ->
         max_attempts=experiment.configuration["max_attempts"],
     )
     target = target_of(experiment.configuration, job.path)
-    stop = StopNotice()
+    folder_of = layout.trial_folders(
+        job.storage, experiment.title, experiment.configuration["working_dir"]
+    )
 
     def make_task(state: ExperimentState, trial: Trial) -> TrialTask:
-        folder = layout.trial_folder(
-            job.storage, state.title, state.configuration["working_dir"], trial.number
-        )
         return TrialTask(
             target=target,
             number=trial.number,
@@ -142,13 +150,21 @@ def run_worker(storage: Storage, experiment: ExperimentState, job: WorkerJob) ->
             attempt=trial.attempt,
             params=space.nest(trial.params),
             flat_params=trial.params,
-            working_dir=folder,
+            working_dir=folder_of(trial.number),
             experiment=state.name,
         )
 
+    interrupted = Outcome(INTERRUPTED, cause=CANCELLED, message="interrupted")
+
     def run_here(task: TrialTask) -> Outcome:
-        with stop.interrupting():
-            return run_task(task)
+        try:
+            with stop.interrupting():
+                outcome = run_task(task)
+        except KeyboardInterrupt:  # just before or after the function
+            outcome = interrupted
+        stop.reclaim()
+        # A function that caught the interruption and returned has returned half of its work.
+        return interrupted if stop.interrupted else outcome
 
     space = Space.parse(experiment.configuration["space"])
     log.info("worker %s: %d CPUs, %d trials at once", name, cpus, job.n_workers)
@@ -163,7 +179,7 @@ def run_worker(storage: Storage, experiment: ExperimentState, job: WorkerJob) ->
                 executor=executor,
                 run=run_here if executor.in_process else run_task,
                 make_task=make_task,
-                watch=Watch(signs, job.heartbeat),
+                recovery=Recovery(Watch(signs, job.heartbeat), folder_of),
                 stop=stop,
                 options=options,
             )

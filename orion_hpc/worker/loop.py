@@ -11,15 +11,17 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from orion_hpc.algorithms.base import Algorithm, draw_generator
+from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.executors.base import Executor, ProcessDied
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.model.trial import BROKEN, INTERRUPTED, RESERVED, Trial
 from orion_hpc.storage.base import Storage
-from orion_hpc.storage.heartbeat import Watch
 from orion_hpc.worker import plan
+from orion_hpc.worker.recovery import Recovery
 from orion_hpc.worker.stop import StopNotice
 from orion_hpc.worker.task import Outcome, TrialTask
 
@@ -30,6 +32,18 @@ _POLL = 0.5
 
 _SHORTEST_IDLE = 0.02
 _LONGEST_IDLE = 2.0
+
+_LOSS_INTERVALS = 4.0
+"""Heartbeats after which a silent worker has been found by any other: two of silence, one and a
+half of looking again, and a look in between."""
+
+
+class _Ended(NamedTuple):
+    """An attempt that is over, though the journal doesn't know it yet."""
+
+    trial: Trial
+    attempt: int
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +60,8 @@ class WorkerOptions:
         Seconds without any trial to reserve after which it leaves.
     seed, max_attempts : int
         As the experiment records them.
+    patience : float, default 600
+        Seconds for which a full disk or an unavailable lock is borne before the worker gives up.
     """
 
     name: str
@@ -53,6 +69,7 @@ class WorkerOptions:
     idle_timeout: float
     seed: int
     max_attempts: int
+    patience: float = 600.0
 
 
 @dataclass(slots=True)
@@ -80,8 +97,8 @@ class Worker:
         Runs a task, in the executor: ``TrialTask -> Outcome``.
     make_task : callable
         Prepares a reserved trial for it.
-    watch : Watch
-        Tells which workers are lost.
+    recovery : Recovery
+        Finds lost workers.
     stop : StopNotice
     options : WorkerOptions
     clock : callable
@@ -96,7 +113,7 @@ class Worker:
         executor: Executor,
         run: Callable[[TrialTask], Outcome],
         make_task: Callable[[ExperimentState, Trial], TrialTask],
-        watch: Watch,
+        recovery: Recovery,
         stop: StopNotice,
         options: WorkerOptions,
         clock: Callable[[], float] = time.time,
@@ -107,43 +124,84 @@ class Worker:
         self._executor = executor
         self._run = run
         self._make_task = make_task
-        self._watch = watch
+        self._recovery = recovery
         self._stop = stop
         self._options = options
         self._clock = clock
         self._running: dict[Future[Outcome], tuple[Trial, int]] = {}
+        self._unrecorded: list[_Ended] = []
+        self._trouble_since: float | None = None
         self._next_look = 0.0
         self.summary = Summary()
 
     def run(self) -> Summary:
-        """Work until the experiment is done or broken, nothing comes up, or a notice arrives."""
+        """Work until the experiment is done or broken, nothing comes up, or a notice arrives.
+
+        Raises
+        ------
+        StorageError
+            The database can't be read or written, and waiting didn't help. Results that have no
+            place in it are kept in their trials' directories.
+        """
+        try:
+            self.summary.reason = self._work()
+            if self._stop.cause is not None:
+                self._abandon(self._stop.cause)
+        except BaseException:
+            self._keep_unrecorded()
+            raise
+        return self.summary
+
+    def _work(self) -> str:
+        """Return why there is nothing more to do."""
         idle_since: float | None = None
         pause = _SHORTEST_IDLE
         state = self._state(self._storage.refresh())
         position = self._storage.position()
         while self._stop.cause is None:
-            state = self._advance(state)
+            try:
+                state = self._advance(state)
+                # Only the file's size is looked at while nothing changes; the lock is left alone.
+                if self._free_slots and self._storage.position() != position:
+                    state = self._state(self._storage.refresh())
+                    position = self._storage.position()
+                self._trouble_since = None
+            except StorageError as error:
+                self._bear(error)
             if self._running:
                 idle_since, pause = None, _SHORTEST_IDLE
                 self._executor.wait(self._running, _POLL)
+            elif self._unrecorded:
+                time.sleep(_POLL)
             elif reason := _over(state):
-                self.summary.reason = reason
-                return self.summary
-            else:
+                return reason
+            elif not plan.something_to_reserve(state) or self._trouble_since is not None:
                 now = time.monotonic()
                 idle_since = idle_since or now
-                if now - idle_since > self._options.idle_timeout:
-                    self.summary.reason = "idle: all trials that are left run elsewhere"
-                    return self.summary
+                if now - idle_since > self._idle_patience(state):
+                    return "idle: all trials that are left run elsewhere"
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_IDLE, self._options.heartbeat)
-            # Only the file's size is looked at while nothing changes; the lock is left alone.
-            if self._free_slots and self._storage.position() != position:
-                state = self._state(self._storage.refresh())
-                position = self._storage.position()
-        self._abandon(self._stop.cause)
-        self.summary.reason = f"stopped by {self._stop.signal}"
-        return self.summary
+            else:
+                time.sleep(_SHORTEST_IDLE)  # a reservation was lost to somebody faster
+        return f"stopped by {self._stop.signal}"
+
+    def _idle_patience(self, state: ExperimentState) -> float:
+        """Return how many seconds to wait for a trial: until any lost worker has been found."""
+        if not state.count(RESERVED):
+            return self._options.idle_timeout
+        return max(self._options.idle_timeout, _LOSS_INTERVALS * self._options.heartbeat)
+
+    def _bear(self, error: StorageError) -> None:
+        """Let a trouble of the storage pass; raise it where it can't or doesn't."""
+        if isinstance(error, StorageUnusable | DamagedDatabase):
+            raise error
+        now = time.monotonic()
+        if self._trouble_since is None:
+            self._trouble_since = now
+            log.warning("%s; trying again", error.message)
+        elif now - self._trouble_since > self._options.patience:
+            raise error
 
     @property
     def _free_slots(self) -> int:
@@ -154,31 +212,31 @@ class Worker:
 
     def _advance(self, state: ExperimentState) -> ExperimentState:
         """Record what ended and reserve for the free slots, in one transaction; start the new."""
-        done = [future for future in self._running if future.done()]
-        lost = self._lost_workers(state)
-        if not done and not lost and not (self._free_slots and plan.something_to_reserve(state)):
+        for future in [future for future in self._running if future.done()]:
+            trial, attempt = self._running.pop(future)
+            self._unrecorded.append(_Ended(trial, attempt, _outcome(future)))
+        loss = self._look_for_losses(state)
+        free = self._free_slots and plan.something_to_reserve(state)
+        if not self._unrecorded and not loss.workers and not free:
             return state
-        ended = [(*self._running.pop(future), _outcome(future)) for future in done]
         slots = self._free_slots
         proposal = self._propose(state, slots)
-        events: list[ev.Event] = []
+        reserved: list[ev.Event] = []
 
         def decide(database: State) -> Sequence[ev.Event]:
             now, seen = self._clock(), self._state(database)
-            events[:] = [plan.ending(trial, attempt, end, now) for trial, attempt, end in ended]
-            events.extend(plan.losses(seen, lost, self._options.max_attempts, now))
-            events.extend(
-                plan.reservations(
-                    seen, self._algorithm, self._options.seed, self._options.name, slots, now,
-                    proposal,
-                )
-            )  # fmt: skip
-            return events
+            reserved[:] = plan.reservations(
+                seen, self._algorithm, self._options.seed, self._options.name, slots, now, proposal
+            )
+            return [
+                *(plan.ending(*ended, now) for ended in self._unrecorded),
+                *plan.losses(seen, loss, self._options.max_attempts, now),
+                *reserved,
+            ]
 
         state = self._state(self._storage.transact(self._number, decide))
-        for trial, attempt, end in ended:
-            self._note_end(state, trial, attempt, end)
-        for trial in plan.held(state, self._options.name, events):
+        self._note_ends(state)
+        for trial in plan.held(state, self._options.name, reserved):
             log.info("trial %d: attempt %d starts: %s", trial.number, trial.attempt, trial.params)
             task = self._make_task(state, trial)
             self._running[self._executor.submit(self._run, task)] = (trial, trial.attempt)
@@ -192,58 +250,59 @@ class Worker:
         generator = draw_generator(self._options.seed, number)
         return plan.Proposal(number, self._algorithm.suggest(state, number, generator))
 
-    def _lost_workers(self, state: ExperimentState) -> set[str]:
+    def _look_for_losses(self, state: ExperimentState) -> plan.Loss:
         """Look, from time to time and with a slot free, for workers whose trials can be had."""
         now = time.monotonic()
         if not self._free_slots or now < self._next_look:
-            return set()
+            return plan.Loss()
         self._next_look = now + max(1.0, self._options.heartbeat / 4)
-        others = {trial.worker for trial in state.having(RESERVED)} - {self._options.name}
-        lost = self._watch.lost(name for name in others if name)
-        for name in lost:
-            log.warning("worker %s is gone; its trials are interrupted", name)
-        return lost
+        return self._recovery.look(state, self._options.name)
 
     def _abandon(self, cause: str) -> None:
         """End what runs and give it back."""
         # What has ended by itself until now is still recorded as what it is.
-        ended = [
-            (trial, attempt, _caused(_outcome(future), cause))
-            for future, (trial, attempt) in self._running.items()
-            if future.done()
-        ]
-        rest = [entry for future, entry in self._running.items() if not future.done()]
+        for future, (trial, attempt) in self._running.items():
+            if future.done():
+                self._unrecorded.append(_Ended(trial, attempt, _caused(_outcome(future), cause)))
+        self._running = {future: one for future, one in self._running.items() if not future.done()}
         self._executor.close(kill=True)
         end = Outcome(status=INTERRUPTED, cause=cause, message=f"by {self._stop.signal}")
-        ended.extend((trial, attempt, end) for trial, attempt in rest)
+        self._unrecorded.extend(_Ended(*one, end) for one in self._running.values())
         self._running.clear()
-        if ended:
+        if self._unrecorded:
 
             def decide(database: State) -> Sequence[ev.Event]:
-                return [plan.ending(*one, self._clock()) for one in ended]
+                return [plan.ending(*ended, self._clock()) for ended in self._unrecorded]
 
-            state = self._state(self._storage.transact(self._number, decide))
-            for one in ended:
-                self._note_end(state, *one)
+            self._note_ends(self._state(self._storage.transact(self._number, decide)))
 
-    def _note_end(self, state: ExperimentState, trial: Trial, attempt: int, end: Outcome) -> None:
-        now = state.trials[trial.number]
-        if now.attempt != attempt or now.status != end.status:
-            self.summary.lost += 1
-            log.warning(
-                "trial %d: reservation lost: attempt %d was taken from this worker (now attempt "
-                "%d, %s); its end (%s) isn't recorded",
-                trial.number, attempt, now.attempt, now.status, end.status,
-            )  # fmt: skip
-            return
-        if end.status == INTERRUPTED:
-            self.summary.interrupted += 1
-        elif end.status == BROKEN:
-            self.summary.broken += 1
-        else:
-            self.summary.completed += 1
-        told = f"objective {now.objective:g}" if now.objective is not None else end.message
-        log.info("trial %d: attempt %d %s: %s", trial.number, attempt, end.status, told)
+    def _keep_unrecorded(self) -> None:
+        """Save the results that the database didn't take."""
+        for trial, attempt, end in self._unrecorded:
+            if end.results is not None:
+                self._recovery.keep(trial.number, attempt, end.results)
+
+    def _note_ends(self, state: ExperimentState) -> None:
+        """Tell of what was just recorded."""
+        unrecorded, self._unrecorded = self._unrecorded, []
+        for trial, attempt, end in unrecorded:
+            now = state.trials[trial.number]
+            if now.attempt != attempt or now.status != end.status:
+                self.summary.lost += 1
+                log.warning(
+                    "trial %d: reservation lost: attempt %d was taken from this worker (now "
+                    "attempt %d, %s); its end (%s) isn't recorded",
+                    trial.number, attempt, now.attempt, now.status, end.status,
+                )  # fmt: skip
+                continue
+            if end.status == INTERRUPTED:
+                self.summary.interrupted += 1
+            elif end.status == BROKEN:
+                self.summary.broken += 1
+            else:
+                self.summary.completed += 1
+            told = f"objective {now.objective:g}" if now.objective is not None else end.message
+            log.info("trial %d: attempt %d %s: %s", trial.number, attempt, end.status, told)
 
 
 def _outcome(future: Future[Outcome]) -> Outcome:

@@ -6,7 +6,7 @@ is read from the state afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from orion_hpc.algorithms.base import Algorithm, draw_generator
@@ -22,6 +22,7 @@ from orion_hpc.model.trial import (
     SUSPENDED,
     USER_ERROR,
     Params,
+    Results,
     Trial,
 )
 from orion_hpc.worker.task import Outcome
@@ -34,10 +35,17 @@ class Proposal(NamedTuple):
     params: Params | None
 
 
+class Loss(NamedTuple):
+    """Workers that are gone, and results they could keep though not record: by number, attempt."""
+
+    workers: Collection[str] = ()
+    kept: Mapping[tuple[int, int], Results] = {}
+
+
 def something_to_reserve(state: ExperimentState) -> bool:
     """Whether a look under the lock may yield a trial."""
     waiting = state.count(INTERRUPTED) + state.count(SUSPENDED) + state.count(NEW)
-    return state.is_open and not state.is_done and (waiting > 0 or state.room >= 1)
+    return state.places >= 1 and not state.is_done and (waiting > 0 or state.room >= 1)
 
 
 def needs_proposal(state: ExperimentState, slots: int) -> bool:
@@ -58,6 +66,7 @@ def reservations(
     """Return events that reserve up to ``slots`` trials: interrupted, then new, then fresh ones."""
     if state.is_done:
         return []
+    slots = int(min(slots, state.places))
     events: list[ev.Event] = []
     waiting = [
         trial for status in (INTERRUPTED, SUSPENDED, NEW) for trial in state.having(status)[:slots]
@@ -93,16 +102,23 @@ def held(state: ExperimentState, worker: str, reserved: Iterable[ev.Event]) -> l
 
 
 def losses(
-    state: ExperimentState, lost: Iterable[str], max_attempts: int, now: float
+    state: ExperimentState,
+    loss: Loss,
+    max_attempts: int,
+    now: float,
 ) -> list[ev.Event]:
-    """Return the releases of all that lost workers hold.
+    """Return what becomes of all that lost workers held.
 
-    A trial that lost its worker ``max_attempts`` times is broken: it may well be what kills them.
+    Results that were kept aside are recorded now. Any other trial is
+    released; one that lost its worker ``max_attempts`` times is broken: it may be what kills them.
     """
-    lost = set(lost)
     events: list[ev.Event] = []
     for trial in state.having(RESERVED):
-        if trial.worker in lost:
+        if trial.worker in loss.workers:
+            results = loss.kept.get((trial.number, trial.attempt))
+            if results is not None:
+                events.append(ev.CompleteTrial(trial.number, trial.attempt, results, now))
+                continue
             status, message = INTERRUPTED, f"worker {trial.worker} is gone"
             if trial.losses + 1 >= max_attempts:
                 status = BROKEN

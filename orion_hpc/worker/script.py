@@ -12,6 +12,7 @@ import select
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
@@ -35,6 +36,8 @@ _SHOWN = 4_000
 """Bytes of output that a failure quotes."""
 
 _POLL = 0.2
+_DRAIN = 2.0
+"""Seconds to read what is left in the pipe of a command that has ended."""
 _GRACE = 2.0
 """Seconds between SIGTERM and SIGKILL when the trial is interrupted."""
 
@@ -59,7 +62,7 @@ def run_command(target: CommandTarget, task: TrialTask) -> Any:
         os.unlink(results)  # an earlier attempt's
     argv = _argv(target, task)
     kills = oom_kills()
-    with open(os.path.join(task.working_dir, LOG), "ab", buffering=0) as log:
+    with _open_log(os.path.join(task.working_dir, LOG)) as log:
         now = datetime.now().astimezone().isoformat(" ", "seconds")
         log.write(f"=== trial {task.number}, attempt {task.attempt}, {now}\n".encode())
         begin = log.tell()
@@ -80,6 +83,15 @@ def run_command(target: CommandTarget, task: TrialTask) -> Any:
     if os.path.lexists(results):
         return read_results(results)
     return from_output(output)
+
+
+def _open_log(path: str) -> IO[bytes]:
+    # O_NONBLOCK: a FIFO that the last attempt made of it would block the worker for ever.
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.fdopen(os.open(path, flags, 0o666), "ab", buffering=0)
+    except OSError as error:
+        raise CommandFailed(f"can't write the trial's {path}: {error.strerror}") from error
 
 
 def _argv(target: CommandTarget, task: TrialTask) -> list[str]:
@@ -148,10 +160,14 @@ def _stream(process: subprocess.Popen[bytes], log: IO[bytes]) -> bytes:
     readable = select.poll()
     readable.register(descriptor, select.POLLIN)
     end = bytearray()
+    drain_until: float | None = None
     while True:
-        # A process that the command left in the background may hold the pipe open: no waiting for
-        # its end once the command has ended and the pipe is empty.
-        if readable.poll(_POLL * 1000):
+        # A process that the command left in the background may hold the pipe open, and fill it:
+        # once the command has ended, only what is in the pipe already is waited for.
+        if drain_until is None and _ended(process, os.WNOHANG):
+            kill_group(process.pid)
+            drain_until = time.monotonic() + _DRAIN
+        if readable.poll(0 if drain_until else _POLL * 1000):
             chunk = os.read(descriptor, 65536)
             if not chunk:
                 return bytes(end)
@@ -159,7 +175,9 @@ def _stream(process: subprocess.Popen[bytes], log: IO[bytes]) -> bytes:
             end += chunk
             if len(end) > 2 * _LONGEST_LINE:
                 del end[:-_LONGEST_LINE]
-        elif _ended(process, os.WNOHANG):
+        elif drain_until:
+            return bytes(end)
+        if drain_until and time.monotonic() > drain_until:
             return bytes(end)
 
 
@@ -193,7 +211,8 @@ def _failed(status: int, output: str, out_of_memory: bool) -> CommandFailed:
 
 
 def _tail(path: str, begin: int) -> str:
-    with open(path, "rb") as log:
+    with suppress(OSError), open(path, "rb") as log:
         size = log.seek(0, os.SEEK_END)
         log.seek(max(begin, size - _SHOWN))
         return log.read(_SHOWN).decode(errors="replace")
+    return ""  # the command removed its folder

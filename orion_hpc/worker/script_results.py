@@ -22,11 +22,16 @@ LARGEST_RESULT = 10_000_000
 
 def read_results(path: str) -> Any:
     """Return what the file at ``path`` says; raises InvalidResult."""
-    # O_NONBLOCK: a FIFO there would block the worker for ever.
-    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    try:
+        # O_NONBLOCK: a FIFO there would block the worker for ever.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
             raise InvalidResult(f"the command's {RESULTS} isn't a plain file")
-        text = file.read(LARGEST_RESULT + 1)
+        with open(descriptor, "rb") as file:
+            text = file.read(LARGEST_RESULT + 1)
+    except OSError as error:
+        raise InvalidResult(f"the command's {RESULTS} can't be read: {error.strerror}") from None
     if len(text) > LARGEST_RESULT:
         raise InvalidResult(
             f"the command's {RESULTS} has more than {LARGEST_RESULT // 1_000_000} MB",

@@ -7,7 +7,7 @@ in this very process (executor ``single``): it holds the main thread, so it has 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -32,7 +32,10 @@ class StopNotice:
         self.cause: str | None = None
         self.signal: str = ""
         self.count = 0
+        self.interrupted = False
+        """Whether a notice came within the last block of :meth:`interrupting`."""
         self._interruptible = False
+        self._install: Callable[[], object] = lambda: None
 
     @contextmanager
     def listening(self, in_job: bool) -> Iterator[StopNotice]:
@@ -52,8 +55,10 @@ class StopNotice:
                 self.cause = _MEANINGS[signal.Signals(number)] if in_job else CANCELLED
             if self._interruptible:
                 self._interruptible = False
+                self.interrupted = True
                 raise KeyboardInterrupt(self.signal)
 
+        self._install = lambda: [signal.signal(number, take) for number in previous]
         for number in _MEANINGS:
             # nohup(1) ignores it, and means to.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
@@ -64,10 +69,14 @@ class StopNotice:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
+    def reclaim(self) -> None:
+        """Take the signals again, in case a function that ran here has put its own handlers."""
+        self._install()
+
     @contextmanager
     def interrupting(self) -> Iterator[None]:
         """Let a notice raise KeyboardInterrupt within the block: user code runs there."""
-        self._interruptible = True
+        self._interruptible, self.interrupted = True, False
         try:
             yield
         finally:

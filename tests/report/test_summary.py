@@ -25,7 +25,7 @@ def experiment() -> ExperimentState:
 
 def sign(name: str, age: float) -> Sign:
     """Return a worker's sign."""
-    return Sign(name, age, 60.0, {"host": "h", "job": "77_0.0"})
+    return Sign(name, age, 0.0, 60.0, {"host": "h", "job": "77_0.0"})
 
 
 def test_a_summary_is_whole_and_fit_for_json():

@@ -68,7 +68,31 @@ def test_two_missed_intervals_are_silence(tmp_path, age, silent):
     """The worker's own interval counts, whatever the reader's is."""
     sign(tmp_path, age=age)
     assert signs(str(tmp_path))[ELSEWHERE].silent == silent
-    assert Watch(str(tmp_path), interval=1).lost([ELSEWHERE]) == ({ELSEWHERE} if silent else set())
+
+
+def test_silence_is_a_proof_only_when_it_lasts(tmp_path, monkeypatch):
+    """After a clock was set every worker looks silent until its next touch: nobody is robbed."""
+    sign(tmp_path, age=3600)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    watch = Watch(str(tmp_path), interval=60)
+    assert watch.lost([ELSEWHERE]) == set()
+    now += 80
+    sign(tmp_path, age=3000)
+    assert watch.lost([ELSEWHERE]) == set(), "it was touched, whatever the time it bears"
+    now += 80
+    assert watch.lost([ELSEWHERE]) == set()
+    now += 20
+    assert watch.lost([ELSEWHERE]) == {ELSEWHERE}
+
+
+def test_a_process_that_runs_here_is_never_lost(tmp_path):
+    """One that is stopped, or holds Python's lock for minutes, gives no sign and lives."""
+    name = str(identity.own({}))
+    sign(tmp_path, name, age=1e6)
+    assert not signs(str(tmp_path))[name].silent
+    watch = Watch(str(tmp_path), interval=0.0)
+    assert [watch.lost([name]) for _ in range(3)] == [set()] * 3
 
 
 def test_ages_do_not_come_from_this_hosts_clock(tmp_path, monkeypatch):
@@ -98,9 +122,7 @@ def test_a_missing_file_is_a_proof_only_when_it_stays_away(tmp_path, monkeypatch
 def test_a_process_of_this_host_that_ended_is_lost_at_once(tmp_path):
     """On a laptop nobody waits two minutes for a worker that was killed."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
-        import psutil
-
-        start = int(psutil.Process(child.pid).create_time())
+        start = identity.start_of(child.pid)
         name = str(replace(identity.own({}), pid=child.pid, start=start))
         sign(tmp_path, name)
         watch = Watch(str(tmp_path), interval=60)

@@ -18,6 +18,7 @@ from orion_hpc.model.state import CATALOGUE, ExperimentState
 from orion_hpc.model.trial import BROKEN, COMPLETED, INTERRUPTED, LOST_WORKER, RESERVED
 from orion_hpc.storage.memory import MemoryStorage, SharedJournal
 from orion_hpc.worker.loop import Worker, WorkerOptions
+from orion_hpc.worker.recovery import Recovery
 from orion_hpc.worker.stop import StopNotice
 from orion_hpc.worker.task import Outcome, TrialTask
 
@@ -79,6 +80,8 @@ class Parallel:
 class Bench:
     """An experiment in memory and workers for it."""
 
+    folder = "/nowhere"
+
     def __init__(self, max_trials: int | None = 5, prior: str = "uniform(0, 1)") -> None:
         self.journal = SharedJournal()
         self.space = Space.parse({"x": prior})
@@ -95,7 +98,14 @@ class Bench:
         return MemoryStorage(self.journal).refresh().experiments[1]
 
     def worker(
-        self, executor=None, run=completed, watch=None, stop=None, name="me", idle_timeout=0.3
+        self,
+        executor=None,
+        run=completed,
+        watch=None,
+        stop=None,
+        name="me",
+        idle_timeout=0.3,
+        patience=0.3,
     ) -> Worker:
         """Return a worker that is ready to run."""
         return Worker(
@@ -107,9 +117,9 @@ class Bench:
             make_task=lambda state, trial: TrialTask(
                 None, trial.number, trial.id, trial.attempt, trial.params, trial.params, "", "e"
             ),
-            watch=watch or Watched(),
+            recovery=Recovery(watch or Watched(), lambda number: f"{self.folder}/{number}"),
             stop=stop or StopNotice(),
-            options=WorkerOptions(name, 60.0, idle_timeout, 1, 3),
+            options=WorkerOptions(name, 0.02, idle_timeout, 1, 3, patience),
         )
 
 

@@ -118,15 +118,15 @@ def test_a_reservation_that_lost_holds_nothing():
 def test_lost_workers_trials_are_interrupted_until_they_were_lost_too_often():
     """The trial that takes its worker with it every time ends as broken."""
     state = experiment(RESERVED, RESERVED)
-    (first,) = plan.losses(state, {"w0"}, 2, 3.0)
+    (first,) = plan.losses(state, plan.Loss({"w0"}), 2, 3.0)
     assert (first.number, first.status, first.cause) == (0, INTERRUPTED, LOST_WORKER)
     assert state.apply(first)
     state.apply(ev.ReserveTrial(0, 2, "w5", 4.0))
-    (second,) = plan.losses(state, {"w5"}, 2, 5.0)
+    (second,) = plan.losses(state, plan.Loss({"w5"}), 2, 5.0)
     assert (second.attempt, second.status) == (2, BROKEN)
     assert "loss number 2" in second.message
     assert state.apply(second)
-    assert plan.losses(state, {"w0", "w5"}, 2, 6.0) == []
+    assert plan.losses(state, plan.Loss({"w0", "w5"}), 2, 6.0) == []
 
 
 def test_an_end_is_recorded_as_what_it_was():

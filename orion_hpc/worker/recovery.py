@@ -1,0 +1,91 @@
+"""Finds trials whose workers are lost, ends what those left running, and saves what they kept.
+
+Used by workers that look for work and by commands. What becomes of a found trial is decided in
+:mod:`orion_hpc.worker.plan`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+from orion_hpc.files.identity import Identity
+from orion_hpc.files.processes import kill_marked
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import RESERVED, Results
+from orion_hpc.storage.base import Storage
+from orion_hpc.worker import aside, plan
+from orion_hpc.worker.plan import Loss
+
+log = logging.getLogger(__name__)
+
+MARK = "ORION_HPC_WORKER_ID"
+"""The variable in the environment of all that a worker starts: its name."""
+
+
+class Watches(Protocol):
+    """Tells who is lost; :class:`orion_hpc.storage.heartbeat.Watch` does."""
+
+    def lost(self, workers: Collection[str]) -> set[str]:
+        """Return those of ``workers`` that are."""
+        ...
+
+
+class Recovery:
+    """Looks for lost workers of one experiment.
+
+    Parameters
+    ----------
+    watch : Watches
+    folder_of : callable
+        Returns a trial's working directory by its number.
+    """
+
+    def __init__(self, watch: Watches, folder_of: Callable[[int], str]) -> None:
+        self._watch = watch
+        self._folder_of = folder_of
+
+    def look(self, state: ExperimentState, me: str = "") -> Loss:
+        """Return who of those that hold trials, other than ``me``, is lost.
+
+        On return nothing runs any more of what they left on this host.
+        """
+        holders = {trial.worker for trial in state.having(RESERVED) if trial.worker}
+        lost = self._watch.lost(holders - {me}) if holders - {me} else set()
+        for worker in lost:
+            log.warning("worker %s is gone; its trials are taken from it", worker)
+            fence(worker)
+        kept = {
+            (trial.number, trial.attempt): results
+            for trial in state.having(RESERVED)
+            if trial.worker in lost
+            and (results := aside.kept(self._folder_of(trial.number), trial.attempt)) is not None
+        }
+        return Loss(lost, kept)
+
+    def keep(self, number: int, attempt: int, results: Results) -> None:
+        """Put results that the database didn't take where the next worker will find them."""
+        try:
+            path = aside.keep(self._folder_of(number), attempt, results)
+            log.error("trial %d: its results are kept in %s", number, path)
+        except OSError as error:
+            log.error("trial %d: its results can't be kept (%s): %s", number, error, results)
+
+
+def release_lost(storage: Storage, number: int, recovery: Recovery, max_attempts: int) -> None:
+    """Take the trials of experiment ``number`` from workers that are known to be gone."""
+    loss = recovery.look(storage.refresh().experiments[number])
+    if loss.workers:
+        storage.transact(
+            number,
+            lambda state: plan.losses(state.experiments[number], loss, max_attempts, time.time()),
+        )
+
+
+def fence(worker: str) -> None:
+    """End what a worker of this host left running when it died."""
+    who = Identity.parse(worker)
+    if who is not None and who.provably_gone and kill_marked(MARK, worker):
+        log.warning("worker %s had left processes running; they were ended", worker)
