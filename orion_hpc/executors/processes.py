@@ -14,6 +14,14 @@ from orion_hpc.files.processes import die_with_parent
 _NOTICES = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
+_seen = 0
+
+
+def notices() -> int:
+    """Return how many stop notices this process has had and left to its worker."""
+    return _seen
+
+
 def become_trial(worker: int) -> None:
     """Set this process up to run the trials of the worker with the process id ``worker``."""
     # A session of its own: Ctrl-C in the terminal is the worker's, and after a crash all that is
@@ -39,6 +47,8 @@ def _leave_notices_to_the_worker(parent: int | None = None) -> None:
     mask = threading.local()
 
     def note(number: int, frame: object) -> None:
+        global _seen
+        _seen += 1
         if parent is not None and number == signal.SIGTERM and os.getppid() != parent:
             os._exit(1)
 

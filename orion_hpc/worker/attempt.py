@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 
+from orion_hpc.executors.processes import notices
 from orion_hpc.files.processes import OomWatch
 from orion_hpc.model.result import check_results
 from orion_hpc.model.trial import CANCELLED, COMPLETED, INTERRUPTED
@@ -18,6 +19,20 @@ from orion_hpc.worker.task import CommandTarget, Outcome, TrialTask
 
 _memory = OomWatch()
 
+_SIGNALS_APART = 0.02
+"""Seconds between a command's signal and this process's own, at most."""
+
+
+def _noticed(task: TrialTask, before: int) -> bool:
+    """Whether a stop notice came during the attempt: then its end is the notice's doing.
+
+    Slurm sends it to every process of the job, the command's and the inner pool's too, which die of
+    it or, worse, go on with half of their work: a shell whose program died prints its value.
+    """
+    if isinstance(task.target, CommandTarget):
+        time.sleep(_SIGNALS_APART)
+    return notices() > before
+
 
 def run_task(task: TrialTask) -> Outcome:
     """Make the attempt; whatever the user's code raises is told in the outcome, nothing is raised.
@@ -25,10 +40,12 @@ def run_task(task: TrialTask) -> Outcome:
     An interruption (Ctrl-C, or the worker's own in the executor ``single``) is no fault of the
     trial.
     """
-    start, kills = time.monotonic(), _memory.mark()
+    start, kills, noticed = time.monotonic(), _memory.mark(), notices()
     try:
         if isinstance(task.target, CommandTarget):
             value = run_command(task.target, task)
+            if _noticed(task, noticed):
+                raise KeyboardInterrupt("a stop notice")
         else:
             value = call_function(task.target, task)
         results = check_results(value)
@@ -39,5 +56,8 @@ def run_task(task: TrialTask) -> Outcome:
     except BaseException as error:
         told = failure(error, out_of_memory=_memory.risen(kills))
         duration = time.monotonic() - start
+        if _noticed(task, noticed):
+            message = f"interrupted by a stop notice ({told.message})"
+            return Outcome(INTERRUPTED, cause=CANCELLED, message=message, duration=duration)
         return Outcome(told.status, None, told.cause, told.message, told.detail, duration)
     return Outcome(COMPLETED, results, duration=time.monotonic() - start)

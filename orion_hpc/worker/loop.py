@@ -62,6 +62,8 @@ class WorkerOptions:
         As the experiment records them.
     patience : float, default 600
         Seconds for which a full disk or an unavailable lock is borne before the worker gives up.
+    notice_delay : float, default 1
+        Seconds in which a stop notice reaches all processes of a job, at most.
     """
 
     name: str
@@ -70,6 +72,7 @@ class WorkerOptions:
     seed: int
     max_attempts: int
     patience: float = 600.0
+    notice_delay: float = 1.0
 
 
 @dataclass(slots=True)
@@ -214,12 +217,12 @@ class Worker:
         """Record what ended and reserve for the free slots, in one transaction; start the new."""
         for future in [future for future in self._running if future.done()]:
             trial, attempt = self._running.pop(future)
-            self._unrecorded.append(_Ended(trial, attempt, _outcome(future)))
+            self._unrecorded.append(_Ended(trial, attempt, self._end_of(future)))
         loss = self._look_for_losses(state)
         free = self._free_slots and plan.something_to_reserve(state)
         if not self._unrecorded and not loss.workers and not free:
             return state
-        slots = self._free_slots
+        slots = self._free_slots if self._stop.cause is None else 0
         proposal = self._propose(state, slots)
         reserved: list[ev.Event] = []
 
@@ -242,6 +245,20 @@ class Worker:
             self._running[self._executor.submit(self._run, task)] = (trial, trial.attempt)
         return state
 
+    def _end_of(self, future: Future[Outcome]) -> Outcome:
+        """Return how a trial ended; one that died of the job's stop notice is no broken trial.
+
+        A notice reaches all processes of a job, and a trial's may die of it before this one hears.
+        """
+        end = _outcome(future)
+        deadline = time.monotonic() + self._options.notice_delay
+        while end.status == BROKEN and self._stop.cause is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if end.status == BROKEN and self._stop.cause is not None:
+            message = f"by {self._stop.signal} ({end.message})"
+            return Outcome(INTERRUPTED, cause=self._stop.cause, message=message)
+        return _caused(end, self._stop.cause) if self._stop.cause else end
+
     def _propose(self, state: ExperimentState, slots: int) -> plan.Proposal | None:
         if self._algorithm.cheap or not plan.needs_proposal(state, slots):
             return None
@@ -263,7 +280,7 @@ class Worker:
         # What has ended by itself until now is still recorded as what it is.
         for future, (trial, attempt) in self._running.items():
             if future.done():
-                self._unrecorded.append(_Ended(trial, attempt, _caused(_outcome(future), cause)))
+                self._unrecorded.append(_Ended(trial, attempt, self._end_of(future)))
         self._running = {future: one for future, one in self._running.items() if not future.done()}
         self._executor.close(kill=True)
         end = Outcome(status=INTERRUPTED, cause=cause, message=f"by {self._stop.signal}")
@@ -303,6 +320,8 @@ class Worker:
                 self.summary.completed += 1
             told = f"objective {now.objective:g}" if now.objective is not None else end.message
             log.info("trial %d: attempt %d %s: %s", trial.number, attempt, end.status, told)
+            if end.detail:
+                log.error("trial %d: %s", trial.number, end.detail)
 
 
 def _outcome(future: Future[Outcome]) -> Outcome:

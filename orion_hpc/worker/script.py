@@ -62,7 +62,8 @@ def run_command(target: CommandTarget, task: TrialTask) -> Any:
         os.unlink(results)  # an earlier attempt's
     argv = _argv(target, task)
     kills = oom_kills()
-    with _open_log(os.path.join(task.working_dir, LOG)) as log:
+    path = os.path.join(task.working_dir, LOG)
+    with _open_log(path) as log:
         now = datetime.now().astimezone().isoformat(" ", "seconds")
         log.write(f"=== trial {task.number}, attempt {task.attempt}, {now}\n".encode())
         begin = log.tell()
@@ -79,7 +80,7 @@ def run_command(target: CommandTarget, task: TrialTask) -> Any:
             if process.stdout is not None:
                 process.stdout.close()
     if status != 0:
-        raise _failed(status, _tail(log.name, begin), oom_kills() > kills)
+        raise _failed(status, _tail(path, begin), oom_kills() > kills)
     if os.path.lexists(results):
         return read_results(results)
     return from_output(output)

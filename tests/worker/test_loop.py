@@ -10,6 +10,7 @@ from concurrent.futures import Future
 import pytest
 
 from orion_hpc.algorithms.base import make_algorithm
+from orion_hpc.errors import StorageError
 from orion_hpc.executors.base import ProcessDied
 from orion_hpc.executors.single import SingleExecutor
 from orion_hpc.model import event as ev
@@ -119,7 +120,7 @@ class Bench:
             ),
             recovery=Recovery(watch or Watched(), lambda number: f"{self.folder}/{number}"),
             stop=stop or StopNotice(),
-            options=WorkerOptions(name, 0.02, idle_timeout, 1, 3, patience),
+            options=WorkerOptions(name, 0.02, idle_timeout, 1, 3, patience, 0.05),
         )
 
 
@@ -290,3 +291,80 @@ def test_many_workers_share_the_budget_exactly():
         thread.join(60)
     assert sorted(runs) == list(range(50))
     assert bench.state.count(COMPLETED) == 50
+
+
+def test_a_death_by_the_jobs_notice_is_an_interruption():
+    """Slurm's signal reaches the trial's process first: the trial isn't broken by it."""
+    bench = Bench(max_trials=9)
+    stop = StopNotice()
+
+    def script(executor: Parallel) -> None:
+        executor.end(0, ProcessDied.of(-signal.SIGTERM, False))
+        notice = threading.Timer(0.01, setattr, (stop, "cause", "preempted"))
+        notice.start()
+
+    summary = bench.worker(Parallel(1, script), stop=stop).run()
+    assert (summary.broken, summary.interrupted) == (0, 1)
+    trial = bench.state.trials[0]
+    assert (trial.status, trial.cause) == (INTERRUPTED, "preempted")
+
+
+class Failing(MemoryStorage):
+    """A storage whose appends fail for a while, as on a full disk."""
+
+    failures = 0
+
+    def transact(self, number, plan):
+        """Fail, or append."""
+        if Failing.failures > 0:
+            Failing.failures -= 1
+            raise StorageError("can't write to the database: No space left on device")
+        return super().transact(number, plan)
+
+
+@pytest.fixture
+def failing(monkeypatch) -> type[Failing]:
+    """Workers whose storage can be told to fail."""
+    monkeypatch.setitem(Bench.worker.__globals__, "MemoryStorage", Failing)
+    Failing.failures = 0
+    return Failing
+
+
+def test_a_trouble_that_passes_costs_nothing(failing, monkeypatch):
+    """The disk was full for a moment: the result is recorded a little later, once."""
+    bench = Bench(max_trials=2)
+
+    def run(task: TrialTask) -> Outcome:
+        failing.failures = 2
+        return completed(task)
+
+    worker = bench.worker(run=run, patience=20)
+    monkeypatch.setattr("orion_hpc.worker.loop._POLL", 0.01)
+    assert worker.run().completed == 2
+    assert [trial.attempt for trial in bench.state.trials] == [1, 1]
+
+
+def test_a_result_that_cannot_be_recorded_is_kept_and_recorded_by_the_next_worker(
+    failing, monkeypatch, tmp_path
+):
+    """The worker gives up in the end; the hours that the trial took aren't lost."""
+    bench = Bench(max_trials=1)
+    bench.folder = str(tmp_path)
+    monkeypatch.setattr("orion_hpc.worker.loop._POLL", 0.01)
+
+    def run(task: TrialTask) -> Outcome:
+        failing.failures = 10**9
+        return completed(task)
+
+    with pytest.raises(StorageError, match="No space left"):
+        bench.worker(run=run, name="first", patience=0.05).run()
+    failing.failures = 0
+    assert bench.state.trials[0].status == RESERVED
+    again: list[int] = []
+    worker = bench.worker(
+        run=lambda task: again.append(task.number), watch=Watched("first"), name="second"
+    )
+    worker.run()
+    trial = bench.state.trials[0]
+    assert (trial.status, trial.attempt, again) == (COMPLETED, 1, [])
+    assert trial.objective == trial.params["x"]
