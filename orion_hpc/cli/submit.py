@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
+import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +96,20 @@ def submit(
         return
     if executor == "auto" and launcher.name == "local":
         terminal.note("There is no sbatch on the PATH: the workers run on this machine.")
-    from orion_hpc.cli.watch import tell_submission
+    from orion_hpc.cli.watch import Commands, announce, tell_submission
 
-    tell_submission(terminal, config, settings, submission.submit(settings, launcher))
+    done = submission.submit(settings, launcher, partial(announce, terminal, settings))
+    given = [
+        word
+        for key in ("storage", "name", "version")
+        if flags[key] is not None
+        for word in (f"--{key}", str(flags[key]))
+    ]
+    commands = Commands(
+        again=shlex.join(["orion-hpc", *sys.argv[1:]]),
+        status=shlex.join(["orion-hpc", "status", str(config), *given]),
+    )
+    tell_submission(terminal, commands, settings, done)
 
 
 def flag_settings(flags: Mapping[str, Any], rest: tuple[str, ...]) -> dict[str, Any]:

@@ -39,19 +39,17 @@ class Terminal:
         print(json.dumps(value, indent=2, allow_nan=False), flush=True)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table; where the output isn't a terminal, with no cell cut short."""
+        """Print a table with no cell cut short: the terminal may wrap a line, not a word."""
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
-            table.add_column(column, overflow="fold")
+            table.add_column(column, no_wrap=True)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        console = Console()
-        if not console.is_terminal:
-            console = Console(width=500)
+        console = Console(width=500)
         with console.capture() as capture:
             console.print(table)
         for line in capture.get().splitlines():

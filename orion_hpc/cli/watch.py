@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
+from dataclasses import dataclass
 
 from orion_hpc.cli.terminal import Terminal
+from orion_hpc.client.building import Built
 from orion_hpc.client.submission import Submission, recover
 from orion_hpc.config.settings import Settings
+from orion_hpc.launch.base import Jobs
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import COMPLETED
-from orion_hpc.report.progress import progress
+from orion_hpc.report.progress import counted, progress
 from orion_hpc.report.summary import best_trial, experiment_summary, status_notes
 from orion_hpc.worker.stop import StopNotice
 
@@ -20,72 +22,88 @@ _STOP_WAIT = 15.0
 """Seconds that local workers get to release their trials after Ctrl-C."""
 
 
-def tell_submission(terminal: Terminal, config: Path, settings: Settings, done: Submission) -> None:
-    """Tell what was done; with jobs that end with this process, stay until they do."""
-    experiment = done.experiment
-    title = f"{experiment.name} v{experiment.version}"
-    where = f"in {settings.storage}"
-    terminal.note(
-        f"Experiment {title} was created {where}."
-        if done.built.created
-        else f"Experiment {title} goes on: {experiment.count(COMPLETED)} trials are completed "
-        f"{where}."
-    )
-    for change in done.built.changes:
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """What to type next: to go on with this experiment, and to see how it stands."""
+
+    again: str
+    status: str
+
+
+def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
+    """Tell which experiment it is, before anything of it runs here."""
+    experiment = built.experiment
+    title, where = f"{experiment.name} v{experiment.version}", f"in {settings.storage}"
+    if built.created:
+        terminal.note(f"Experiment {title} was created {where}.")
+    else:
+        done = counted(experiment.count(COMPLETED), "trial")
+        terminal.note(f"Experiment {title} goes on: {done} completed {where}.")
+    for change in built.changes:
         terminal.note(f"Changed {change}.")
-    if done.jobs is None:
-        _finish(terminal, experiment, config)
-        return
-    if done.tasks < done.asked:
+    for setting in built.kept:
+        terminal.note(f"Note: {setting}.")
+
+
+def tell_submission(
+    terminal: Terminal, commands: Commands, settings: Settings, done: Submission
+) -> None:
+    """Tell what was started; with jobs that end with this process, stay until they do."""
+    number = done.experiment.number
+    if done.jobs is not None and done.tasks < done.asked:
         terminal.note(
             f"{done.tasks} of {done.asked} tasks are enough for the trials that are left."
         )
-    if done.attached:
-        # A note and no exception: that would come in the middle of a replay.
-        with StopNotice().listening(in_job=False) as notice:
-            _follow(terminal, done, notice)
-            if notice.cause is not None:
-                _stop(terminal, done, notice)
-        recover(done, settings)
-        if notice.cause is not None:
-            terminal.note(f"Stopped. 'orion-hpc submit {config}' goes on from here.")
-            sys.exit(130)
-        for failure in done.jobs.failures():
-            terminal.note(f"Failed: {failure}")
-    else:
+    if done.jobs is not None and not done.attached:
         kind = f"job array of {done.tasks} tasks" if done.tasks > 1 else "job"
         terminal.say(f"Submitted {kind}, job id {', '.join(done.jobs.ids)}.")
         terminal.say(f"Logs: {done.jobs.logs}")
-        terminal.say(f"Next: orion-hpc status {config}")
+        terminal.say(f"Next: {commands.status}")
         return
-    _finish(terminal, done.storage.refresh().experiments[experiment.number], config)
+    if done.jobs is not None:
+        # A note and no exception: that would come in the middle of a replay.
+        with StopNotice().listening(in_job=False) as notice:
+            if done.jobs.alive():
+                _follow(terminal, done, done.jobs, notice)
+            if notice.cause is not None:
+                _stop(terminal, done.jobs, notice)
+        recover(done, settings)
+        if notice.cause is not None:
+            terminal.note(f"Stopped. Go on from here with: {commands.again}")
+            sys.exit(130)
+        for failure in done.jobs.failures():
+            terminal.note(f"Failed: {failure}")
+    _finish(terminal, done.storage.refresh().experiments[number])
 
 
-def _follow(terminal: Terminal, done: Submission, notice: StopNotice) -> None:
+def _follow(terminal: Terminal, done: Submission, jobs: Jobs, notice: StopNotice) -> None:
     began, number = time.monotonic(), done.experiment.number
-    before = done.experiment.count(COMPLETED)
-    terminal.note(f"{done.tasks} workers run on this machine; logs: {done.jobs and done.jobs.logs}")
+    before = seen = done.experiment.count(COMPLETED)
+    last = 0.0
+    workers = counted(jobs.alive(), "worker")
+    terminal.note(f"{workers} on this machine; logs: {jobs.logs}")
 
     def look() -> tuple[str, bool]:
-        alive = done.jobs.alive() if done.jobs else 0
+        nonlocal seen, last
+        alive = jobs.alive()
         state = done.storage.refresh().experiments[number]
-        return str(
-            progress(state, before, time.monotonic() - began)
-        ), not alive or notice.cause is not None
+        elapsed = time.monotonic() - began
+        if state.count(COMPLETED) > seen:
+            seen, last = state.count(COMPLETED), elapsed
+        return str(progress(state, before, elapsed, last)), not alive or notice.cause is not None
 
     terminal.follow(look)
 
 
-def _stop(terminal: Terminal, done: Submission, notice: StopNotice) -> None:
+def _stop(terminal: Terminal, jobs: Jobs, notice: StopNotice) -> None:
     terminal.note("Stopping: the running trials are interrupted. Ctrl-C again stops at once.")
-    assert done.jobs is not None
     seen, deadline = notice.count, time.monotonic() + _STOP_WAIT
-    while done.jobs.alive() and notice.count == seen and time.monotonic() < deadline:
-        done.jobs.stop(_STOP_STEP, force=False)
-    done.jobs.stop(0)
+    while jobs.alive() and notice.count == seen and time.monotonic() < deadline:
+        jobs.stop(_STOP_STEP, force=False)
+    jobs.stop(0)
 
 
-def _finish(terminal: Terminal, state: ExperimentState, config: Path) -> None:
+def _finish(terminal: Terminal, state: ExperimentState) -> None:
     """Tell how it ended; exit with 1 where it didn't end well."""
     best = best_trial(state)
     if best is not None:
@@ -94,9 +112,9 @@ def _finish(terminal: Terminal, state: ExperimentState, config: Path) -> None:
             terminal.say(f"  {name}: {value!r}")
     if state.is_done:
         spent = " (every point of the space was tried)" if state.exhausted else ""
-        terminal.say(f"Done: {state.count(COMPLETED)} trials are completed{spent}.")
+        terminal.say(f"Done: {counted(state.count(COMPLETED), 'trial')} completed{spent}.")
         return
-    for note in status_notes([experiment_summary(state, {})]):
+    for note in status_notes([{**experiment_summary(state, {}), "best": None}]):
         terminal.note(note)
-    terminal.note(f"Not done: {state.count(COMPLETED)} trials are completed.")
+    terminal.note(f"Not done: {counted(state.count(COMPLETED), 'trial')} completed.")
     sys.exit(1)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from orion_hpc.config.identity import differences, experiment_configuration
 from orion_hpc.config.settings import Settings
@@ -15,11 +17,16 @@ from orion_hpc.storage.base import Storage
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The experiment, whether it is new, and a line for each limit that was changed."""
+    """The experiment, whether it is new, and lines on what was changed and what wasn't.
+
+    ``changes`` are the limits that were set anew, ``kept`` settings that differ now and yet stay as
+    the experiment was created with.
+    """
 
     experiment: ExperimentState
     created: bool
     changes: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
 
 
 def build(storage: Storage, settings: Settings, now: float) -> Built:
@@ -52,7 +59,7 @@ def build(storage: Storage, settings: Settings, now: float) -> Built:
     state = storage.transact(CATALOGUE, create) if before is None else storage.state
     experiment = before or check(state, settings)
     assert experiment is not None
-    created = before is None and experiment.configuration == recorded
+    created = before is None and experiment.create_time == now
     limits = ev.ChangeLimits(*wanted_limits(settings, experiment), now)
     changes = [
         f"{key}: {getattr(experiment, key)} -> {getattr(limits, key)}"
@@ -61,7 +68,16 @@ def build(storage: Storage, settings: Settings, now: float) -> Built:
     ]
     if changes:
         storage.transact(experiment.number, lambda state: [limits])
-    return Built(experiment, created, changes)
+    return Built(experiment, created, changes, _kept(experiment.configuration, recorded))
+
+
+def _kept(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return a line for each setting that stays as it was when the experiment was created."""
+    return [
+        f"{key} stays {recorded[key]!r}, as the experiment was created with"
+        for key in ("max_attempts", "working_dir")
+        if recorded[key] != wanted[key]
+    ]
 
 
 def check(state: State, settings: Settings) -> ExperimentState | None:

@@ -5,11 +5,12 @@ What a launch looks like to a person is the command's part; the same steps serve
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -67,9 +68,20 @@ def check_settings(settings: Settings) -> None:
     if settings.command is not None:
         check_placeholders(settings.command, list(space))
     elif settings.function is not None:
-        function = load_function(str(settings.directory), settings.function)
+        with _no_bytecode():
+            function = load_function(str(settings.directory), settings.function)
         names = list(dict.fromkeys(name.split(".")[0] for name in space))
         check_signature(function, names, settings.kwargs, settings.trial_arg)
+
+
+@contextlib.contextmanager
+def _no_bytecode() -> Iterator[None]:
+    """A check leaves nothing in the user's directory, not even ``__pycache__``."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +103,16 @@ class Submission:
         return self.built.experiment
 
 
-def submit(settings: Settings, launcher: Launcher) -> Submission:
+def submit(
+    settings: Settings, launcher: Launcher, tell: Callable[[Built], None] = lambda built: None
+) -> Submission:
     """Put the experiment into the database and start its jobs.
 
     At most as many jobs are started as have a trial to run. A batch system that refuses them leaves
     nothing written: it is asked first, and a job that starts at once waits for its experiment to
     appear (on a network file system it may have to wait for that anyway).
+
+    ``tell`` learns of the experiment before jobs start that this process has to wait for.
 
     Raises
     ------
@@ -112,6 +128,7 @@ def submit(settings: Settings, launcher: Launcher) -> Submission:
     try:
         storage = PickledDB.create(settings.storage, follows=_named(settings))
         built = build(storage, settings, time.time())
+        tell(built)
         # Somebody else may have done some of it in between.
         tasks = plan_.tasks if jobs else _useful(settings, built.experiment.left)
         if tasks and jobs is None:
@@ -142,7 +159,7 @@ class _Plan(NamedTuple):
 def _plan(settings: Settings, launcher: Launcher) -> _Plan:
     """Return what there is to launch, by what the database says before anything is written."""
     experiment = None
-    if os.path.lexists(settings.storage):
+    if os.path.exists(settings.storage):
         storage = PickledDB(settings.storage, follows=_named(settings))
         experiment = check(storage.refresh(), settings)
         storage.close()
@@ -168,7 +185,9 @@ def recover(submission: Submission, settings: Settings) -> None:
         settings.storage, experiment.title, experiment.configuration["working_dir"]
     )
     recovery = Recovery(Watch(signs, settings.worker.heartbeat), folder_of)
-    release_lost(submission.storage, experiment.number, recovery, settings.max_attempts)
+    release_lost(
+        submission.storage, experiment.number, recovery, experiment.configuration["max_attempts"]
+    )
 
 
 def _environment(executor: str, cpus: int | None) -> dict[str, str]:

@@ -23,14 +23,14 @@ class Progress:
     def __str__(self) -> str:
         total = "" if self.total is None else f"/{self.total}"
         best = "-" if self.best is None else f"{self.best:.6g}"
-        remaining = "?" if self.remaining is None else duration(self.remaining)
+        remaining = "unknown" if self.remaining is None else f"about {duration(self.remaining)}"
         return (
             f"{self.done}{total} done, {self.running} running, {self.broken} broken, "
-            f"best {best}, elapsed {duration(self.elapsed)}, remaining about {remaining}"
+            f"best {best}, elapsed {duration(self.elapsed)}, remaining {remaining}"
         )
 
 
-def progress(state: ExperimentState, done_before: int, elapsed: float) -> Progress:
+def progress(state: ExperimentState, done_before: int, elapsed: float, last: float) -> Progress:
     """Return how far ``state`` is.
 
     Parameters
@@ -38,13 +38,16 @@ def progress(state: ExperimentState, done_before: int, elapsed: float) -> Progre
     state : ExperimentState
     done_before : int
         Trials that were completed when the watching began: they say nothing of today's pace.
-    elapsed : float
-        Seconds since then.
+    elapsed, last : float
+        Seconds from then to now, and to the latest completion.
     """
     done = state.count(COMPLETED)
     left = None if state.max_trials is None else max(0, state.max_trials - done)
     fresh = done - done_before
-    remaining = elapsed / fresh * left if fresh > 0 and left is not None else None
+    remaining = None
+    if fresh > 0 and left is not None:
+        # The pace up to the latest completion: what runs since then isn't begun anew.
+        remaining = max(0.0, last / fresh * left - (elapsed - last))
     return Progress(
         done=done,
         total=state.max_trials,
@@ -68,3 +71,8 @@ def duration(seconds: float) -> str:
             rest = whole % size // smaller
             return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
     return f"{whole} s"
+
+
+def counted(number: int, thing: str) -> str:
+    """Return ``1 trial is`` or ``5 trials are``."""
+    return f"{number} {thing} is" if number == 1 else f"{number} {thing}s are"

@@ -145,5 +145,16 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
         for name in one["silent"]:
             notes.append(f"{title}: worker {name} holds a trial and gives no sign of life.")
         if one["state"] == "waiting" and not one["trials"]["reserved"]:
-            notes.append(f"{title}: nobody works on it; 'orion-hpc submit CONFIG' goes on.")
+            queued = [
+                job for jobs in one["jobs"] if jobs["launcher"] == "slurm" for job in jobs["ids"]
+            ]
+            notes.append(
+                f"{title}: no worker is at work. Its jobs may still wait: "
+                f"squeue -j {','.join(queued[-3:])}; if they don't, submit it again."
+                if queued
+                else f"{title}: no worker is at work; submit it again to go on."
+            )
+        if one["best"] is not None:
+            params = ", ".join(f"{name}={value!r}" for name, value in one["best"]["params"].items())
+            notes.append(f"{title}: best is trial {one['best']['number']}: {params}")
     return notes

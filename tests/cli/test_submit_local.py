@@ -43,7 +43,7 @@ def test_the_command_runs_to_the_best_trial(tmp_path):
     told = done.stderr.splitlines()
     assert told[0] == "There is no sbatch on the PATH: the workers run on this machine."
     assert told[1] == f"Experiment quick v1 was created in {config.parent}/db.pkl."
-    assert re.fullmatch(r"2 workers run on this machine; logs: .*/jobs/local-.*/\*\.out", told[2])
+    assert re.fullmatch(r"2 workers are on this machine; logs: .*/jobs/local-.*/\*\.out", told[2])
     assert re.match(r"8/8 done, 0 running, 0 broken, best .*, elapsed \d+ s", told[-1])
 
 
@@ -112,7 +112,7 @@ def test_ctrl_c_interrupts_the_trials_and_the_same_command_goes_on(waiting, exec
         process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
-    assert f"Stopped. 'orion-hpc submit {waiting}' goes on from here." in told
+    assert f"Stopped. Go on from here with: orion-hpc submit --array 2 {waiting}" in told
     assert "Traceback" not in told
     _, alive = psutil.wait_procs(below, timeout=5)
     assert alive == []

@@ -23,25 +23,32 @@ def experiment(completed: int, max_trials: int | None = 10) -> ExperimentState:
 
 def test_the_line_tells_all_that_the_user_asks():
     """Done, running, broken, best, elapsed, and what remains at today's pace."""
-    assert str(progress(experiment(4), done_before=0, elapsed=60)) == (
+    assert str(progress(experiment(4), done_before=0, elapsed=60, last=60)) == (
         "4/10 done, 1 running, 0 broken, best 1, elapsed 1 min, remaining about 1 min 30 s"
     )
 
 
 def test_the_pace_is_that_of_this_run():
     """Trials of an earlier run say nothing about how long the rest takes."""
-    assert progress(experiment(4), done_before=2, elapsed=60).remaining == 180
+    assert progress(experiment(4), done_before=2, elapsed=60, last=60).remaining == 180
 
 
 def test_before_the_first_trial_ends_nothing_is_estimated():
     """No pace, no estimate: a question mark and not a division by zero."""
-    assert str(progress(experiment(0), done_before=0, elapsed=5)).endswith("remaining about ?")
-    assert progress(experiment(3), done_before=3, elapsed=5).remaining is None
+    line = str(progress(experiment(0), done_before=0, elapsed=5, last=0))
+    assert line.endswith("remaining unknown")
+    assert progress(experiment(3), done_before=3, elapsed=5, last=0).remaining is None
+
+
+def test_what_runs_since_the_last_completion_is_not_begun_anew():
+    """Half way through the last trials the estimate shrinks, and never below nothing."""
+    assert progress(experiment(5), done_before=0, elapsed=60, last=50).remaining == 40
+    assert progress(experiment(9), done_before=0, elapsed=90, last=50).remaining == 0
 
 
 def test_without_a_budget_there_is_no_end_to_estimate():
     """max_trials may be left out where the space is finite."""
-    line = str(progress(experiment(3, max_trials=None), done_before=0, elapsed=5))
+    line = str(progress(experiment(3, max_trials=None), done_before=0, elapsed=5, last=5))
     assert line.startswith("3 done, ")
 
 

@@ -77,6 +77,7 @@ def test_notes_name_what_broke_and_who_is_silent():
     assert notes == [
         "e v2: trial 2 broke (user error): ValueError: no",
         "e v2: worker h:1:abcdef.1 holds a trial and gives no sign of life.",
+        "e v2: best is trial 0: x=0",
     ]
 
 
