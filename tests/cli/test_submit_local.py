@@ -143,6 +143,32 @@ def test_a_killed_worker_costs_its_attempt_and_no_more(waiting):
     assert sum(trial.losses for trial in trials) == 1
 
 
+@pytest.mark.parametrize("executor", ["joblib", "single"])
+def test_what_a_killed_worker_left_is_ended_before_its_trial_goes_on(tmp_path, executor):
+    """A script's grandchild outlives its worker's kill -9; no second attempt runs beside it."""
+    text = CONFIG.replace(
+        "function: quick:main", 'command: ["sh", "-c", "sh run.sh; echo {x}"]'
+    ).replace("{heartbeat", f"{{executor: {executor}, heartbeat")
+    config = project(tmp_path / "p", text)
+    (config.parent / "run.sh").write_text("test -e go || (echo $$ > left; sleep 600 & wait)\n")
+    process = subprocess.Popen(
+        [*COMMAND, "submit", str(config)], cwd=config.parent, stderr=subprocess.PIPE, text=True
+    )
+    left = config.parent / "left"
+    wait_until(lambda: left.exists() and left.read_text().strip(), 60, "the script runs")
+    orphan = psutil.Process(int(left.read_text()))
+    (sign,) = (config.parent / "db.pkl.files" / "quick-v1" / "workers").iterdir()
+    (config.parent / "go").touch()
+    os.kill(int(sign.name.split(":")[1]), signal.SIGKILL)
+    process.communicate(timeout=60)
+    assert not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE
+    trial = trials_of(config)[0]
+    assert (trial.status, trial.losses) == (INTERRUPTED, 1)
+    done = orion_hpc("submit", config, cwd=config.parent)
+    assert done.returncode == 0, done.stderr
+    assert [trial.status for trial in trials_of(config)] == [COMPLETED] * 8
+
+
 def test_a_killed_command_leaves_an_experiment_that_goes_on(waiting):
     """Everything killed at once, as when the machine is switched off."""
     process = start(waiting)
