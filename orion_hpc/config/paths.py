@@ -44,16 +44,24 @@ def absolute_path(value: Any, base: Path) -> str:
 def storage_path(value: Any, base: Path) -> str:
     """Return the absolute path of the database that ``value`` stands for.
 
+    Scripts and logs of jobs lie beside it. A line break would end sbatch's line and begin another,
+    and a backslash turns off the placeholders in a log's name (sbatch(1), filename pattern).
+
     ``value`` is a path, ``{type: pickleddb, host: path}``, or that in Oríon's wrapper
     ``{type: legacy, database: {…}}``. Case doesn't matter in the types.
 
     Raises
     ------
     Malformed
-        It is none of them, or asks for a database of another kind.
+        It is none of them, asks for a database of another kind, or has such a character in it.
     """
     if not isinstance(value, Mapping):
-        return absolute_path(value, base)
+        path = absolute_path(value, base)
+        if re.search(r"[\x00-\x1f\x7f-\x9f\\]", path):
+            raise Malformed(
+                f"{path!r} has a control character or a backslash in it, which sbatch can't do with"
+            )
+        return path
     kind = str(value.get("type", "pickleddb")).lower()
     if kind == "legacy":
         _only(value, ("type", "database"))
@@ -69,7 +77,10 @@ def storage_path(value: Any, base: Path) -> str:
         guess = "" if kind in _ELSEWHERE else did_you_mean(kind, ["pickleddb", "legacy"])
         raise Malformed(f"there is no storage of type {kind!r}{guess}: there is pickleddb, a file")
     _only(value, ("type", "host"))
-    return absolute_path(value.get("host", DEFAULT_STORAGE), base)
+    host = value.get("host", DEFAULT_STORAGE)
+    if isinstance(host, Mapping):
+        raise Malformed("expected a path in host, as in {type: pickleddb, host: ./db.pkl}")
+    return storage_path(host, base)
 
 
 def _only(mapping: Mapping[Any, Any], known: tuple[str, ...]) -> None:

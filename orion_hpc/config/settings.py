@@ -148,6 +148,25 @@ def _plain(value: Any, name: str, depth: int) -> None:
         raise Malformed(f"the value of {name} has a {kind}, which the database doesn't keep")
 
 
+_LAUNCHERS = ("wait", "parsable", "test-only", "wrap", "quiet", "help", "usage", "version", "chdir")
+"""Options of sbatch that change what it runs, or what it answers."""
+
+_SUBMITITS = ("setup", "teardown", "srun-args", "use-srun", "signal-delay-s", "array-parallelism",
+              "stderr-to-stdout", "additional-parameters", "num-gpus", "map-count")  # fmt: skip
+"""Names that the library which submits jobs takes beside those of sbatch's options."""
+
+
+def _check_launchable(option: str) -> None:
+    """Raise Malformed for an option with which no job would run a worker."""
+    if option in _SUBMITITS:
+        raise Malformed(f"{option!r} isn't an option of sbatch")
+    if len(option) > 2 and "array".startswith(option):
+        raise Malformed(f"{option!r} has its own place: use --array N, or write slurm.array")
+    # sbatch takes the beginning of an option's name for it (getopt_long(3)).
+    if len(option) > 2 and any(known.startswith(option) for known in _LAUNCHERS):
+        raise Malformed(f"{option!r} can't be used: sbatch has to submit the workers and say so")
+
+
 def _additional(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
@@ -155,6 +174,7 @@ def _additional(value: Any) -> Any:
     for name, setting in value.items():
         if not re.fullmatch(r"[a-z][a-z0-9]+(-[a-z0-9]+)*", str(name)):
             raise Malformed(f"{name!r} isn't the long name of an option of sbatch, as in mail-type")
+        _check_launchable(str(name))
         if str(name).replace("-", "_") in SlurmOptions.model_fields:
             raise Malformed(f"{name!r} has its own place: write slurm.{name}")
         if setting is None or setting is False:
@@ -177,12 +197,17 @@ def _checked(check: Callable[[str], object]) -> BeforeValidator:
     return BeforeValidator(keep)
 
 
-def _path(read: Callable[[Any, Path], str]) -> BeforeValidator:
+def _path(read: Callable[[Any, Path], str], *block: str) -> BeforeValidator:
     def absolute(value: Any, info: ValidationInfo) -> str:
         provenance: Any = info.context
-        return read(value, provenance.bases.get((str(info.field_name),), provenance.home))
+        keys = (*block, str(info.field_name))
+        return read(value, provenance.bases.get(keys, provenance.home))
 
     return BeforeValidator(absolute)
+
+
+def _log_path(value: Any, base: Path) -> str:
+    return paths.absolute_path(_text(value), base)
 
 
 _OPTION = "expected a text, a whole number or true"
@@ -233,7 +258,9 @@ class SlurmOptions(_Block):
     )
     constraint: _Text | None = Field(default=None, description="features of a node")
     job_name: _Text | None = Field(default=None, description="a text")
-    output: _Text | None = Field(default=None, description="the path of a log")
+    output: Annotated[str, _path(_log_path, "slurm")] | None = Field(
+        default=None, description="the path of a log"
+    )
     additional: Annotated[dict[str, str | bool], BeforeValidator(_additional)] = Field(
         default_factory=dict, description="a mapping of other options of sbatch to their values"
     )

@@ -26,6 +26,10 @@ from orion_hpc.files.processes import VMSTAT, OomWatch, kill_group, kill_tree
 A = TypeVar("A")
 R = TypeVar("R")
 
+_SAFE_PATH = "PYTHONSAFEPATH"
+"""loky starts its processes with ``python -m``, which would take a ``queue.py`` in the working
+directory for Python's own (Python 3.11)."""
+
 
 class JoblibExecutor:
     """Runs each function in one of ``n_workers`` processes, each with its share of ``cpus``.
@@ -168,9 +172,9 @@ def _start_pool(cpus: int) -> Any:
     return ProcessPoolExecutor(
         max_workers=1,
         timeout=None,
-        env=limits.environment(cpus, os.environ),
+        env={**limits.environment(cpus, os.environ), _SAFE_PATH: "1"},
         initializer=_prepare_trial,
-        initargs=(os.getpid(), cpus),
+        initargs=(os.getpid(), cpus, os.environ.get(_SAFE_PATH)),
     )
 
 
@@ -220,7 +224,10 @@ def _exit_status(process: Any) -> int | None:
 # What follows runs in a trial's process.
 
 
-def _prepare_trial(worker: int, cpus: int) -> None:
+def _prepare_trial(worker: int, cpus: int, safe_path: str | None) -> None:
+    os.environ.pop(_SAFE_PATH, None)  # it was for this process's start alone
+    if safe_path is not None:
+        os.environ[_SAFE_PATH] = safe_path
     become_trial(worker)
     _register_backend(cpus)
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orion_hpc.files.processes import kill_tree
 from orion_hpc.launch.base import LaunchRequest
+from orion_hpc.launch.environment import SAFE_PATH, restoring
+from orion_hpc.launch.folder import new_folder, provided
 
 if TYPE_CHECKING:
     from orion_hpc.launch.submission import LocalProcess
 
 _NOTICE_INTERVAL = 0.5
-_HIDDEN = ("CUDA_VISIBLE_DEVICES",)
-"""Variables that submitit sets for its local jobs, where users expect them to stay as they are."""
+_HIDDEN = ("CUDA_VISIBLE_DEVICES", SAFE_PATH)
+"""Variables that are set for local jobs to start, and that a user's function isn't to see."""
 
 
 class LocalJobs:
@@ -55,16 +57,6 @@ class LocalJobs:
         return told
 
 
-def _in_environment(call: tuple[Callable[[Any], Any], Any, Mapping[str, str | None]]) -> Any:
-    """Call the job's function with the variables of the submitting shell."""
-    function, argument, environment = call
-    for variable, value in environment.items():
-        os.environ.pop(variable, None)
-        if value is not None:
-            os.environ[variable] = value
-    return function(argument)
-
-
 class LocalLauncher:
     """Starts processes on this machine."""
 
@@ -78,17 +70,18 @@ class LocalLauncher:
         from orion_hpc.launch import submission
 
         # Logs are called by process ids, which come again: each launch gets a folder of its own.
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        folder = os.path.join(request.folder, f"local-{stamp}-{os.getpid()}")
-        os.makedirs(folder, exist_ok=True)
-
+        folder = new_folder(request.folder, self.name)
         hidden = {variable: os.environ.get(variable) for variable in _HIDDEN}
-        call = (request.function, request.argument, hidden)
-        tasks = min(request.tasks, request.throttle or request.tasks)
-        processes = submission.local_processes(
-            replace(request, tasks=tasks, folder=folder, function=_in_environment, argument=call)
+        local = replace(
+            request,
+            tasks=min(request.tasks, request.throttle or request.tasks),
+            folder=folder,
+            function=restoring,
+            argument=(request.function, request.argument, hidden),
+            environment={**request.environment, SAFE_PATH: "1"},
         )
-        return LocalJobs(processes, folder)
+        with provided(folder):
+            return LocalJobs(submission.local_processes(local), folder)
 
     def preview(self, request: LaunchRequest) -> str:
         return f"# {request.tasks} processes on this machine, each of them:\n" + shlex.join(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orion_hpc.errors import LaunchError
-from orion_hpc.files import layout
 from orion_hpc.launch.base import LaunchRequest
+from orion_hpc.launch.folder import new_folder, provided
+
+_NO_CONTROLLER = ("Unable to contact slurm controller", "configuration source")
 
 
 def slurm_is_here() -> bool:
@@ -24,6 +26,13 @@ def check_slurm() -> None:
             "there is no sbatch on this machine's PATH",
             "Submit from a login node, or use --executor local.",
         )
+
+
+def refusal(said: str, hint: str) -> LaunchError:
+    """Return the error for what sbatch ``said``; ``hint`` unless it couldn't ask the controller."""
+    if any(sign in said for sign in _NO_CONTROLLER):
+        hint = "Is this a login node? --executor local runs here."
+    return LaunchError(f"sbatch refused the jobs: {said.strip() or 'it said nothing'}", hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +65,17 @@ class SlurmLauncher:
         # It pulls in submitit, which a preview or a local run needn't wait for.
         from orion_hpc.launch import submission
 
-        with layout.provided(request.folder):
-            job_id = submission.slurm_array(request)
+        folder = new_folder(request.folder, self.name)
+        with provided(folder):
+            job_id = submission.slurm_array(replace(request, folder=folder))
         task = "_*" if request.tasks > 1 else ""
         logs = str(
-            request.options.get("output")
-            or os.path.join(request.folder, f"{job_id}{task}_0_log.out")
+            request.options.get("output") or os.path.join(folder, f"{job_id}{task}_0_log.out")
         )
         return SlurmJobs((job_id,), logs)
 
     def preview(self, request: LaunchRequest) -> str:
         from orion_hpc.launch import submission
 
-        return submission.slurm_script(request)
+        folder = new_folder(request.folder, self.name)
+        return submission.slurm_script(replace(request, folder=folder))

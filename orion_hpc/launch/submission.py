@@ -7,10 +7,14 @@ of five minutes, its accounting key, and the CPUs of the step, which ``srun`` do
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
+import re
 import shlex
 import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +24,19 @@ from submitit.core.utils import (
     FailedSubmissionError,
     environment_variables,
 )
-from submitit.slurm.slurm import _get_default_parameters
 
 from orion_hpc.errors import LaunchError
+from orion_hpc.files.processes import kill_tree
 from orion_hpc.launch.base import LaunchRequest
+from orion_hpc.launch.environment import for_sbatch, safe_python
+from orion_hpc.launch.folder import escaped
+from orion_hpc.launch.slurm import refusal
 
 _TEN_YEARS = 10 * 365 * 24 * 60
 """Minutes. Local processes have no time limit; submitit wants one."""
+
+_SUBMITITS = re.compile("%[jtaA]")
+"""What submitit replaces by numbers wherever it stands in a path; it knows no way to escape it."""
 
 
 class _Slurm(submitit.SlurmExecutor):
@@ -38,29 +48,34 @@ class _Slurm(submitit.SlurmExecutor):
 
 
 def slurm_parameters(request: LaunchRequest) -> dict[str, Any]:
-    """Return submitit's parameters for the options of ``sbatch`` in ``request``."""
+    """Return submitit's parameters for the options of ``sbatch`` in ``request``.
+
+    All options go the way of its ``additional_parameters``: among its named ones are some that
+    aren't sbatch's, and some that it calculates with.
+    """
     options: dict[str, Any] = {
-        key.lstrip("-").replace("-", "_"): value for key, value in request.options.items()
+        key.lstrip("-").replace("_", "-"): value for key, value in request.options.items()
     }
-    known = set(_get_default_parameters())
-    output = options.pop("output", None)
+    title = options.pop("job-name", request.title)
     srun: list[str] = []
-    if "cpus_per_task" in options:
-        srun += ["--cpus-per-task", str(options["cpus_per_task"])]
+    if "cpus-per-task" in options:
+        srun += ["--cpus-per-task", str(options["cpus-per-task"])]
+    # The job's output is the step's, and srun is told a file of submitit's own; the last --output
+    # on a command line counts.
+    output = options.pop("output", None)
+    if "%" in request.folder:
+        numbers = "%A_%a" if request.tasks > 1 else "%j"
+        options["output"] = os.path.join(escaped(request.folder), f"{numbers}_0_log.out")
+        output = output or options["output"]
     if output is not None:
-        # The job's output is the step's, and srun is told a file of submitit's own; the last
-        # --output on a command line counts.
         srun += ["--output", str(output)]
     variables = sorted(request.environment.items())
     return {
-        "job_name": request.title,
+        "job_name": title,
         "time": None,
         "wckey": None,
         "stderr_to_stdout": True,
-        **{key: value for key, value in options.items() if key in known},
-        "additional_parameters": {
-            key.replace("_", "-"): value for key, value in options.items() if key not in known
-        },
+        "additional_parameters": options,
         "srun_args": srun or None,
         "setup": [f"export {name}={shlex.quote(text)}" for name, text in variables] or None,
         "array_parallelism": request.throttle or request.tasks,
@@ -68,7 +83,12 @@ def slurm_parameters(request: LaunchRequest) -> dict[str, Any]:
 
 
 def _executor(request: LaunchRequest) -> Any:
-    executor = _Slurm(request.folder)
+    if placeholder := _SUBMITITS.search(request.folder):
+        raise LaunchError(
+            f"the path {request.folder} has {placeholder[0]} in it, which Slurm replaces",
+            "Choose another place with 'storage:' in the configuration or --storage.",
+        )
+    executor = _Slurm(request.folder, python=shlex.join(safe_python((sys.executable, "-m"))[:-1]))
     executor.update_parameters(**slurm_parameters(request))
     return executor
 
@@ -85,28 +105,37 @@ def slurm_script(request: LaunchRequest) -> str:
 def slurm_array(request: LaunchRequest) -> str:
     """Submit one job array (one task: one job); return its job id.
 
+    ``request.folder`` has to be this submission's own. What is in it after a failure is of no use.
+
     Raises
     ------
     LaunchError
         With what ``sbatch`` said.
+    OSError
+        ``request.folder`` can't be written; no job is left.
     """
-    before = _files(request.folder)
+    executor = _executor(request)
+    arguments = [request.argument] * request.tasks
     try:
-        jobs = _executor(request).map_array(request.function, [request.argument] * request.tasks)
+        # What sbatch says against it is submitit's to print too; the error tells it once.
+        with for_sbatch(request.options), contextlib.redirect_stderr(io.StringIO()):
+            jobs = executor.map_array(request.function, arguments)
     except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
-        for path in _files(request.folder) - before:
-            path.unlink(missing_ok=True)
-        said = str(error).strip() or "nothing"
-        raise LaunchError(
-            f"sbatch refused the jobs: {said}",
-            "Change the options in 'slurm:' or on the command line; see 'man sbatch'.",
-        ) from error
+        hint = "Change the options in 'slurm:' or on the command line; see 'man sbatch'."
+        raise refusal(str(error), hint) from error
+    except BaseException:
+        _cancel(request.folder)
+        raise
     job_id: str = jobs[0].job_id
     return job_id.split("_")[0]
 
 
-def _files(folder: str) -> set[Path]:
-    return set(Path(folder).iterdir()) if os.path.isdir(folder) else set()
+def _cancel(folder: str) -> None:
+    """Cancel what was submitted from ``folder`` before something went wrong there."""
+    for script in Path(folder).glob("*_submission.sh"):
+        job_id = script.name.partition("_")[0]
+        if job_id.isdecimal():
+            subprocess.run(["scancel", job_id], check=False, capture_output=True)
 
 
 class LocalProcess:
@@ -149,17 +178,21 @@ class LocalProcess:
 
 
 def local_processes(request: LaunchRequest) -> list[LocalProcess]:
-    """Start ``request.tasks`` processes on this machine."""
+    """Start ``request.tasks`` processes on this machine; all of them or, with an OSError, none."""
     executor = submitit.LocalExecutor(request.folder)
     executor.update_parameters(timeout_min=_TEN_YEARS, stderr_to_stdout=True)
     # Ctrl-C reaches the whole terminal. An ignored signal stays ignored in a child: the controller,
     # which would kill its worker within a second, doesn't hear it; the worker has handlers.
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    started: list[LocalProcess] = []
     try:
         with environment_variables(**request.environment):
-            return [
-                LocalProcess(executor.submit(request.function, request.argument))
-                for _ in range(request.tasks)
-            ]
+            for _ in range(request.tasks):
+                started.append(LocalProcess(executor.submit(request.function, request.argument)))
+    except BaseException:
+        for process in started:
+            kill_tree(process.pid)
+        raise
     finally:
         signal.signal(signal.SIGINT, previous)
+    return started

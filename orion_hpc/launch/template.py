@@ -9,13 +9,15 @@ import os
 import re
 import shlex
 import subprocess
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from orion_hpc.errors import ConfigurationError, LaunchError
-from orion_hpc.files import layout
+from orion_hpc.errors import ConfigurationError
 from orion_hpc.launch.base import LaunchRequest
-from orion_hpc.launch.slurm import SlurmJobs, check_slurm
+from orion_hpc.launch.environment import for_sbatch, safe_python
+from orion_hpc.launch.folder import escaped, new_folder, provided
+from orion_hpc.launch.slurm import SlurmJobs, check_slurm, refusal
 
 _JOB_ID = re.compile(r"Submitted batch job (\d+)")
 
@@ -49,30 +51,39 @@ def render(text: str, request: LaunchRequest) -> str:
 
     options = {
         "job-name": request.title,
-        "output": os.path.join(request.folder, "%A_%a.out"),
+        "output": os.path.join(escaped(request.folder), "%A_%a.out"),
+        # As for jobs without a template: a notice before the time is over, and after a requeue the
+        # log goes on.
+        "signal": "USR2@90",
+        "open-mode": "append",
         **{key.replace("_", "-"): value for key, value in request.options.items()},
     }
+    command = shlex.join(safe_python(request.command))
     throttle = f"%{request.throttle}" if request.throttle else ""
     environment = jinja2.Environment(
         undefined=jinja2.StrictUndefined, keep_trailing_newline=True, autoescape=False
     )
     environment.filters["quote"] = lambda value: shlex.quote(str(value))
     try:
-        return environment.from_string(text).render(
-            options=options,
-            array=f"0-{request.tasks - 1}{throttle}",
-            command=shlex.join(request.command),
+        script = environment.from_string(text).render(
+            options=options, array=f"0-{request.tasks - 1}{throttle}", command=command
         )
     except jinja2.TemplateSyntaxError as error:
         raise ConfigurationError(
             f"the template is wrong at line {error.lineno}: {error.message}",
             "'orion-hpc template' prints one that is right.",
         ) from error
-    except jinja2.TemplateError as error:
+    except Exception as error:  # what stands in a template is a program, and may raise anything
         raise ConfigurationError(
-            f"the template can't be filled in: {error.message}",
+            f"the template can't be filled in: {error or type(error).__name__}",
             "It may use: options, array, command.",
         ) from error
+    if command not in script and shlex.quote(command) not in script:
+        raise ConfigurationError(
+            "the template's script doesn't start a worker",
+            "Write {{ command }} where it is to start; 'orion-hpc template' prints an example.",
+        )
+    return script
 
 
 class TemplateLauncher:
@@ -88,21 +99,21 @@ class TemplateLauncher:
         check_slurm()
 
     def launch(self, request: LaunchRequest) -> SlurmJobs:
-        script = self.preview(request)
-        with layout.provided(request.folder):
-            done = subprocess.run(
-                ["sbatch"], input=script, capture_output=True, text=True, check=False
-            )
+        folder = new_folder(request.folder, self.name)
+        script = render(self._text, replace(request, folder=folder))
+        with provided(folder):
+            with for_sbatch(request.options):
+                done = subprocess.run(
+                    ["sbatch"], input=script, capture_output=True, text=True, check=False
+                )
             match = _JOB_ID.search(done.stdout)
             if done.returncode != 0 or match is None:
-                raise LaunchError(
-                    f"sbatch refused the jobs: {(done.stderr or done.stdout).strip()}",
+                raise refusal(
+                    done.stderr or done.stdout,
                     "Change the template or the options; --dry-run shows the script.",
                 )
-        logs = str(
-            request.options.get("output") or os.path.join(request.folder, f"{match[1]}_*.out")
-        )
+        logs = str(request.options.get("output") or os.path.join(folder, f"{match[1]}_*.out"))
         return SlurmJobs((match[1],), logs)
 
     def preview(self, request: LaunchRequest) -> str:
-        return render(self._text, request)
+        return render(self._text, replace(request, folder=new_folder(request.folder, self.name)))

@@ -103,7 +103,9 @@ class Space(Mapping[str, Dimension]):
     @property
     def cardinality(self) -> int | float:
         """How many points there are; infinite with a real dimension."""
-        return math.prod(dimension.cardinality for dimension in self.values())
+        counts = [dimension.cardinality for dimension in self.values()]
+        # A count may be larger than any float, and infinity is one.
+        return math.inf if math.inf in counts else math.prod(counts)
 
     @property
     def fidelity(self) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,19 @@ from tests.rigs.command import CONFIG, QUICK, orion_hpc, project
 pytestmark = pytest.mark.usefixtures("no_slurm")
 
 
-def refused(config: Path, *words: str, untouched: bool = True) -> str:
+def listing(folder: Path) -> list[Path]:
+    """Return everything below ``folder``, nothing excluded."""
+    return sorted(folder.rglob("*"))
+
+
+def refused(config: Path, *words: str) -> str:
     """Submit, expect a refusal that leaves no trace, and return what it says."""
-    before = sorted(os.listdir(config.parent))
+    before = listing(config.parent)
     done = orion_hpc("submit", config, *words)
     assert done.returncode == 2, (done.stdout, done.stderr)
     assert "Traceback" not in done.stderr
     assert done.stdout == ""
-    after = sorted(set(os.listdir(config.parent)) - {"__pycache__"})
-    assert after == before or not untouched
+    assert listing(config.parent) == before
     return done.stderr
 
 
@@ -96,6 +99,9 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path):
         (("--executor", "slurm"), "there is no sbatch"),
         (("--array", "ten"), "slurm.array is 'ten'"),
         (("--time", "soon"), "slurm.time is 'soon'"),
+        (("--", "--array=5"), "'array' has its own place: use --array N"),
+        (("--", "--wait"), "'wait' can't be used"),
+        (("--", "--srun-args=x"), "'srun-args' isn't an option of sbatch"),
         (("--", "stray"), "isn't a long option of sbatch"),
         (("--no-such-flag",), "No such option"),
         (("--template", "none.j2"), "can't be read"),

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -224,6 +225,23 @@ def test_a_script_in_any_language_is_tuned(tmp_path):
         assert trial.objective == trial.params["x"]
         log = config.parent / "db.pkl.files" / "quick-v1" / "trials" / str(trial.number) / "log.txt"
         assert f"working on --x={trial.params['x']}" in log.read_text()
+
+
+def test_a_module_of_the_users_is_not_taken_for_pythons_own(tmp_path):
+    """A queue.py in the directory where submit is typed doesn't bring down workers or trials."""
+    if sys.version_info < (3, 11):
+        pytest.skip("this Python can't keep the working directory out of its search path")
+    config = project(tmp_path / "p")
+    typed = tmp_path / "typed"
+    typed.mkdir()
+    (typed / "queue.py").write_text("raise ImportError('the user's own')\n")
+    # Not with "python -m", which would import the user's module in this very process.
+    done = subprocess.run(
+        [sys.executable, "-P", *COMMAND[1:], "submit", str(config)],
+        cwd=typed, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert [trial.status for trial in trials_of(config)] == [COMPLETED] * 8
 
 
 def test_a_trial_that_needs_no_directory_gets_none(tmp_path):

@@ -75,3 +75,19 @@ def test_a_working_directory_is_a_path_only() -> None:
     """A mapping is no directory."""
     with pytest.raises(Malformed, match="expected a path"):
         absolute_path({"host": "x"}, BASE)
+
+
+@pytest.mark.parametrize("folder", ["/a\nb", "/a\tb", "/a\\b", "/a\x9bb"])
+@pytest.mark.parametrize("value", ["db.pkl", {"type": "pickleddb", "host": "db.pkl"}])
+def test_what_sbatch_cannot_do_with_is_refused_wherever_it_comes_from(
+    folder: str, value: Any
+) -> None:
+    """The directory of the configuration counts too: scripts and logs lie beside the database."""
+    with pytest.raises(Malformed, match="a control character or a backslash"):
+        storage_path(value, Path(folder))
+
+
+def test_a_backslash_in_the_path_itself_is_refused() -> None:
+    """It is printable, and sbatch reads it as an instruction."""
+    with pytest.raises(Malformed, match="a control character or a backslash"):
+        storage_path("a\\b.pkl", Path("/"))

@@ -132,6 +132,20 @@ def test_paths_are_relative_to_their_giver() -> None:
     assert (settings.storage, settings.working_dir) == ("/base2/b.pkl", "/base1/w")
 
 
+def test_logs_are_relative_to_their_giver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``output`` is a path like the others, whoever submits from where; placeholders stay."""
+    monkeypatch.setenv("LOGS", "/logs")
+    in_file = Layer("file", {"slurm": {"output": "logs/%A_%a.out"}}, Path("/project"), home=True)
+    in_flag = Layer("flags", {"slurm": {"output": "$LOGS/%j.out"}}, Path("/here"))
+    relative = Layer("flags", {"slurm": {"output": "%j.out"}}, Path("/here"))
+    for layers, output in (
+        ([in_file], "/project/logs/%A_%a.out"),
+        ([in_file, relative], "/here/%j.out"),
+        ([in_file, in_flag], "/logs/%j.out"),
+    ):
+        assert resolve(layers, needs=()).slurm.output == output
+
+
 def test_settings_are_frozen() -> None:
     """Nobody changes a setting behind the precedence's back."""
     with pytest.raises(ValueError, match="frozen"):

@@ -18,6 +18,7 @@ from orion_hpc.config.settings import Settings, SlurmOptions, WorkerOptions
 from orion_hpc.errors import ConfigurationError
 
 BASIC = "name: x\nfunction: m:f\nspace: {a: 'uniform(0, 1)'}\n"
+LAUNCHERS = "can't be used: sbatch has to submit the workers and say so"
 COUNT = "expected a whole number of at least 1"
 NAME = "expected at most 100 letters, digits, '_', '-' and '.', no '-' or '.' first"
 COMMAND = 'expected a list of words, as in ["python", "train.py", "--lr", "{lr}"]'
@@ -169,6 +170,13 @@ def test_a_command(config: Path) -> None:
         ("slurm: {additional: {nice: 1.5}}", "slurm.additional is {nice: 1.5}; 'nice' is 1.5; put it in quotes to make it a text"),
         ("slurm: {additional: {-c: 5}}", "slurm.additional is {c: 5}; 'c' isn't the long name of an option of sbatch, as in mail-type"),
         ("slurm: {additional: {mem: 2G}}", "slurm.additional is {mem: '2G'}; 'mem' has its own place: write slurm.mem"),
+        ("slurm: {additional: {array: 5}}", "slurm.additional is {array: 5}; 'array' has its own place: use --array N, or write slurm.array"),
+        ("slurm: {additional: {wait: true}}", f"slurm.additional is {{wait: true}}; 'wait' {LAUNCHERS}"),
+        ("slurm: {additional: {parsabl: true}}", f"slurm.additional is {{parsabl: true}}; 'parsabl' {LAUNCHERS}"),
+        ("slurm: {additional: {test-only: true}}", f"slurm.additional is {{test-only: true}}; 'test-only' {LAUNCHERS}"),
+        ("slurm: {additional: {chdir: /x}}", f"slurm.additional is {{chdir: '/x'}}; 'chdir' {LAUNCHERS}"),
+        ("slurm: {additional: {use_srun: false}}", "slurm.additional is {use-srun: false}; 'use-srun' isn't an option of sbatch"),
+        ("slurm: {additional: {setup: x}}", "slurm.additional is {setup: 'x'}; 'setup' isn't an option of sbatch"),
         ("command: [a]", "function and command are both given; a trial runs one of them"),
     ],
 )  # fmt: skip

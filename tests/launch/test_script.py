@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from orion_hpc.errors import ConfigurationError
+from orion_hpc.errors import ConfigurationError, LaunchError
 from orion_hpc.launch.base import LaunchRequest
+from orion_hpc.launch.environment import for_sbatch
 from orion_hpc.launch.submission import slurm_script
 from orion_hpc.launch.template import TemplateLauncher, read_template, render, shipped_template
+
+PYTHON = "python -P" if sys.version_info >= (3, 11) else "python"
+"""What a job is started by: a Python that doesn't search the working directory."""
 
 
 def request_of(
@@ -82,11 +89,12 @@ def test_the_template_gives_a_script_that_bash_accepts_with_every_option():
     )
     assert {
         "--array=0-9%2", "--cpus-per-task=5", "--comment='two words'", "--hold",
-        "--job-name=svm", "--output=/shared/jobs/%A_%a.out",
+        "--job-name=svm", "--output=/shared/jobs/%A_%a.out", "--signal=USR2@90",
+        "--open-mode=append",
     } <= directives(script)  # fmt: skip
     assert script.startswith("#!/bin/bash\n")
     assert script.rstrip().endswith(
-        "srun --cpus-per-task=5 python -m orion_hpc worker --name 'it'\"'\"'s'"
+        f"srun --cpus-per-task=5 {PYTHON} -m orion_hpc worker --name 'it'\"'\"'s'"
     )
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 
@@ -96,6 +104,10 @@ def test_the_template_gives_a_script_that_bash_accepts_with_every_option():
     [
         ("line\n{% if %}", "the template is wrong at line 2"),
         ("{{ partition }}", "can't be filled in: 'partition' is undefined"),
+        ("{{ 1 / 0 }}", "can't be filled in: division by zero"),
+        ("{{ options + 1 }}", "can't be filled in: unsupported operand"),
+        ("{% include 'x' %}", "can't be filled in: no loader"),
+        ("#!/bin/bash\n", "doesn't start a worker"),
     ],
 )
 def test_a_wrong_template_says_where(text, told):
@@ -116,3 +128,65 @@ def test_a_sites_template_is_used(tmp_path):
     path = Path(tmp_path / "site.j2")
     path.write_text("#!/bin/bash\nmodule load x\n{{ command }}\n")
     assert "module load x" in TemplateLauncher(read_template(path)).preview(request_of())
+
+
+def test_a_template_may_quote_the_command():
+    """``bash -c`` needs it as one word."""
+    script = render("#!/bin/bash\nbash -c {{ command | quote }}\n", request_of())
+    assert "bash -c 'python" in script
+
+
+def test_options_replace_what_the_template_would_say():
+    """The notice before the end and the log's mode are defaults."""
+    script = render(shipped_template(), request_of(signal="USR1@600", open_mode="truncate"))
+    assert {"--signal=USR1@600", "--open-mode=truncate"} <= directives(script)
+    assert "USR2@90" not in script
+
+
+def test_jobs_do_not_search_the_working_directory_for_pythons_modules():
+    """A user's own ``queue.py`` where the job starts isn't Python's; no variable is left to it."""
+    for script in (slurm_script(request_of()), render(shipped_template(), request_of())):
+        (step,) = (line for line in script.splitlines() if line.startswith("srun "))
+        assert ("-P" in step.split()) == (sys.version_info >= (3, 11))
+        assert "PYTHONSAFEPATH" not in script
+
+
+def test_a_percent_sign_in_the_path_is_no_placeholder():
+    """A folder called ``100%`` would be lost in Slurm's patterns; some even submitit can't do."""
+    request = replace(request_of(), folder="/data/100%_%b/jobs")
+    script = slurm_script(request)
+    output = "/data/100%%_%%b/jobs/%A_%a_0_log.out"
+    assert f"--output={output}" in directives(script)
+    (step,) = (line for line in script.splitlines() if line.startswith("srun "))
+    words = step.split()
+    assert words[len(words) - words[::-1].index("--output")] == output
+    assert words[-1] == "/data/100%_%b/jobs"
+    assert "--output=/data/100%%_%%b/jobs/%A_%a.out" in directives(
+        render(shipped_template(), request)
+    )
+    with pytest.raises(LaunchError, match="has %j in it"):
+        slurm_script(replace(request, folder="/data/%j/jobs"))
+
+
+def test_options_that_submitit_calculates_with_arrive_as_they_are():
+    """Two nodes as a text and a job's name don't go through submitit's own parameters."""
+    lines = directives(slurm_script(request_of(nodes="2", ntasks_per_node="1", job_name="other")))
+    assert {"--nodes=2", "--ntasks-per-node=1", "--job-name=other"} <= lines
+
+
+def test_variables_do_not_beat_what_the_user_gave(monkeypatch):
+    """sbatch's variables would win over the script's lines; those of another job mislead it."""
+    for name in [name for name in os.environ if name.startswith(("SLURM", "SBATCH"))]:
+        monkeypatch.delenv(name)
+    kept = {"SLURM_CONF": "/etc/x", "SBATCH_ACCOUNT": "mine", "SBATCH_GRES": "gpu"}
+    dropped = {
+        "SLURM_JOB_ID": "1", "SLURM_CPUS_PER_TASK": "9", "SBATCH_TIMELIMIT": "1",
+        "SBATCH_WAIT": "1", "SBATCH_PARTITION": "x", "SBATCH_MEM_PER_NODE": "1G",
+        "SBATCH_ARRAY_INX": "0-99",
+    }  # fmt: skip
+    for name, value in {**kept, **dropped}.items():
+        monkeypatch.setenv(name, value)
+    before = dict(os.environ)
+    with for_sbatch({"time", "partition", "mem-per-cpu"}):
+        assert dict(os.environ) == {k: v for k, v in before.items() if k not in dropped}
+    assert dict(os.environ) == before

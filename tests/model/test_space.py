@@ -71,6 +71,8 @@ def test_cardinality_and_fidelity() -> None:
     small = Space.parse({"a": "randint(0, 3)", "b": "choices(1, 2)"})
     assert small.cardinality == 6
     assert small.fidelity is None
+    huge = {"a": "uniform(0, 9, shape=400, discrete=True)", "b": "uniform(0, 1)"}
+    assert Space.parse(huge).cardinality == math.inf, "a product with a float would overflow"
 
 
 @given(trees)

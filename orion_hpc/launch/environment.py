@@ -1,0 +1,84 @@
+"""The variables that sbatch and the jobs see, where they differ from the submitting shell's."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Any
+
+_SITES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_CLUSTERS"})
+"""Variables of Slurm that say which cluster to speak to, and not what a job is."""
+
+_NEVER = frozenset({"SBATCH_ARRAY_INX", "SBATCH_WAIT", "SBATCH_OUTPUT"})
+"""Variables that change how many tasks there are, hold sbatch up, or move the logs we tell of."""
+
+_IRREGULAR = {
+    "SBATCH_MEM_PER_NODE": "mem",
+    "SBATCH_TIMELIMIT": "time",
+    "SBATCH_REQ_SWITCH": "switches",
+    "SBATCH_WAIT4SWITCH": "switches",
+}
+"""Options of variables that aren't called after them (sbatch(1), input environment variables)."""
+
+_RIVALS = (frozenset({"mem", "mem-per-cpu", "mem-per-gpu"}), frozenset({"requeue", "no-requeue"}))
+"""Options that exclude each other: who gave one doesn't want another from a variable."""
+
+SAFE_PATH = "PYTHONSAFEPATH"
+"""Keeps ``python -m`` from searching the working directory first, where a user's ``queue.py`` would
+be taken for Python's own (Python 3.11, PYTHONSAFEPATH)."""
+
+
+def safe_python(command: tuple[str, ...]) -> tuple[str, ...]:
+    """Return ``python -m …`` as ``python -P -m …``: :data:`SAFE_PATH` for this process alone.
+
+    Unlike the variable, it isn't inherited by the programs that a trial starts.
+    """
+    if command[1:2] == ("-m",) and sys.version_info >= (3, 11):
+        return (command[0], "-P", *command[1:])
+    return command
+
+
+@contextlib.contextmanager
+def for_sbatch(options: Collection[str]) -> Iterator[None]:
+    """Hide from sbatch, in the block, what would beat ``options`` or belongs to another job.
+
+    Variables beat the ``#SBATCH`` lines of a script (sbatch(1)), where options given as flags or in
+    a file end up. And within a job, sbatch would hand that job's ``SLURM_`` variables on.
+
+    Parameters
+    ----------
+    options : collection of str
+        Long names, without dashes in front.
+    """
+    given = set(options)
+    for rivals in _RIVALS:
+        if given & rivals:
+            given |= rivals
+    hidden = {name: value for name, value in os.environ.items() if _is_hidden(name, given)}
+    for name in hidden:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)
+
+
+def _is_hidden(name: str, given: Collection[str]) -> bool:
+    if name.startswith(("SLURM_", "SLURMD_")):
+        return name not in _SITES
+    if not name.startswith("SBATCH_"):
+        return False
+    option = _IRREGULAR.get(name) or name.removeprefix("SBATCH_").lower().replace("_", "-")
+    return name in _NEVER or option in given
+
+
+def restoring(call: tuple[Callable[[Any], Any], Any, Mapping[str, str | None]]) -> Any:
+    """Call a job's function, ``call[0](call[1])``, with the variables of the submitting shell."""
+    function, argument, environment = call
+    for variable, value in environment.items():
+        os.environ.pop(variable, None)
+        if value is not None:
+            os.environ[variable] = value
+    return function(argument)
