@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from orion_hpc.model.event import ChangeLimits
+from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.command import orion_hpc, project
 
 ROOT = Path(__file__).parents[1]
@@ -69,12 +71,14 @@ def test_a_random_search_worker_imports_nothing_heavy(tmp_path, executor):
     """
     config = project(tmp_path / "p")
     assert orion_hpc("submit", config, "--executor", "debug", "--max-trials", "1").returncode == 0
+    storage = PickledDB(str(config.parent / "db.pkl"))
+    storage.transact(1, lambda state: [ChangeLimits(3, 3, 0.0)])
     code = (
         "import sys; from orion_hpc.worker.job import run_recorded; "
-        "run_recorded(sys.argv[1], 'quick', None, None, None, 0, {'executor': sys.argv[2]}); "
-        "print(*sys.modules)"
+        "done = run_recorded(sys.argv[1], 'quick', None, None, None, 0, "
+        "{'executor': sys.argv[2]}); "
+        "assert done.completed == 2; print(*sys.modules)"
     )
-    assert orion_hpc("submit", config, "--executor", "debug", "--max-trials", "3").returncode == 0
     loaded = set(run(sys.executable, "-c", code, config.parent / "db.pkl", executor).split())
     excused = {"numpy"} if executor == "joblib" else set()
     assert loaded.isdisjoint(set(HEAVY) - excused)
