@@ -118,8 +118,10 @@ def test_the_result_is_the_last_line(tmp_path, printed, value):
     assert python(tmp_path, text) == value
 
 
-def test_the_environment_tells_the_trial(tmp_path):
+def test_the_environment_tells_the_trial(tmp_path, monkeypatch):
     """A script needs no placeholder: all is in its environment, and it runs beside its file."""
+    for name in [name for name in os.environ if name.startswith("ORION_HPC_")]:
+        monkeypatch.delenv(name)
     text = (
         "import json, os\n"
         "told = {k: v for k, v in os.environ.items() if k.startswith('ORION_HPC_')}\n"
