@@ -178,15 +178,14 @@ class Worker:
                 time.sleep(_POLL)
             elif reason := _over(state):
                 return reason
-            elif not plan.something_to_reserve(state) or self._trouble_since is not None:
+            else:
+                # Everything is taken, or this worker's reservations lose to faster ones.
                 now = time.monotonic()
                 idle_since = idle_since or now
                 if now - idle_since > self._idle_patience(state):
-                    return "idle: all trials that are left run elsewhere"
+                    return "idle: there is no trial to be had"
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_IDLE, self._options.heartbeat)
-            else:
-                time.sleep(_SHORTEST_IDLE)  # a reservation was lost to somebody faster
         return f"stopped by {self._stop.signal}"
 
     def _idle_patience(self, state: ExperimentState) -> float:
@@ -208,7 +207,7 @@ class Worker:
 
     @property
     def _free_slots(self) -> int:
-        return self._executor.n_workers - len(self._running)
+        return max(0, self._executor.n_workers - len(self._running))
 
     def _state(self, state: State) -> ExperimentState:
         return state.experiments[self._number]
@@ -224,22 +223,20 @@ class Worker:
             return state
         slots = self._free_slots if self._stop.cause is None else 0
         proposal = self._propose(state, slots)
-        reserved: list[ev.Event] = []
+        name, seed = self._options.name, self._options.seed
 
         def decide(database: State) -> Sequence[ev.Event]:
             now, seen = self._clock(), self._state(database)
-            reserved[:] = plan.reservations(
-                seen, self._algorithm, self._options.seed, self._options.name, slots, now, proposal
-            )
             return [
                 *(plan.ending(*ended, now) for ended in self._unrecorded),
                 *plan.losses(seen, loss, self._options.max_attempts, now),
-                *reserved,
+                *plan.reservations(seen, self._algorithm, seed, name, slots, now, proposal),
             ]
 
         state = self._state(self._storage.transact(self._number, decide))
         self._note_ends(state)
-        for trial in plan.held(state, self._options.name, reserved):
+        running = {trial.number for trial, _ in self._running.values()}
+        for trial in plan.held(state, name, running):
             log.info("trial %d: attempt %d starts: %s", trial.number, trial.attempt, trial.params)
             task = self._make_task(state, trial)
             self._running[self._executor.submit(self._run, task)] = (trial, trial.attempt)

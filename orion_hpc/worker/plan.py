@@ -6,7 +6,7 @@ is read from the state afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from orion_hpc.algorithms.base import Algorithm, draw_generator
@@ -90,15 +90,17 @@ def reservations(
     return events
 
 
-def held(state: ExperimentState, worker: str, reserved: Iterable[ev.Event]) -> list[Trial]:
-    """Return the trials of those reservations that won."""
-    won = []
-    for event in reserved:
-        if isinstance(event, ev.ReserveTrial) and event.number < len(state.trials):
-            trial = state.trials[event.number]
-            if (trial.status, trial.attempt, trial.worker) == (RESERVED, event.attempt, worker):
-                won.append(trial)
-    return won
+def held(state: ExperimentState, worker: str, running: Collection[int]) -> list[Trial]:
+    """Return the trials that ``worker`` holds and doesn't run yet.
+
+    Not just those that it reserved last: an append that was told to have failed may have got into
+    the journal all the same.
+    """
+    return [
+        trial
+        for trial in state.having(RESERVED)
+        if trial.worker == worker and trial.number not in running
+    ]
 
 
 def losses(

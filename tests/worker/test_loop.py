@@ -344,6 +344,26 @@ def test_a_trouble_that_passes_costs_nothing(failing, monkeypatch):
     assert [trial.attempt for trial in bench.state.trials] == [1, 1]
 
 
+def test_a_reservation_that_seemed_to_fail_is_worked_on(failing, monkeypatch):
+    """The append got into the journal, and only its sync failed: no trial hangs."""
+    bench = Bench(max_trials=3)
+    landed = Failing.transact
+    calls: list[int] = []
+
+    def transact(self, number, plan):
+        landed(self, number, plan)
+        calls.append(number)
+        if len(calls) == 2:
+            raise StorageError("can't write to the database: Input/output error")
+        return self.state
+
+    monkeypatch.setattr(Failing, "transact", transact)
+    monkeypatch.setattr("orion_hpc.worker.loop._POLL", 0.01)
+    summary = bench.worker(patience=20).run()
+    assert summary.completed == 3
+    assert {trial.attempt for trial in bench.state.trials} == {1}
+
+
 def test_a_result_that_cannot_be_recorded_is_kept_and_recorded_by_the_next_worker(
     failing, monkeypatch, tmp_path
 ):
