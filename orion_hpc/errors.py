@@ -50,6 +50,10 @@ class ExperimentConflict(ConfigurationError):
     """An experiment of this name and version exists with other settings."""
 
 
+class ImportRefused(ConfigurationError):
+    """Another program's file can't be imported; nothing was written."""
+
+
 class LaunchError(ConfigurationError):
     """Jobs couldn't be started; nothing runs."""
 

@@ -9,6 +9,7 @@ import sys
 import click
 
 from orion_hpc import __version__
+from orion_hpc.cli.db import db
 from orion_hpc.cli.status import status
 from orion_hpc.cli.submit import submit
 from orion_hpc.cli.template import template
@@ -34,6 +35,7 @@ cli.add_command(submit)
 cli.add_command(status)
 cli.add_command(worker)
 cli.add_command(template)
+cli.add_command(db)
 
 
 def main() -> None:

@@ -51,13 +51,17 @@ def build(storage: Storage, settings: Settings, now: float) -> Built:
     before = check(storage.refresh(), settings)
 
     def create(state: State) -> list[ev.Event]:
-        if state.find(name, settings.version) is not None:
-            return []
-        return [ev.CreateExperiment(name, settings.version or 1, recorded, now)]
+        found = state.find(name, settings.version)
+        if found is None:
+            return [ev.CreateExperiment(name, settings.version or 1, recorded, now)]
+        # An imported one learns what it runs.
+        bare = found.is_bare
+        return [ev.CreateExperiment(name, found.version, recorded, now)] if bare else []
 
     # Somebody else may have been faster, with other settings: then theirs stands.
-    state = storage.transact(CATALOGUE, create) if before is None else storage.state
-    experiment = before or check(state, settings)
+    lacking = before is None or before.is_bare
+    state = storage.transact(CATALOGUE, create) if lacking else storage.state
+    experiment = check(state, settings)
     assert experiment is not None
     created = before is None and experiment.create_time == now
     limits = ev.ChangeLimits(*wanted_limits(settings, experiment), now)
@@ -86,11 +90,17 @@ def check(state: State, settings: Settings) -> ExperimentState | None:
     Raises
     ------
     ExperimentConflict
-        It has other settings.
+        It has other settings, or its import isn't finished.
     """
     experiment = state.find(str(settings.name), settings.version)
     if experiment is None:
         return None
+    if experiment.to_import:
+        raise ExperimentConflict(
+            f"experiment {experiment.name!r} version {experiment.version} was imported in part: "
+            f"{experiment.to_import} trials are missing",
+            "Run the same 'orion-hpc db import' again; it goes on from there.",
+        )
     unlike = differences(experiment.configuration, experiment_configuration(settings))
     if unlike:
         highest = state.find(experiment.name)

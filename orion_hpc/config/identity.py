@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from orion_hpc.algorithms.base import normalise
+from orion_hpc.model.state import lacks_run
 
 if TYPE_CHECKING:  # a worker compares records and has no need to load pydantic for it
     from orion_hpc.config.settings import Settings
@@ -46,11 +47,17 @@ def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
     """Return a sentence for each difference that makes ``wanted`` another experiment.
 
     Both are what :func:`experiment_configuration` returns. Limits, paths and the worker block may
-    differ between two runs of one experiment, and so may a seed that ``wanted`` doesn't give.
+    differ between two runs of one experiment, and so may a seed that ``wanted`` doesn't give. An
+    imported experiment that has nothing to run yet takes whatever is wanted.
     """
-    return [
+    search = [
         *_unlike("space", recorded.get("space") or {}, wanted.get("space") or {}),
         *_algorithm(recorded.get("algorithm"), wanted.get("algorithm")),
+    ]
+    if lacks_run(recorded):
+        return search
+    return [
+        *search,
         *_unlike("", {k: recorded.get(k) for k in _RUN}, {k: wanted.get(k) for k in _RUN}),
         *_unlike("kwargs", recorded.get("kwargs") or {}, wanted.get("kwargs") or {}),
     ]

@@ -15,7 +15,11 @@ from orion_hpc.model.trial import Params, Results
 
 
 class CreateExperiment(NamedTuple):
-    """Name a new experiment. ``configuration`` is what makes it up (plain data)."""
+    """Name a new experiment. ``configuration`` is what makes it up (plain data).
+
+    An imported experiment has an entry ``imported`` there and neither ``function`` nor ``command``;
+    a second event, with one of them, gives it what it lacks.
+    """
 
     name: str
     version: int
@@ -24,20 +28,28 @@ class CreateExperiment(NamedTuple):
 
 
 class RegisterTrial(NamedTuple):
-    """Add a point of the space as trial ``number``."""
+    """Add a point of the space as trial ``number``.
+
+    ``id`` is for an imported trial, which keeps the name that it had. Frames of before there was
+    this field have none.
+    """
 
     number: int
     params: Params
     time: float
+    id: str | None = None
 
 
 class ReserveTrial(NamedTuple):
-    """Claim trial ``number`` for ``worker``; ``attempt`` counts its reservations from 1."""
+    """Claim trial ``number`` for ``worker``; ``attempt`` counts its reservations from 1.
+
+    Here and in the two kinds below, ``time`` is None where an imported trial doesn't tell it.
+    """
 
     number: int
     attempt: int
     worker: str
-    time: float
+    time: float | None
 
 
 class CompleteTrial(NamedTuple):
@@ -46,7 +58,7 @@ class CompleteTrial(NamedTuple):
     number: int
     attempt: int
     results: Results
-    time: float
+    time: float | None
 
 
 class ReleaseTrial(NamedTuple):
@@ -57,7 +69,7 @@ class ReleaseTrial(NamedTuple):
     status: str
     cause: str
     message: str
-    time: float
+    time: float | None
 
 
 class ChangeLimits(NamedTuple):

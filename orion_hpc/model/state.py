@@ -7,9 +7,12 @@ what decides who holds a trial.
 ========================  ========================================================================
 event                     accepted when
 ========================  ========================================================================
-create experiment         no experiment has this name and version
-register trial n          n is the next number, no trial is at the same point, the experiment is
-                          open and not exhausted, and completed + live trials < ``max_trials``
+create experiment         no experiment has this name and version; or the one that has was imported,
+                          knows of nothing to run, and is told it now (it keeps its space and
+                          algorithm)
+register trial n          n is the next number, no trial is at the same point (an imported trial has
+                          an id of its own: no trial has the same), the experiment is open and not
+                          exhausted, and completed + live trials < ``max_trials``
 reserve trial n, a        the trial is new, interrupted or suspended, a is its last attempt + 1,
                           the experiment is open, and completed + reserved < ``max_trials``
 complete trial n, a       a is the latest attempt, and the trial is reserved, or interrupted and
@@ -25,7 +28,7 @@ An experiment is *open* while nobody stopped it and fewer than ``max_broken`` tr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +71,7 @@ class ExperimentState:
         default_factory=lambda: {status: {} for status in STATUSES}
     )
     _points: set[str] = field(default_factory=set)
+    _ids: set[str] = field(default_factory=set)
 
     @property
     def title(self) -> str:
@@ -85,6 +89,19 @@ class ExperimentState:
     def has(self, params: Params) -> bool:
         """Return whether a trial stands at this very point."""
         return params_key(params) in self._points
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it was imported and nobody has said yet what its trials run."""
+        return lacks_run(self.configuration)
+
+    @property
+    def to_import(self) -> int:
+        """How many trials an import has still to write: it was cut short, or is under way."""
+        if not self.is_bare:
+            return 0
+        wanted: int = self.configuration[IMPORTED]["trials"]
+        return max(0, wanted - len(self.trials))
 
     @property
     def live(self) -> int:
@@ -151,10 +168,18 @@ class ExperimentState:
 
 
 def _register(state: ExperimentState, event: ev.RegisterTrial) -> bool:
-    point = params_key(event.params)
-    if event.number != len(state.trials) or state.room < 1 or point in state._points:
+    if event.number != len(state.trials) or state.room < 1:
         return False
-    state.trials.append(Trial(event.number, event.params, event.time))
+    point = params_key(event.params)
+    if event.id is None:
+        if point in state._points:
+            return False
+    elif event.id in state._ids:
+        # Not the point: Oríon's population based algorithms run one point more than once.
+        return False
+    else:
+        state._ids.add(event.id)
+    state.trials.append(Trial(event.number, event.params, event.time, imported_id=event.id))
     state.by_status[NEW][event.number] = None
     state._points.add(point)
     return True
@@ -262,6 +287,17 @@ _RULES: dict[type[Any], Callable[[ExperimentState, Any], bool]] = {
 }
 
 
+IMPORTED = "imported"
+"""Where the configuration of an imported experiment tells of its origin: a mapping, with the number
+of its trials as ``trials``."""
+
+
+def lacks_run(configuration: Mapping[str, Any]) -> bool:
+    """Return whether an experiment of this configuration was imported and has nothing to run."""
+    runs = configuration.get("function") or configuration.get("command")
+    return IMPORTED in configuration and not runs
+
+
 CATALOGUE = 0
 """The experiment number under which experiments are created."""
 
@@ -314,11 +350,13 @@ class State:
         return [experiment.apply(event) for event in events]
 
     def _create(self, event: ev.CreateExperiment) -> bool:
-        if any(
-            (experiment.name, experiment.version) == (event.name, event.version)
-            for experiment in self.experiments.values()
-        ):
-            return False
+        found = self.find(event.name, event.version)
+        if found is not None:
+            if not found.is_bare or lacks_run(event.configuration):
+                return False
+            kept = {key: found.configuration[key] for key in (IMPORTED, "space", "algorithm")}
+            found.configuration = {**event.configuration, **kept}
+            return True
         number = len(self.experiments) + 1
         experiment = ExperimentState(
             number=number,

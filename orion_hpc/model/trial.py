@@ -69,10 +69,14 @@ class Trial:
     cause: str | None = None
     message: str | None = None
     losses: int = 0
+    imported_id: str | None = None
 
     @property
     def id(self) -> str:
-        """32 hex digits that name this point of the space (the MD5 of its parameters)."""
+        """What another program called this trial; else 32 hex digits that name this point of the
+        space (the MD5 of its parameters)."""
+        if self.imported_id is not None:
+            return self.imported_id
         return hashlib.md5(params_key(self.params).encode(), usedforsecurity=False).hexdigest()
 
     @property

@@ -99,7 +99,7 @@ def _find(
         try:
             storage = PickledDB(path, follows=follows, hurried=hurried)
             experiment = storage.refresh().find(name, version)
-            if experiment is not None:
+            if experiment is not None and not experiment.is_bare:
                 return storage, experiment
             storage.close()
         except StorageUnusable:
@@ -107,6 +107,12 @@ def _find(
                 raise
         if late:
             which = f" version {version}" if version is not None else ""
+            if experiment is not None:
+                raise NoConfigurationError(
+                    f"experiment {name!r}{which} was imported, and nothing says what its trials "
+                    "run",
+                    "'orion-hpc submit CONFIG' does, with the same name, space and algorithm.",
+                )
             raise NoConfigurationError(
                 f"there is no experiment {name!r}{which} in {path}",
                 f"'orion-hpc status --storage {path}' lists those there are.",

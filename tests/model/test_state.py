@@ -294,8 +294,88 @@ def test_replay_of_the_wire_form_gives_the_same_state(history):
     assert one == other
 
 
-@pytest.mark.parametrize("wire", [(), (99,), (2,), (2, 0), (2, 0, {}, 1.0, "more"), ("x",), 5])
+@pytest.mark.parametrize("wire", [(), (99,), (2,), (2, 0), (2, 0, {}, 1.0, "a", "b"), ("x",), 5])
 def test_what_is_no_event_is_refused(wire):
     """Garbage with a right checksum can't become an event."""
     with pytest.raises((ValueError, TypeError)):
         ev.decode(wire)
+
+
+def imported(trials: int = 2) -> State:
+    """Return a state with an experiment that was imported and has nothing to run."""
+    state = State()
+    configuration = {
+        "max_trials": 3,
+        "max_broken": 2,
+        "function": None,
+        "command": None,
+        "space": {"x": "uniform(0, 1)"},
+        "algorithm": {"random": {"seed": 7}},
+        "imported": {"trials": trials},
+    }
+    state.apply(CATALOGUE, "w", 0, [ev.CreateExperiment("e", 1, configuration, 1.0)])
+    return state
+
+
+def test_an_imported_trial_keeps_its_id():
+    """Any other is called by its parameters."""
+    state = experiment()
+    assert apply_all(state, ev.RegisterTrial(0, {"x": 0.5}, 1.0, "theirs"), register(1)) == [
+        True,
+        True,
+    ]
+    assert state.trials[0].id == "theirs"
+    assert len(state.trials[1].id) == 32
+    assert state.trials[1].imported_id is None
+
+
+def test_imported_trials_are_told_apart_by_their_ids():
+    """Two may be at one point; none of ours may be at the point of one of them."""
+    state = experiment(max_trials=9)
+    assert apply_all(
+        state,
+        ev.RegisterTrial(0, {"x": 0.5}, 1.0, "a"),
+        ev.RegisterTrial(1, {"x": 0.5}, 1.0, "b"),
+        ev.RegisterTrial(2, {"x": 0.7}, 1.0, "b"),
+        ev.RegisterTrial(2, {"x": 0.5}, 1.0),
+    ) == [True, True, False, False]
+
+
+def test_an_imported_experiment_learns_once_what_it_runs():
+    """It keeps its space, its algorithm and its origin; the second to come is refused."""
+    state = imported(0)
+    assert state.experiments[1].is_bare
+    wanted = {
+        "max_trials": 5,
+        "max_broken": 2,
+        "function": "a:b",
+        "space": {"y": "uniform(0, 1)"},
+        "algorithm": {"random": {"seed": 8}},
+    }
+    first = ev.CreateExperiment("e", 1, wanted, 2.0)
+    second = ev.CreateExperiment("e", 1, {**wanted, "function": "c:d"}, 3.0)
+    assert state.apply(CATALOGUE, "v", 0, [first, second]) == [True, False]
+    found = state.experiments[1]
+    assert not found.is_bare
+    assert found.configuration["function"] == "a:b"
+    assert found.configuration["algorithm"] == {"random": {"seed": 7}}
+    assert found.configuration["space"] == {"x": "uniform(0, 1)"}
+    assert found.configuration["imported"] == {"trials": 0}
+    assert (found.create_time, found.max_trials) == (1.0, 3)
+    assert len(state.experiments) == 1
+
+
+def test_a_second_import_of_an_experiment_changes_nothing():
+    """It tells nothing to run either."""
+    state = imported()
+    again = ev.CreateExperiment("e", 1, {**state.experiments[1].configuration}, 2.0)
+    assert state.apply(CATALOGUE, "v", 0, [again]) == [False]
+
+
+def test_what_an_import_lacks_is_known():
+    """Until all trials that were announced are there."""
+    state = imported(2)
+    assert state.experiments[1].to_import == 2
+    state.apply(1, "w", 0, [register(0), register(1)])
+    assert state.experiments[1].to_import == 0
+    assert experiment().to_import == 0
