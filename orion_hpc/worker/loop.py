@@ -234,6 +234,7 @@ class Worker:
             ]
 
         state = self._state(self._storage.transact(self._number, decide))
+        self._recovery.settle(loss)
         self._note_ends(state)
         running = {trial.number for trial, _ in self._running.values()}
         for trial in plan.held(state, name, running):

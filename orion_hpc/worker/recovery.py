@@ -65,6 +65,11 @@ class Recovery:
         }
         return Loss(lost, kept)
 
+    def settle(self, loss: Loss) -> None:
+        """Remove what was kept aside, once it stands in the journal."""
+        for number, attempt in loss.kept:
+            aside.forget(self._folder_of(number), attempt)
+
     def keep(self, number: int, attempt: int, results: Results) -> None:
         """Put results that the database didn't take where the next worker will find them."""
         try:
@@ -82,6 +87,7 @@ def release_lost(storage: Storage, number: int, recovery: Recovery, max_attempts
             number,
             lambda state: plan.losses(state.experiments[number], loss, max_attempts, time.time()),
         )
+        recovery.settle(loss)
 
 
 def fence(worker: str) -> None:

@@ -388,3 +388,4 @@ def test_a_result_that_cannot_be_recorded_is_kept_and_recorded_by_the_next_worke
     trial = bench.state.trials[0]
     assert (trial.status, trial.attempt, again) == (COMPLETED, 1, [])
     assert trial.objective == trial.params["x"]
+    assert list(tmp_path.glob("*/*")) == [], "what was kept is gone once it is recorded"
