@@ -8,11 +8,11 @@ All integers are little-endian and unsigned.
 *Header.* Magic ``b"\\x93ORION\\r\\n"`` (8 bytes; the first is no text and the line end shows a file
 that was mangled in transfer), format version (16 bits), length of what follows (16 bits), CRC-32 of
 what follows (32 bits), then one pickle of a dictionary: ``lock`` (its kind), ``id`` (32 hex digits,
-drawn at creation).
+drawn at creation), and ``group`` (True) if the file's group may use it.
 
-*Frame.* Mark ``b"\\xf5ofr"``, length of the payload (32 bits), CRC-32 (32 bits), experiment number
-(32 bits), payload. The CRC is taken over length, experiment number and payload, so that zeros,
-which is what a hole reads as, are never a frame. The payload is one pickle of a transaction,
+*Frame.* Mark ``b"\\xf5ofr"``, CRC-32 (32 bits), length of the payload (32 bits), experiment number
+(32 bits), payload. The CRC is taken over all that stands behind it, so that zeros, which is what a
+hole reads as, are never a frame. The payload is one pickle of a transaction,
 ``(writer, counter, (event, …))``: durable whole or not at all.
 
 *Seal.* A writer that dies in the middle of its ``write`` leaves a torn frame at the end of the
@@ -38,12 +38,26 @@ MAGIC = b"\x93ORION\r\n"
 VERSION = 1
 MARK = b"\xf5ofr"
 SEAL = 0xFFFFFFFF
-MAX_PAYLOAD = 64 * 1024 * 1024
-"""No transaction is larger (bytes): a length beyond it is damage, not a reason to wait."""
+MAX_PAYLOAD = 4 * 1024 * 1024
+"""No transaction is larger (bytes): a length beyond it is damage, not a reason to wait. The largest
+that is needed records the 100,000 numbers that a trial may return."""
 
 _HEADER = struct.Struct("<8sHHI")
 _FRAME = struct.Struct("<4sIII")
 _CHECKED = struct.Struct("<II")
+LONGEST_TORN = 4 * MAX_PAYLOAD
+"""A seal stands no further behind the torn bytes' start than this: one write leaves less than two
+frames, and a full disk takes a few bytes more at each try."""
+
+_MOST_LOOKED_AT = 16 * MAX_PAYLOAD
+
+_HEAD = _FRAME.size
+_UNCHECKED = _HEAD - _CHECKED.size
+"""Bytes at a frame's start that its checksum doesn't cover: the mark and the checksum itself."""
+
+_unpack = _FRAME.unpack_from
+_new = tuple.__new__
+
 _OFFSET = struct.Struct("<Q")
 
 
@@ -57,6 +71,10 @@ class NewerVersion(ValueError):
     def __init__(self, version: int) -> None:
         super().__init__(version)
         self.version = version
+
+
+class Overwhelmed(ValueError):
+    """The bytes look like the beginning of a frame in far too many places."""
 
 
 class Frame(NamedTuple):
@@ -98,7 +116,9 @@ def decode_header(data: bytes) -> tuple[dict[str, Any], int] | None:
     if zlib.crc32(body) != checksum:
         raise NotAJournal
     content = plain.loads(body)
-    if not isinstance(content, dict):
+    if not isinstance(content, dict) or not all(
+        type(content.get(key)) is str for key in ("lock", "id")
+    ):
         raise NotAJournal
     return content, end
 
@@ -107,9 +127,8 @@ def encode_frame(experiment: int, payload: bytes) -> bytes:
     """Return a whole frame; ValueError if no reader would accept one of this size."""
     if len(payload) > MAX_PAYLOAD:
         raise ValueError(f"a transaction of {len(payload):,} bytes is too large to be recorded")
-    checked = _CHECKED.pack(len(payload), experiment)
-    checksum = zlib.crc32(payload, zlib.crc32(checked))
-    return _FRAME.pack(MARK, len(payload), checksum, experiment) + payload
+    checksum = zlib.crc32(payload, zlib.crc32(_CHECKED.pack(len(payload), experiment)))
+    return _FRAME.pack(MARK, checksum, len(payload), experiment) + payload
 
 
 def encode_seal(start: int) -> bytes:
@@ -130,38 +149,49 @@ def frames(data: bytes, base: int) -> Iterator[Frame]:
         if frame is None:
             return
         yield frame
-        position = frame.end - base
+        position = frame[1] - base
 
 
 def whole_frame_beyond(data: bytes, position: int, base: int) -> Frame | None:
-    """Return the first whole frame that starts after ``position``, or None."""
+    """Return the first whole frame that starts after ``position``, or None.
+
+    Raises
+    ------
+    Overwhelmed
+        There are so many false beginnings that looking at all would take for ever. No crash leaves
+        such bytes.
+    """
+    left = _MOST_LOOKED_AT
     at = data.find(MARK, position + 1)
     while at >= 0:
         frame = _frame_at(data, at, base)
         if frame is not None:
             return frame
+        if len(data) - at >= _HEAD:
+            length = _unpack(data, at)[2]
+            left -= length if length <= len(data) - at else 0
+        if left < 0:
+            raise Overwhelmed
         at = data.find(MARK, at + 1)
     return None
 
 
 def _frame_at(data: bytes, position: int, base: int) -> Frame | None:
-    if len(data) - position < _FRAME.size:
+    start = position + _HEAD
+    if start > len(data):
         return None
-    mark, length, checksum, experiment = _FRAME.unpack_from(data, position)
-    if mark != MARK or length > MAX_PAYLOAD:
+    mark, checksum, length, experiment = _unpack(data, position)
+    end = start + length
+    if mark != MARK or length > MAX_PAYLOAD or end > len(data):
         return None
-    start = position + _FRAME.size
-    payload = data[start : start + length]
-    if len(payload) < length:
+    if zlib.crc32(data[position + _UNCHECKED : end]) != checksum:
         return None
-    if zlib.crc32(payload, zlib.crc32(_CHECKED.pack(length, experiment))) != checksum:
-        return None
-    return Frame(base + position, base + start + length, experiment, payload)
+    return _new(Frame, (base + position, base + end, experiment, data[start:end]))
 
 
 def _seal_beyond(data: bytes, position: int, base: int) -> Frame | None:
     wanted = encode_seal(base + position)
-    at = data.find(wanted, position + 1)
+    at = data.find(wanted, position + 1, position + LONGEST_TORN)
     if at < 0:
         return None
-    return Frame(base + position, base + at + len(wanted), SEAL, wanted[_FRAME.size :])
+    return Frame(base + position, base + at + len(wanted), SEAL, wanted[_HEAD:])
