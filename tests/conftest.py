@@ -7,9 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.rigs.fake_slurm import FakeSlurm, path_without_slurm
 from tests.rigs.slurm import CLIENT_VARIABLES, SlurmCluster, missing_for_slurm
+
+# How long an example takes says something of the machine and its other users, not of the code.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 def _need_slurm(accounting: bool = False) -> None:

@@ -36,11 +36,14 @@ from orion_hpc.files.orion_pickle import read_documents
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE, IMPORTED, ExperimentState, State
 from orion_hpc.model.trial import BROKEN, CANCELLED, COMPLETED, NEW, STATUSES, USER_ERROR
+from orion_hpc.model.wire import encode
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.pickleddb import PickledDB
 
-_MOST_BYTES = 16 * 1024 * 1024
-"""Of a transaction with trials, roughly: 50,000 usual ones. No frame may be larger than 64 MiB."""
+_MOST_BYTES = 1024 * 1024
+_MOST_EVENTS = 1000
+"""Of a transaction with trials, roughly: about 300 usual ones. See :data:`framing.MAX_PAYLOAD` and
+:data:`plain.MOST_TUPLES` for what a reader takes."""
 
 _NO_LIMIT = 1 << 62
 
@@ -257,8 +260,9 @@ def _batches(one: FoundExperiment, now: float) -> Iterator[_Batch]:
     start, events, size = 0, [lifted], 0
     for number, trial in enumerate(one.trials):
         more = trial_events(number, trial)
-        added = len(plain.dumps(tuple(ev.encode(event) for event in more)))
-        if size + added > _MOST_BYTES and size:
+        added = len(plain.dumps(tuple(encode(event) for event in more)))
+        full = size + added > _MOST_BYTES or len(events) + len(more) > _MOST_EVENTS
+        if full and size:
             yield _Batch(start, events)
             start, events, size = number, [lifted], 0
         events += more

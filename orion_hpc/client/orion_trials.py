@@ -26,7 +26,7 @@ from orion_hpc.model.trial import (
     Results,
 )
 
-_MOST_BYTES = 8 * 1024 * 1024
+_MOST_BYTES = 1024 * 1024
 """Of a trial's parameters, as text. A transaction of the database has to hold it."""
 
 WAS_RESERVED = "reserved in Oríon by workers that aren't ours, and interrupted here"

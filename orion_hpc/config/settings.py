@@ -26,6 +26,7 @@ from orion_hpc.config import forms, paths
 from orion_hpc.config.forms import ArraySize, Malformed
 from orion_hpc.errors import did_you_mean
 from orion_hpc.model.space import Space
+from orion_hpc.model.wire import valid_name
 
 Keys = tuple[str, ...]
 
@@ -78,7 +79,7 @@ def _count(value: Any) -> Any:
 
 def _name(value: Any) -> str:
     name = _text(value)
-    if len(name) > 100 or not re.fullmatch(r"\w[\w.\-]*", name):
+    if not valid_name(name):
         raise Malformed(
             "expected at most 100 letters, digits, '_', '-' and '.', no '-' or '.' first"
         )

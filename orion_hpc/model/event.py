@@ -1,10 +1,8 @@
-"""What can be said in the journal: one record for each kind of event, and its wire form.
+"""What can be said in the journal: one record for each kind of event.
 
 Pure data. What an event does to the state, and when it is refused, is written in
-:mod:`orion_hpc.model.state`; how a transaction becomes bytes, in :mod:`orion_hpc.files.framing`.
-
-On the wire an event is a plain tuple ``(code, *fields)``. A code is never given to another kind,
-and a new field is only ever added at the end of a kind, with a default.
+:mod:`orion_hpc.model.state`; its form on the wire, and which values its fields may have, in
+:mod:`orion_hpc.model.wire`.
 """
 
 from __future__ import annotations
@@ -30,14 +28,15 @@ class CreateExperiment(NamedTuple):
 class RegisterTrial(NamedTuple):
     """Add a point of the space as trial ``number``.
 
-    ``id`` is for an imported trial, which keeps the name that it had. Frames of before there was
-    this field have none.
+    ``id`` is for an imported trial, which keeps the name that it had. With a ``worker`` this is two
+    steps in one, as a worker takes them nearly always: its first attempt is claimed as well.
     """
 
     number: int
     params: Params
     time: float
     id: str | None = None
+    worker: str | None = None
 
 
 class ReserveTrial(NamedTuple):
@@ -121,32 +120,3 @@ Event: TypeAlias = (
     | ExhaustSpace
     | LaunchJobs
 )
-
-_KINDS: dict[int, type[Any]] = {
-    1: CreateExperiment,
-    2: RegisterTrial,
-    3: ReserveTrial,
-    4: CompleteTrial,
-    5: ReleaseTrial,
-    6: ChangeLimits,
-    7: StopExperiment,
-    8: ResumeExperiment,
-    9: ExhaustSpace,
-    10: LaunchJobs,
-}
-_CODES = {kind: code for code, kind in _KINDS.items()}
-
-
-def encode(event: Event) -> tuple[Any, ...]:
-    """Return the event's wire form."""
-    return (_CODES[type(event)], *event)
-
-
-def decode(wire: tuple[Any, ...]) -> Event:
-    """Return the event that ``wire`` stands for; ValueError or TypeError if it is none."""
-    try:
-        kind = _KINDS[wire[0]]
-    except (KeyError, IndexError) as error:
-        raise ValueError(f"no event has the code {wire[:1]!r}") from error
-    event: Event = kind(*wire[1:])
-    return event

@@ -12,7 +12,8 @@ create experiment         no experiment has this name and version; or the one th
                           algorithm)
 register trial n          n is the next number, no trial is at the same point (an imported trial has
                           an id of its own: no trial has the same), the experiment is open and not
-                          exhausted, and completed + live trials < ``max_trials``
+                          exhausted, and completed + live trials < ``max_trials``; with a worker,
+                          "reserve trial n, 1" follows at once
 reserve trial n, a        the trial is new, interrupted or suspended, a is its last attempt + 1,
                           the experiment is open, and completed + reserved < ``max_trials``
 complete trial n, a       a is the latest attempt, and the trial is reserved, or interrupted and
@@ -28,11 +29,14 @@ An experiment is *open* while nobody stopped it and fewer than ``max_broken`` tr
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from orion_hpc.model import event as ev
+from orion_hpc.model.points import Points
 from orion_hpc.model.trial import (
     BROKEN,
     COMPLETED,
@@ -45,7 +49,6 @@ from orion_hpc.model.trial import (
     STATUSES,
     Params,
     Trial,
-    params_key,
 )
 
 
@@ -65,13 +68,15 @@ class ExperimentState:
     exhausted: bool = False
     jobs: list[ev.LaunchJobs] = field(default_factory=list)
     best: Trial | None = None
+    _least: float | None = None
     # Numbers by status, each in the order in which they came there: finding the next trial to
     # reserve, or whose worker may be lost, must not walk 100,000 completed ones.
     by_status: dict[str, dict[int, None]] = field(
         default_factory=lambda: {status: {} for status in STATUSES}
     )
-    _points: set[str] = field(default_factory=set)
+    _points: Points = field(default_factory=Points)
     _ids: set[str] = field(default_factory=set)
+    _workers: dict[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -88,7 +93,7 @@ class ExperimentState:
 
     def has(self, params: Params) -> bool:
         """Return whether a trial stands at this very point."""
-        return params_key(params) in self._points
+        return params in self._points
 
     @property
     def is_bare(self) -> bool:
@@ -128,11 +133,12 @@ class ExperimentState:
     @property
     def room(self) -> float:
         """How many more trials may be registered now (infinite without ``max_trials``)."""
-        if not self.is_open or self.exhausted:
+        broken = len(self.by_status[BROKEN])
+        if self.exhausted or self.stopped is not None or broken >= self.max_broken:
             return 0
         if self.max_trials is None:
-            return float("inf")
-        return max(0, self.max_trials - len(self.trials) + self.count(BROKEN))
+            return math.inf
+        return max(0, self.max_trials - len(self.trials) + broken)
 
     @property
     def left(self) -> float:
@@ -148,11 +154,12 @@ class ExperimentState:
     @property
     def places(self) -> float:
         """How many more trials may run at once (infinite without ``max_trials``)."""
-        if not self.is_open:
+        by = self.by_status
+        if self.stopped is not None or len(by[BROKEN]) >= self.max_broken:
             return 0
         if self.max_trials is None:
-            return float("inf")
-        return max(0, self.max_trials - self.count(COMPLETED) - self.count(RESERVED))
+            return math.inf
+        return max(0, self.max_trials - len(by[COMPLETED]) - len(by[RESERVED]))
 
     def apply(self, event: ev.Event) -> bool:
         """Replay one event; return whether it was accepted."""
@@ -170,34 +177,45 @@ class ExperimentState:
 def _register(state: ExperimentState, event: ev.RegisterTrial) -> bool:
     if event.number != len(state.trials) or state.room < 1:
         return False
-    point = params_key(event.params)
-    if event.id is None:
-        if point in state._points:
+    number, params, time, id_, worker = event
+    if id_ is None:
+        added = state._points.add(params)
+        if added is None:
             return False
-    elif event.id in state._ids:
+        params = added
+    elif id_ in state._ids:
         # Not the point: Oríon's population based algorithms run one point more than once.
         return False
     else:
-        state._ids.add(event.id)
-    state.trials.append(Trial(event.number, event.params, event.time, imported_id=event.id))
-    state.by_status[NEW][event.number] = None
-    state._points.add(point)
+        state._ids.add(id_)
+        params = state._points.add(params) or params
+    if worker is None or state.places < 1:
+        state.trials.append(Trial(number, params, time))
+        state.by_status[NEW][number] = None
+    else:
+        worker = state._workers.setdefault(worker, worker)
+        state.trials.append(Trial(number, params, time, RESERVED, 1, worker, time))
+        state.by_status[RESERVED][number] = None
+    if id_ is not None:
+        state.trials[number].imported_id = id_
     return True
 
 
 def _reserve(state: ExperimentState, event: ev.ReserveTrial) -> bool:
-    trial = state._find(event.number)
+    number, attempt, worker, time = event
+    trial = state._find(number)
     if (
         trial is None
         or trial.status not in RESERVABLE
-        or event.attempt != trial.attempt + 1
+        or attempt != trial.attempt + 1
         or state.places < 1
     ):
         return False
     state._move(trial, RESERVED)
-    trial.attempt = event.attempt
-    trial.worker = event.worker
-    trial.start_time = event.time
+    trial.attempt = attempt
+    # One text for all the trials of a worker, not one for each.
+    trial.worker = state._workers.setdefault(worker, worker)
+    trial.start_time = time
     trial.end_time = trial.cause = trial.message = None
     return True
 
@@ -216,10 +234,8 @@ def _complete(state: ExperimentState, event: ev.CompleteTrial) -> bool:
     trial.end_time = event.time
     trial.cause = trial.message = None
     objective = trial.objective
-    if objective is not None:
-        best = state.best.objective if state.best else None
-        if best is None or objective < best:
-            state.best = trial
+    if objective is not None and (state._least is None or objective < state._least):
+        state.best, state._least = trial, objective
     return True
 
 
@@ -316,7 +332,7 @@ class State:
         self.experiments: dict[int, ExperimentState] = {}
         self.followed: set[int] = {CATALOGUE}
         self._follows = follows
-        self._counters: dict[tuple[int, str], int] = {}
+        self._counters: defaultdict[int, dict[str, int]] = defaultdict(dict)
 
     def find(self, name: str, version: int | None = None) -> ExperimentState | None:
         """Return the experiment of this name and version (None: its highest), or None."""
@@ -335,19 +351,21 @@ class State:
         A transaction whose counter isn't above its writer's last one is a repeat of one that got
         into the journal though its writer was told otherwise: it changes nothing.
         """
-        events = tuple(events)
-        key = (number, writer)
-        if counter <= self._counters.get(key, -1):
-            return [False] * len(events)
-        self._counters[key] = counter
-        if number == CATALOGUE:
-            return [
-                isinstance(event, ev.CreateExperiment) and self._create(event) for event in events
-            ]
+        counters = self._counters[number]
+        if counter <= counters.get(writer, -1):
+            return [False for _ in events]
+        counters[writer] = counter
         experiment = self.experiments.get(number)
-        if experiment is None:
-            return [False] * len(events)
-        return [experiment.apply(event) for event in events]
+        if experiment is not None:
+            return [_RULES[type(event)](experiment, event) for event in events]
+        return [
+            number == CATALOGUE and isinstance(event, ev.CreateExperiment) and self._create(event)
+            for event in events
+        ]
+
+    def seen(self, number: int, writer: str) -> int:
+        """Return the counter of the last transaction of ``writer`` that was replayed, or -1."""
+        return self._counters[number].get(writer, -1)
 
     def _create(self, event: ev.CreateExperiment) -> bool:
         found = self.find(event.name, event.version)

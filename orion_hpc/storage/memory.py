@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 
 from orion_hpc.files import plain
-from orion_hpc.model import event as ev
+from orion_hpc.model import wire
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.storage.base import Plan
 
@@ -50,18 +50,17 @@ class MemoryStorage:
         for number, payload in self.journal.transactions[self._read :]:
             self._read += 1
             if number in self._state.followed:
-                writer, counter, wires = plain.loads(payload)
-                self._state.apply(number, writer, counter, [ev.decode(wire) for wire in wires])
+                self._state.apply(number, *wire.decode_transaction(plain.loads(payload)))
         return self._state
 
     def transact(self, number: int, plan: Plan) -> State:
         with self.journal.lock:
             events = plan(self.refresh())
             if events:
-                wires = tuple(ev.encode(event) for event in events)
-                # Through a pickle: what no file could hold is refused here too, and no reader
-                # shares a mutable value with the writer.
-                payload = plain.dumps((self._writer, self._counter, wires))
+                # Through a pickle and back: what no file could hold is refused here too, and no
+                # reader shares a mutable value with the writer.
+                payload = plain.dumps(wire.encode_transaction(self._writer, self._counter, events))
+                wire.decode_transaction(plain.loads(payload))
                 self._counter += 1
                 self.journal.transactions.append((number, payload))
         return self.refresh()

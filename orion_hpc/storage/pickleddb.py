@@ -1,45 +1,60 @@
 """The pickle database: a journal in one file on shared storage, written under a lock.
 
-The format is :mod:`orion_hpc.files.framing`'s; this module knows how to append to it and to read
-it.
+The format is :mod:`orion_hpc.files.framing`'s, and what an event is on the wire
+:mod:`orion_hpc.model.wire`'s; this module knows how to append and how to read. Who follows these
+steps with the same format writes into the same database:
 
-*Append.* Take the lock; look at the file and read what is new; seal a torn tail; ask the plan;
-write one frame with one ``write`` to a descriptor in append mode, so that the file server and not a
-stale size decides where it lands. Then read back up to the own frame and replay: only that tells
-whether the events won.
+*Append.* Take the lock of the kind that the header names. Look at the file, and replay what is new.
+Ask the plan. Put a seal before the frame if torn bytes stand at the end: with the lock held no
+writer is in the middle of its write, so a dead one left them. Write seal and frame with one
+``write`` to a descriptor in append mode, so that the file server and not a stale size decides where
+they land. Then read back up to the own frame and replay: only that tells whether the events won.
+The frame carries the writer's own count of its transactions; replay takes a count once, so a frame
+that a file system wrote twice counts once.
 
 On a file system that is coherent on this host (ext4, xfs, …) the read-back is free when the frame
 went where the reader stands, and the ``fdatasync`` happens after the lock is released: whatever
 builds on a frame stands behind it, so what survives a crash of the host is a prefix, and the kernel
-groups the syncs of many workers. Elsewhere every append opens the file afresh (close-to-open
-consistency) and syncs before it lets go of the lock.
+groups the syncs of many workers. Elsewhere every append opens the file afresh and syncs before it
+lets go of the lock.
 
-*Read.* Takes no lock and reads to the last whole frame.
+*Read.* Takes no lock and reads to the last whole frame. Bytes that are no frame are a write in
+progress, or torn, while nothing follows them; with a whole frame behind them they are looked at
+again through a fresh descriptor, because a stale cache looks like that, and are damage if that
+doesn't help. Damage is never passed over.
 """
 
 from __future__ import annotations
 
-import contextlib
-import errno
+import gc
 import os
 import pickle
-import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
-from orion_hpc.files import framing, layout, mounts, plain
+from orion_hpc.files import creation, framing, mounts, plain
+from orion_hpc.files.database_file import CHUNK, DatabaseFile
 from orion_hpc.files.lock import DatabaseLock
-from orion_hpc.model import event as ev
+from orion_hpc.model import wire
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.storage.base import Plan
 
-_CHUNK = 4 * 1024 * 1024
 _LOCK_TIMEOUT = 120.0
 _READ_BACK_TIMEOUT = 30.0
 _HEADER_LIMIT = 1 << 17
 _STALE_WAITS = (0.0, 0.01, 0.1, 1.0)
 """Seconds between the looks that tell a stale cache from damage."""
+
+_SHORT_WRITES = 3
+"""How often a write that was cut short, by a signal or a full disk, is made again."""
+
+_MANY_BYTES = 1 << 20
+
+_OTHER_FILE = "Choose another file with 'storage:' in the configuration or --storage."
+_GARBAGE = (pickle.UnpicklingError, ValueError, TypeError, KeyError, RecursionError)
 
 
 class PickledDB:
@@ -55,6 +70,8 @@ class PickledDB:
         Seconds to wait for the lock.
     hurried : callable
         Whether to wait for it no longer than a few seconds: a job that is told to stop has no more.
+    file : DatabaseFile, default that of ``path``
+        For tests: a file system that lies.
 
     Raises
     ------
@@ -69,20 +86,23 @@ class PickledDB:
         follows: Callable[[ExperimentState], bool] = lambda experiment: True,
         lock_timeout: float = _LOCK_TIMEOUT,
         hurried: Callable[[], bool] = lambda: False,
+        file: DatabaseFile | None = None,
     ) -> None:
-        self._fd = -1
-        self.path = os.path.realpath(path)
+        self.path = creation.real_path(path)
+        if file is None:
+            coherent = mounts.is_coherent(mounts.mount_of(os.path.dirname(self.path)))
+            file = DatabaseFile(self.path, coherent)
+        self._file = file
         self._state = State(follows)
         self._writer = os.urandom(8).hex()
         self._counter = 0
-        self._writable = False
-        self._coherent = mounts.is_coherent(mounts.mount_of(os.path.dirname(self.path)))
-        self._header = b""
-        """The file's first bytes, which nobody ever changes: another file has others."""
         header, self._offset = self._read_header()
         self.id: str = header["id"]
+        self.lock: str = header["lock"]
+        self.group: bool = header.get("group") is True
+        mode = creation.file_mode(self.group)
         self._lock = DatabaseLock(
-            f"{self.path}.lock", header["lock"], lock_timeout, hurried=hurried
+            f"{self.path}.lock", self.lock, lock_timeout, hurried=hurried, mode=mode
         )
 
     @classmethod
@@ -91,27 +111,34 @@ class PickledDB:
         path: str,
         follows: Callable[[ExperimentState], bool] = lambda experiment: True,
         lock: str | None = None,
+        group: bool = False,
     ) -> PickledDB:
         """Open the database, which is made first where there is none.
 
-        ``lock`` is the kind of lock for a new one, by default what fits the file system. It stands
-        in the file for ever: hosts see different mount tables and mustn't choose differently.
+        Parameters
+        ----------
+        path, follows
+            As of the class.
+        lock : str, optional
+            The kind of lock of a new one, by default what fits the file system. It stands in the
+            file for ever: hosts see different mount tables and mustn't choose differently.
+        group : bool, default False
+            Whether the members of the file's group may use a new one.
 
-        The file appears with its header in it or not at all: it is written under a name of its own
-        and linked to the real one, which fails for all but one of those who race here.
+        Raises
+        ------
+        StorageUnusable
+            It can't be made; nothing is left.
         """
-        path = os.path.realpath(path)
+        path = creation.real_path(path)
         if not os.path.lexists(path):
             kind = lock or mounts.lock_kind(mounts.mount_of(os.path.dirname(path)))
-            header = framing.encode_header({"lock": kind, "id": os.urandom(16).hex()})
-            try:
-                with layout.provided(os.path.dirname(path)):
-                    _publish(path, header)
-            except OSError as error:
-                raise StorageUnusable(
-                    f"can't create the database {path}: {error.strerror}",
-                    "Choose another place with 'storage:' in the configuration or --storage.",
-                ) from error
+            header = {
+                "lock": kind,
+                "id": os.urandom(16).hex(),
+                **({"group": True} if group else {}),
+            }
+            creation.publish(path, framing.encode_header(header), creation.file_mode(group))
         return cls(path, follows)
 
     @property
@@ -119,55 +146,59 @@ class PickledDB:
         return self._state
 
     def refresh(self) -> State:
-        with self._opened() as fd:
-            self._catch_up(fd)
+        with self._opened():
+            self._catch_up()
         return self._state
 
     def transact(self, number: int, plan: Plan) -> State:
-        with self._lock.held(), self._opened(writable=True) as fd:
-            self._check_in_place(fd)
-            tail = self._catch_up(fd)
-            fd = self._fd  # looking twice opens it afresh
+        with self._lock.held(), self._opened(writable=True):
+            self._file.check_in_place()
+            tail = self._catch_up()
             events = plan(self._state)
             if not events:
                 return self._state
-            wires = tuple(ev.encode(event) for event in events)
-            payload = plain.dumps((self._writer, self._counter, wires))
+            payload = plain.dumps(wire.encode_transaction(self._writer, self._counter, events))
+            # What no reader takes isn't written; and nobody shares a mutable value with the plan.
+            own = wire.decode_transaction(plain.loads(payload))
+            frame = framing.encode_frame(number, payload)
+            if self._lock.overdue:
+                raise StorageError(
+                    f"this process was held up for so long that the lock of {self.path} may be "
+                    "another's now; nothing was written",
+                    "Try again.",
+                )
             self._counter += 1
-            # With the lock held no writer is in the middle of its write: bytes behind the last
-            # whole frame are what a dead one left.
-            seal = framing.encode_seal(self._offset) if tail else b""
-            end = self._write(fd, seal + framing.encode_frame(number, payload))
-            if not self._coherent:
-                self._sync(fd)
-        if self._coherent:
-            self._catch_up(self._fd)
-            self._sync(self._fd)
-        else:
-            self._read_back(end)
+            start = self._append(frame, tail)
+            if not self._file.coherent:
+                self._file.sync()
+        if self._file.coherent and start == self._offset:
+            self._offset += len(frame)
+            self._state.apply(number, *own)
+        self._read_back(number, own[1])
+        if self._file.coherent:
+            self._file.sync()
         return self._state
 
     def position(self) -> int:
-        try:
-            return os.stat(self.path).st_size
-        except OSError as error:
-            raise self._trouble("look at", error) from error
+        return self._file.position()
 
     def close(self) -> None:
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            with contextlib.suppress(OSError):  # a trial in this process may have closed it
-                os.close(fd)
+        self._file.close()
 
-    def __del__(self) -> None:
-        self.close()
+    @contextmanager
+    def _opened(self, writable: bool = False) -> Iterator[None]:
+        self._file.open(writable)
+        try:
+            yield
+        finally:
+            self._file.done()
 
     # -- reading ---------------------------------------------------------------------------------
 
-    def _read_header(self) -> tuple[dict[str, str], int]:
-        with self._opened() as fd:
-            data = os.pread(fd, _HEADER_LIMIT, 0)
-        hint = "Choose another file with 'storage:' in the configuration or --storage."
+    def _read_header(self) -> tuple[dict[str, Any], int]:
+        with self._opened():
+            data = self._file.read(0, _HEADER_LIMIT)
+            status = self._file.status()
         try:
             decoded = framing.decode_header(data)
         except framing.NewerVersion as error:
@@ -177,195 +208,130 @@ class PickledDB:
                 "Upgrade with: pip install --upgrade orion-hpc",
             ) from None
         except (framing.NotAJournal, pickle.UnpicklingError):
-            raise StorageUnusable(f"{self.path} isn't a database of orion-hpc", hint) from None
-        if decoded is None or not {"lock", "id"} <= set(decoded[0]):
-            raise StorageUnusable(f"{self.path} isn't a whole database of orion-hpc", hint)
-        self._header = data[: decoded[1]]
+            raise StorageUnusable(
+                f"{self.path} isn't a database of orion-hpc", _OTHER_FILE
+            ) from None
+        if decoded is None:
+            raise StorageUnusable(
+                f"{self.path} is empty"
+                if not data
+                else f"{self.path} isn't a whole database of orion-hpc",
+                _OTHER_FILE,
+            )
+        creation.check_owner(self.path, status, shared=decoded[0].get("group") is True)
+        self._file.remember(data[: decoded[1]])
         return decoded
 
-    def _catch_up(self, fd: int) -> bool:
+    def _catch_up(self) -> bool:
         """Replay every whole frame from where this reader stands; return whether bytes are left.
 
         Bytes that are left are a write in progress or a torn one. A whole frame beyond them means
         that they are neither: a stale cache, if a freshly opened file shows them whole, or damage.
         """
-        later = -1
+        trouble = ""
         for wait in _STALE_WAITS:
-            rest = self._replay_new(fd)
-            beyond = framing.whole_frame_beyond(rest, 0, self._offset) if rest else None
+            if trouble:
+                time.sleep(wait)
+                self._file.reopen()
+            rest = self._replay_new()
+            if rest is None:
+                trouble = f"is shorter than it was: {self._offset} bytes of it were read before"
+                continue
+            try:
+                beyond = framing.whole_frame_beyond(rest, 0, self._offset) if rest else None
+            except framing.Overwhelmed:
+                trouble = f"is damaged at offset {self._offset}: no frame begins there"
+                continue
             if beyond is None:
                 return bool(rest)
-            later = beyond.start
-            time.sleep(wait)
-            fd = self._open(self._writable)
+            trouble = (
+                f"is damaged at offset {self._offset}: no frame begins there, but one does at "
+                f"{beyond.start}"
+            )
         raise DamagedDatabase(
-            f"{self.path} is damaged at offset {self._offset}: no frame begins there, but one does "
-            f"at {later}",
-            "Stop the workers, and put the newest good copy of the file in its place.",
+            f"{self.path} {trouble}",
+            f"Stop the workers. 'orion-hpc db check {self.path}' tells more, and 'orion-hpc db "
+            "repair' saves what is whole.",
         )
 
-    def _replay_new(self, fd: int) -> bytes:
-        try:
-            if os.fstat(fd).st_size < self._offset:
-                raise DamagedDatabase(
-                    f"{self.path} is shorter than it was: {self._offset} bytes were read before",
-                    "Somebody cut or replaced the file; put the copy from before in its place.",
-                )
-            data = rest = os.pread(fd, _CHUNK, self._offset)
-            while data:
+    def _replay_new(self) -> bytes | None:
+        """Replay the whole frames; return the bytes behind them, None if the file was cut."""
+        size = self._file.size()
+        if size < self._offset:
+            return None
+        with _many_objects(size - self._offset > _MANY_BYTES):
+            rest = b""
+            while True:
+                more = self._file.read(self._offset + len(rest))
+                if not more:
+                    return rest
+                data = rest + more if rest else more
                 begin = self._offset
                 for frame in framing.frames(data, begin):
                     self._replay(frame)
                     self._offset = frame.end
                 rest = data[self._offset - begin :]
-                more = os.pread(fd, _CHUNK, self._offset + len(rest))
-                data = rest + more if more else b""
-            return rest
-        except OSError as error:
-            raise self._trouble("read", error) from error
+                if len(rest) >= framing.LONGEST_TORN or len(more) < CHUNK:
+                    return rest
 
     def _replay(self, frame: framing.Frame) -> None:
         if frame.experiment not in self._state.followed:
             return
         try:
-            writer, counter, wires = plain.loads(frame.payload)
-            events = [ev.decode(wire) for wire in wires]
-            self._state.apply(frame.experiment, writer, counter, events)
-        except (pickle.UnpicklingError, ValueError, TypeError, KeyError, AttributeError) as error:
+            transaction = wire.decode_transaction(plain.loads(frame.payload))
+            self._state.apply(frame.experiment, *transaction)
+        except _GARBAGE as error:
             raise DamagedDatabase(
                 f"{self.path} holds at offset {frame.start} what no version of orion-hpc writes: "
                 f"{error}",
                 "Don't use this file: somebody or something else has written into it.",
             ) from error
 
-    def _read_back(self, end: int) -> None:
-        """Read until the own frame, which ends at ``end`` or later, has been replayed.
+    def _read_back(self, number: int, counter: int) -> None:
+        """Read until the own transaction has been replayed.
 
         A client's cache may show the file without it for a while; freshly opened it comes to light.
         """
         deadline = time.monotonic() + _READ_BACK_TIMEOUT
-        while self._offset < end:
-            self._catch_up(self._open(writable=False))
-            if self._offset < end and time.monotonic() > deadline:
+        pause = 0.001
+        while self._state.seen(number, self._writer) < counter:
+            with self._opened():
+                self._catch_up()
+            if self._state.seen(number, self._writer) >= counter:
+                return
+            if time.monotonic() > deadline:
                 raise StorageError(
-                    f"{self.path}: what was written up to offset {end} doesn't come back on "
-                    f"reading (it can be read up to {self._offset})",
+                    f"{self.path}: what was just written doesn't come back on reading (the file "
+                    f"can be read up to {self._offset})",
                     "The file system hides its own writes; look into its mount options.",
                 )
+            time.sleep(pause)
+            pause = min(2 * pause, 0.2)
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def _write(self, fd: int, data: bytes) -> int:
-        """Append ``data`` with one write; return the offset behind it."""
-        try:
-            written = os.write(fd, data)
-            if written < len(data):
-                # A full disk takes part of it. The next writer seals the torn bytes.
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return os.lseek(fd, 0, os.SEEK_CUR)
-        except OSError as error:
-            raise self._trouble("write to", error) from error
+    def _append(self, frame: bytes, tail: bool) -> int:
+        """Append the frame, behind a seal if there is a torn tail; return where it seems to start.
 
-    def _sync(self, fd: int) -> None:
-        try:
-            os.fdatasync(fd)
-        except OSError as error:
-            raise self._trouble("write to", error) from error
-
-    # -- the file --------------------------------------------------------------------------------
-
-    @contextlib.contextmanager
-    def _opened(self, writable: bool = False) -> Iterator[int]:
-        """Give a descriptor: a kept one on a coherent file system, elsewhere a fresh one."""
-        if not self._coherent or self._fd < 0 or (writable and not self._writable):
-            self._open(writable)
-        try:
-            yield self._fd
-        finally:
-            if not self._coherent:
-                self.close()
-
-    def _open(self, writable: bool) -> int:
-        self.close()
-        # Append mode always: on a file system with stale sizes only the server knows the end.
-        # O_NONBLOCK: a FIFO of this name would block the open for ever.
-        flags = os.O_RDWR | os.O_APPEND if writable else os.O_RDONLY
-        try:
-            fd = os.open(self.path, flags | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except FileNotFoundError:
-            raise StorageUnusable(
-                f"there is no database at {self.path}",
-                "'orion-hpc submit CONFIG' makes it; or name another file with --storage.",
-            ) from None
-        except OSError as error:
-            raise self._trouble("open", error) from error
-        found = os.fstat(fd)
-        trouble = ""
-        if not stat.S_ISREG(found.st_mode):
-            trouble = "isn't a file"
-        elif found.st_uid != os.geteuid() and os.geteuid() != 0:
-            trouble = f"belongs to user {found.st_uid}, not to you"
-        if trouble:
-            os.close(fd)
-            raise StorageUnusable(
-                f"{self.path} {trouble}", "Name a database file of your own with --storage."
-            )
-        if os.pread(fd, len(self._header), 0) != self._header:
-            os.close(fd)
-            raise StorageError(
-                f"the database {self.path} was replaced by another file while it was in use",
-                "Start the workers again so that they read the new one.",
-            )
-        self._fd, self._writable = fd, writable
-        return fd
-
-    def _check_in_place(self, fd: int) -> None:
-        """Refuse to append to a file that its name doesn't lead to any more."""
-        try:
-            named, opened = os.stat(self.path), os.fstat(fd)
-        except FileNotFoundError:
-            raise StorageError(
-                f"the database {self.path} was removed while it was in use",
-                "Put it back, or start anew with 'orion-hpc submit'.",
-            ) from None
-        except OSError as error:
-            raise self._trouble("look at", error) from error
-        if (named.st_dev, named.st_ino) != (opened.st_dev, opened.st_ino):
-            raise StorageError(
-                f"the database {self.path} was replaced by another file while it was in use",
-                "Start the workers again so that they read the new one.",
-            )
-
-    def _trouble(self, verb: str, error: OSError) -> StorageError:
-        hints = {
-            errno.ENOSPC: "Free some space there; then 'orion-hpc submit CONFIG' goes on.",
-            errno.EDQUOT: "Your quota is used up; free some space, then submit again.",
-            errno.EACCES: "Check who owns the file and its directory.",
-            errno.EROFS: "The file system is mounted read-only on this host.",
-        }
-        kind = StorageUnusable if error.errno in (errno.EACCES, errno.EROFS) else StorageError
-        return kind(
-            f"can't {verb} the database {self.path}: {error.strerror}",
-            hints.get(error.errno or 0, "Check the file system it lies on."),
-        )
+        Of a write that is cut short the taken bytes are a torn tail for the next one.
+        """
+        for _ in range(_SHORT_WRITES):
+            seal = framing.encode_seal(self._offset) if tail else b""
+            written, end = self._file.append(seal + frame)
+            if written == len(seal) + len(frame):
+                return end - len(frame)
+            tail = tail or written > 0
+        raise self._file.full()
 
 
-def _publish(path: str, header: bytes) -> None:
-    """Let ``path`` appear with ``header`` in it, unless it is there already."""
-    temporary = f"{path}.{os.urandom(6).hex()}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+@contextmanager
+def _many_objects(many: bool) -> Iterator[None]:
+    """Have no garbage looked for in the block: it makes many objects, all of which are kept."""
+    pause = many and gc.isenabled()
+    if pause:
+        gc.disable()
     try:
-        try:
-            os.write(fd, header)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
+        yield
     finally:
-        os.unlink(temporary)
-    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+        if pause:
+            gc.enable()

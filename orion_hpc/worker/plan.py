@@ -84,8 +84,7 @@ def reservations(
         if params is None:
             events.append(ev.ExhaustSpace(number, now))
             break
-        events.append(ev.RegisterTrial(number, params, now))
-        events.append(ev.ReserveTrial(number, 1, worker, now))
+        events.append(ev.RegisterTrial(number, params, now, worker=worker))
         number += 1
     return events
 

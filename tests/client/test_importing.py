@@ -354,7 +354,6 @@ def test_submission_goes_on_from_the_history(tmp_path):
     assert [(type(event), event.number) for event in events] == [
         (ev.ReserveTrial, 1),
         (ev.RegisterTrial, 2),
-        (ev.ReserveTrial, 2),
     ]
     again = build(storage, settings(db, kwargs={"a": 1}), 4.0)
     assert again.experiment.number == one.number

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
+import json
+
 import pytest
 
 from orion_hpc.model import event as ev
+from orion_hpc.model import wire
 from orion_hpc.model.state import CATALOGUE, State
 
 EVENTS = [
@@ -14,22 +18,99 @@ EVENTS = [
     ev.ReserveTrial(0, 1, "w", None),
     ev.CompleteTrial(0, 1, [{"name": "o", "type": "objective", "value": 1.0}], None),
     ev.ReleaseTrial(0, 1, "broken", "user error", "why", None),
+    ev.RegisterTrial(0, {"x": 1}, 1.0, worker="w"),
     ev.ChangeLimits(None, 3, 1.0),
+    ev.StopExperiment("why", 1.0),
+    ev.ResumeExperiment(1.0),
+    ev.ExhaustSpace(3, 1.0),
+    ev.LaunchJobs("slurm", ("1", "2"), "/logs", 1.0),
 ]
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
 def test_an_event_comes_back(event):
     """Of the same kind, with the same fields."""
-    assert ev.decode(ev.encode(event)) == event
-    assert type(ev.decode(ev.encode(event))) is type(event)
+    assert wire.decode(wire.encode(event)) == event
+    assert type(wire.decode(wire.encode(event))) is type(event)
 
 
 def test_a_registration_of_before_ids_is_read():
     """Four fields: code, number, params and time; its id is that of its parameters."""
-    old = ev.decode((2, 0, {"x": 1}, 1.0))
-    assert old == ev.RegisterTrial(0, {"x": 1}, 1.0, None)
+    old = wire.decode((2, 0, {"x": 1}, 1.0))
+    assert old == ev.RegisterTrial(0, {"x": 1}, 1.0, None, None)
     state = State()
     state.apply(CATALOGUE, "w", 0, EVENTS[:1])
     state.apply(1, "w", 0, [old])
     assert state.experiments[1].trials[0].id == "c80e73528d6b100719fd51cf23630dcd"
+
+
+DEEP = [[]]
+for _ in range(30):
+    DEEP = [DEEP]
+
+NASTY = (
+    None, True, -1, 1 << 70, 1 << 2000, 0.5, float("nan"), float("inf"), -1.0, 1e300,
+    "", "\ud800", b"x", (), (1,), [], [[]], {}, {1: 2}, {"\ud800": 1}, DEEP,
+)  # fmt: skip
+"""Values that some field or other must not have."""
+
+
+def survives(event):
+    """Replay an event that was accepted, and show what it left as ``status`` and a file would."""
+    state = State()
+    state.apply(CATALOGUE, "w", 0, EVENTS[:1])
+    before = [ev.RegisterTrial(0, {"x": 1}, 1.0, worker="w")]
+    state.apply(1, "w", 0, before)
+    state.apply(CATALOGUE if isinstance(event, ev.CreateExperiment) else 1, "w", 1, [event])
+    for experiment in state.experiments.values():
+        assert experiment.left >= 0
+        for trial in experiment.trials:
+            json.dumps([trial.id, trial.params, trial.worker], allow_nan=False).encode()
+            str([trial.objective, trial.cause, trial.message]).encode()
+            datetime.datetime.fromtimestamp(trial.submit_time, datetime.timezone.utc)
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_a_strange_value_in_any_field_is_refused_or_harmless(event):
+    """Each field of each kind, with each of these values: nobody stumbles over it later."""
+    whole = wire.encode(event)
+    refused = 0
+    for place in range(len(whole)):
+        for value in NASTY:
+            strange = (*whole[:place], value, *whole[place + 1 :])
+            try:
+                read = wire.decode(strange)
+            except ValueError as error:
+                refused += 1
+                str(error).encode("ascii")
+            else:
+                survives(read)
+    assert refused > len(NASTY)
+
+
+@pytest.mark.parametrize(
+    "value", [(), (99,), (2,), (2, 0), (2, 0, {}, 1.0, "a", "b", 1), ("x",), 5]
+)
+def test_what_is_no_event_is_refused(value):
+    """Garbage with a right checksum can't become an event."""
+    with pytest.raises(ValueError, match="looks like"):
+        wire.decode(value)
+
+
+@pytest.mark.parametrize(
+    "value", [None, (), ("w", 0), ("w", 0, [(2,)]), ("w", -1, ()), (b"w", 0, ()), ("w", True, ())]
+)
+def test_what_is_no_transaction_is_refused(value):
+    """Plain data that some other program wrote is told from ours."""
+    with pytest.raises(ValueError, match="no transaction looks like"):
+        wire.decode_transaction(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "good"),
+    [("e", True), ("a.b-c_1", True), ("größe", True), ("", False), ("../x", False), ("a/b", False),
+     (".x", False), ("-x", False), ("x" * 101, False), ("a\nb", False), ("a\n", False)],
+)  # fmt: skip
+def test_a_name_can_be_a_part_of_a_path(name, good):
+    """A name in a file of somebody else's making leads nowhere else."""
+    assert wire.valid_name(name) == good

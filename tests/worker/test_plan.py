@@ -60,9 +60,7 @@ def test_interrupted_trials_come_first_then_new_ones_then_fresh_points():
         ("ReserveTrial", 3),
         ("ReserveTrial", 0),
         ("RegisterTrial", 4),
-        ("ReserveTrial", 4),
         ("RegisterTrial", 5),
-        ("ReserveTrial", 5),
     ]
     assert events[0].attempt == 2, "an attempt counts up"
     assert all(state.apply(event) for event in events), "alone, a worker wins them all"
@@ -71,7 +69,7 @@ def test_interrupted_trials_come_first_then_new_ones_then_fresh_points():
 
 def test_no_more_is_reserved_than_slots_or_room():
     """The budget's last places are not asked for twice."""
-    assert len(reserve(experiment(COMPLETED, RESERVED, max_trials=3), 4)) == 2
+    assert len(reserve(experiment(COMPLETED, RESERVED, max_trials=3), 4)) == 1
     assert reserve(experiment(INTERRUPTED, INTERRUPTED), 1) == [ev.ReserveTrial(0, 2, "me", 5.0)]
     assert reserve(experiment(COMPLETED, max_trials=1), 4) == []
 
@@ -81,7 +79,7 @@ def test_points_depend_on_seed_and_number_alone():
     first = reserve(experiment(), 2)
     again = reserve(experiment(), 2)
     assert first == again
-    assert first[0].params != first[2].params
+    assert first[0].params != first[1].params
 
 
 def test_the_end_of_the_space_is_recorded_for_the_number_at_which_it_shows():

@@ -1,0 +1,338 @@
+"""Events as they stand in the journal, and what makes one that this project could have written.
+
+An event is a plain tuple ``(code, *fields)``, with the fields of :mod:`orion_hpc.model.event` in
+their order. A code is never given to another kind, and a new field is only ever added at the end of
+a kind, with a default. Two things look different here: the results of a trial are a tuple of
+``(name, type, value)``, and a tuple of texts stays one.
+
+Whoever can write the file can write anything into it, so every field is checked on reading: its
+type, its range, and that nothing in it is deeper, larger or stranger than what is written here. The
+same check is made before writing, so that nothing is written which no reader takes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from itertools import product
+from typing import Any, NamedTuple
+
+from orion_hpc.model import event as ev
+
+_Time = (float, int)
+_TimeOrNone = (float, int, type(None))
+_TextOrNone = (str, type(None))
+
+_MOST = 1 << 53
+"""Trials, attempts and the like are below this: a float holds any of them exactly."""
+
+_LATEST = 250_000_000_000.0
+"""Seconds since the epoch, in the year 9892: whatever shows a time can show this one."""
+
+_DEEPEST = 24
+"""Levels of lists in a value; the space has fewer (see :mod:`orion_hpc.model.space`)."""
+
+_NO_LIMIT = 1 << 63
+
+_MOST_BITS = 1024
+"""Of an integer: it can be shown, and nearly always be made a float."""
+
+_LONGEST_NAME = 100
+_NAME = re.compile(r"\w[\w.\-]*")
+
+
+class _Kind(NamedTuple):
+    """How a kind of event is read.
+
+    ``shapes`` are the types that the tuple may have, the code included; ``read`` returns the event
+    of a tuple of such a shape, or None if a value is out of range; ``defaults`` are those of the
+    fields that older versions didn't write.
+    """
+
+    shapes: frozenset[tuple[type, ...]]
+    read: Callable[[tuple[Any, ...]], Any]
+    defaults: tuple[Any, ...]
+    length: int
+    name: str
+
+
+def encode(event: ev.Event) -> tuple[Any, ...]:
+    """Return the event's wire form."""
+    code = _CODES[type(event)]
+    if type(event) is ev.CompleteTrial:
+        results = tuple((one["name"], one["type"], one["value"]) for one in event.results)
+        return (code, event.number, event.attempt, results, event.time)
+    return (code, *event)
+
+
+def decode(wire: Any) -> ev.Event:
+    """Return the event that ``wire`` stands for; ValueError if it is none."""
+    if type(wire) is not tuple or not wire or type(wire[0]) is not int or wire[0] not in _KINDS:
+        raise ValueError(f"no event looks like {_shown(wire)}")
+    shapes, read, defaults, length, name = _KINDS[wire[0]]
+    if 0 < length - len(wire) <= len(defaults):
+        wire += defaults[len(wire) - length :]
+    event: ev.Event | None = read(wire) if tuple(map(type, wire)) in shapes else None
+    if event is None:
+        raise ValueError(f"no {name} looks like {_shown(wire[1:])}")
+    return event
+
+
+def encode_transaction(writer: str, counter: int, events: Iterable[ev.Event]) -> tuple[Any, ...]:
+    """Return the plain value that a frame's payload is the pickle of."""
+    return writer, counter, tuple([encode(event) for event in events])
+
+
+def decode_transaction(value: Any) -> tuple[str, int, list[ev.Event]]:
+    """Return writer, counter and events; ValueError if it is no transaction."""
+    if type(value) is tuple and len(value) == 3:
+        writer, counter, wires = value
+        if (
+            type(writer) is str
+            and type(counter) is int
+            and type(wires) is tuple
+            and 0 <= counter < _MOST
+        ):
+            return writer, counter, [decode(wire) for wire in wires]
+    raise ValueError(f"no transaction looks like {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    try:
+        return f"{value!a:.100}"
+    except (ValueError, RecursionError):  # a number of too many digits; a very deep list
+        return f"this {type(value).__name__}"
+
+
+def valid_name(text: str) -> bool:
+    """Return whether an experiment may be called so: it can be a part of a file's name."""
+    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None and _text(text)
+
+
+# -- values ----------------------------------------------------------------------------------------
+
+
+def _text(text: str) -> bool:
+    """Whether a terminal and a file can take the text: half of a surrogate pair they can't."""
+    if text.isascii():
+        return True
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _finite(number: Any) -> bool:
+    if type(number) is float:
+        return number - number == 0.0
+    return type(number) is int and number.bit_length() <= _MOST_BITS
+
+
+def _value(value: Any, depth: int = 0) -> bool:
+    """Whether it can be the value of a hyperparameter: a finite number, a text, a list of them."""
+    kind = type(value)
+    if kind is float:
+        return bool(value - value == 0.0)
+    if kind is str:
+        return _text(value)
+    if kind is int:
+        return value.bit_length() <= _MOST_BITS  # type: ignore[no-any-return]
+    if kind is list or kind is tuple:
+        return depth < _DEEPEST and all(_value(one, depth + 1) for one in value)
+    return kind is bool or value is None
+
+
+def _numbers(value: Any, depth: int = 0) -> bool:
+    """Whether it can be a statistic: a number, or nested lists of numbers."""
+    kind = type(value)
+    if kind is list:
+        return depth < _DEEPEST and all(_numbers(one, depth + 1) for one in value)
+    return kind is float or (kind is int and value.bit_length() <= _MOST_BITS)
+
+
+def _plain(value: Any, depth: int = 0) -> bool:
+    """Whether it can be a setting: as the value of a hyperparameter, also in mappings by text."""
+    if type(value) is dict:
+        return depth < _DEEPEST and all(
+            type(key) is str and _text(key) and _plain(one, depth + 1) for key, one in value.items()
+        )
+    if type(value) is list or type(value) is tuple:
+        return depth < _DEEPEST and all(_plain(one, depth + 1) for one in value)
+    return type(value) is float or type(value) is bytes or _value(value)
+
+
+# -- kinds -----------------------------------------------------------------------------------------
+
+_new = tuple.__new__
+"""Makes a named tuple of a tuple without looking at each field: these three are read a hundred
+thousand times when a database is opened."""
+
+
+def _register(wire: tuple[Any, ...]) -> ev.RegisterTrial | None:
+    _, number, params, time, id_, worker = wire
+    try:
+        plain_names = "".join(params).isascii()
+    except TypeError:  # a name that isn't a text
+        return None
+    if not (0 <= number < _MOST and 0 <= time < _LATEST):
+        return None
+    for value in params.values():
+        if type(value) is float:
+            if value - value != 0.0:
+                return None
+        elif not _value(value):
+            return None
+    if (
+        (plain_names or all(map(_text, params)))
+        and (worker is None or worker.isascii() or _text(worker))
+        and (id_ is None or _text(id_))
+    ):
+        return _new(ev.RegisterTrial, wire[1:])
+    return None
+
+
+def _reserve(wire: tuple[Any, ...]) -> ev.ReserveTrial | None:
+    _, number, attempt, worker, time = wire
+    if (
+        0 <= number < _MOST
+        and 0 < attempt < _MOST
+        and (time is None or 0 <= time < _LATEST)
+        and (worker.isascii() or _text(worker))
+    ):
+        return _new(ev.ReserveTrial, wire[1:])
+    return None
+
+
+def _complete(wire: tuple[Any, ...]) -> ev.CompleteTrial | None:
+    _, number, attempt, results, time = wire
+    if not (0 <= number < _MOST and 0 < attempt < _MOST and (time is None or 0 <= time < _LATEST)):
+        return None
+    named = []
+    for one in results:
+        if type(one) is not tuple or tuple(map(type, one)) not in _RESULTS:
+            return None
+        name, kind, value = one
+        good = _finite(value) if kind == "objective" else _numbers(value)
+        if not (good and _text(name) and _text(kind)):
+            return None
+        named.append({"name": name, "type": kind, "value": value})
+    return _new(ev.CompleteTrial, (number, attempt, named, time))
+
+
+_RESULTS = frozenset(((str, str, float), (str, str, int), (str, str, list)))
+
+
+def _create(wire: tuple[Any, ...]) -> ev.CreateExperiment | None:
+    event = ev.CreateExperiment(*wire[1:])
+    settings = event.configuration
+    good = (
+        valid_name(event.name)
+        and 1 <= event.version < _MOST
+        and _plain(settings)
+        and settings.keys() >= {"max_trials", "max_broken"}
+        and all(_setting(settings[key], key) for key in _SETTINGS.keys() & settings.keys())
+        and ("imported" not in settings or _imported(settings))
+        and _time(event.time)
+    )
+    return event if good else None
+
+
+_NoneType = type(None)
+_SETTINGS: dict[str, tuple[type, ...]] = {
+    "max_trials": (int, _NoneType),
+    "max_broken": (int,),
+    "max_attempts": (int,),
+    "working_dir": (str, _NoneType),
+    "path": (str,),
+    "space": (dict,),
+    "algorithm": (dict,),
+    "worker": (dict,),
+    "kwargs": (dict,),
+    "trial_arg": (str, _NoneType),
+    "function": (str, _NoneType),
+    "command": (list, tuple, _NoneType),
+    "imported": (dict,),
+}
+"""What the settings of an experiment may hold, as far as anybody looks at them."""
+
+
+def _imported(settings: dict[str, Any]) -> bool:
+    trials = settings["imported"].get("trials")
+    return type(trials) is int and _limit(trials) and settings.keys() >= {"space", "algorithm"}
+
+
+def _setting(value: Any, key: str) -> bool:
+    return type(value) in _SETTINGS[key] and (type(value) is not int or _limit(value))
+
+
+def _release(wire: tuple[Any, ...]) -> ev.ReleaseTrial | None:
+    event = ev.ReleaseTrial(*wire[1:])
+    good = (
+        0 <= event.number < _MOST
+        and 0 < event.attempt < _MOST
+        and (event.time is None or _time(event.time))
+        and all(map(_text, (event.status, event.cause, event.message)))
+    )
+    return event if good else None
+
+
+def _limits(wire: tuple[Any, ...]) -> ev.ChangeLimits | None:
+    event = ev.ChangeLimits(*wire[1:])
+    good = event.max_trials is None or _limit(event.max_trials)
+    return event if good and _limit(event.max_broken) and _time(event.time) else None
+
+
+def _stop(wire: tuple[Any, ...]) -> ev.StopExperiment | None:
+    event = ev.StopExperiment(*wire[1:])
+    return event if _text(event.reason) and _time(event.time) else None
+
+
+def _resume(wire: tuple[Any, ...]) -> ev.ResumeExperiment | None:
+    event = ev.ResumeExperiment(*wire[1:])
+    return event if _time(event.time) else None
+
+
+def _exhaust(wire: tuple[Any, ...]) -> ev.ExhaustSpace | None:
+    event = ev.ExhaustSpace(*wire[1:])
+    return event if 0 <= event.number < _MOST and _time(event.time) else None
+
+
+def _launch(wire: tuple[Any, ...]) -> ev.LaunchJobs | None:
+    event = ev.LaunchJobs(*wire[1:])
+    texts = (event.launcher, event.folder, *event.job_ids)
+    good = all(type(one) is str and _text(one) for one in texts)
+    return event if good and _time(event.time) else None
+
+
+def _time(time: float) -> bool:
+    return 0 <= time < _LATEST
+
+
+def _limit(number: int) -> bool:
+    return 0 <= number < _NO_LIMIT
+
+
+def _kind(kind: type[Any], read: Callable[[tuple[Any, ...]], Any], *fields: Any) -> _Kind:
+    """Return how ``kind`` is read, whose fields have these types (or one of a tuple of them)."""
+    choices = [(int,), *(one if isinstance(one, tuple) else (one,) for one in fields)]
+    defaults = tuple(kind._field_defaults.values())
+    return _Kind(frozenset(product(*choices)), read, defaults, len(choices), kind.__name__)
+
+
+_EVENTS: dict[int, tuple[Any, ...]] = {
+    1: (ev.CreateExperiment, _create, str, int, dict, _Time),
+    2: (ev.RegisterTrial, _register, int, dict, _Time, _TextOrNone, _TextOrNone),
+    3: (ev.ReserveTrial, _reserve, int, int, str, _TimeOrNone),
+    4: (ev.CompleteTrial, _complete, int, int, tuple, _TimeOrNone),
+    5: (ev.ReleaseTrial, _release, int, int, str, str, str, _TimeOrNone),
+    6: (ev.ChangeLimits, _limits, (int, _NoneType), int, _Time),
+    7: (ev.StopExperiment, _stop, str, _Time),
+    8: (ev.ResumeExperiment, _resume, _Time),
+    9: (ev.ExhaustSpace, _exhaust, int, _Time),
+    10: (ev.LaunchJobs, _launch, str, tuple, str, _Time),
+}
+"""Code -> the event, its reader, and the types of its fields."""
+
+_KINDS = {code: _kind(*one) for code, one in _EVENTS.items()}
+_CODES = {one[0]: code for code, one in _EVENTS.items()}
