@@ -9,8 +9,14 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import queue
+import threading
 
-from orion_hpc.files import descriptors
+from orion_hpc.files.descriptors import Kept
+
+_STALE = (errno.ESTALE, errno.EBADF, errno.ENOTCONN)
+"""A file server that was restarted doesn't know the descriptor any more, or user code in this
+process has closed it."""
 
 
 class Flock:
@@ -23,28 +29,37 @@ class Flock:
     def __init__(self, path: str, mode: int) -> None:
         self._path = path
         self._mode = mode
-        self._kept = descriptors.Kept()
+        self._kept = Kept()
+        self._queue = _Queue()
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free; OSError if that can't be known."""
         for fresh in (False, True):
             try:
                 if fresh or self._kept.fd < 0:
+                    self._kept.close()
                     self._kept.fd = self._open()
                 fcntl.flock(self._kept.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Somebody may have removed the file: then others hold another one of this name.
-                if os.fstat(self._kept.fd).st_nlink:
+                if self._named():
                     return True
-                self._kept.close()
             except BlockingIOError:
                 return False
             except OSError as error:
-                # A file server that was restarted doesn't know the descriptor any more, and user
-                # code in this process may have closed it.
                 self._kept.close()
-                if fresh or error.errno not in (errno.ESTALE, errno.EBADF, errno.ENOTCONN):
+                if fresh or error.errno not in _STALE:
                     raise
         return False
+
+    def wait(self, seconds: float) -> bool:
+        """Stand in the kernel's queue for the lock, for so long at most; return whether it was had.
+
+        Who waits costs nothing, and the lock goes to whoever waited longest. For local file systems
+        only: the client of a network file system may itself ask its server again and again, with
+        half a minute in between (Linux's NFSv4 does).
+        """
+        if self._kept.fd < 0:
+            return self.try_acquire()
+        return self._queue.wait(self._kept.fd, seconds) and self._named()
 
     def release(self) -> None:
         """Let others have it."""
@@ -53,12 +68,18 @@ class Flock:
         except (OSError, ValueError):
             self._kept.close()  # which lets go of it, too
 
-    def _open(self) -> int:
+    def _named(self) -> bool:
+        """Whether the locked file still has its name; else others hold another one of that name."""
+        if os.fstat(self._kept.fd).st_nlink:
+            return True
         self._kept.close()
+        return False
+
+    def _open(self) -> int:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         fd = os.open(self._path, flags, self._mode)
         try:
-            # The user's umask has its say at creation; a lock for the group needs the group's bit.
+            # The umask had its say at the creation; a lock for the group needs the group's bits.
             found = os.fstat(fd)
             if found.st_uid == os.geteuid() and found.st_mode & 0o777 != self._mode:
                 os.fchmod(fd, self._mode)
@@ -66,3 +87,51 @@ class Flock:
             os.close(fd)
             raise
         return fd
+
+
+class _Queue:
+    """Waits in flock(2) from a thread of its own, for a caller that must be able to give up.
+
+    A caller that gives up leaves the thread in the kernel's queue. It lets go of the lock once it
+    gets it, unless the caller has come back in the meantime.
+    """
+
+    def __init__(self) -> None:
+        self._thread: threading.Thread | None = None
+
+    def wait(self, fd: int, seconds: float) -> bool:
+        # A process that was forked from this one has the object, and not the thread.
+        if self._thread is None or not self._thread.is_alive():
+            self._requests: queue.SimpleQueue[int] = queue.SimpleQueue()
+            self._mutex = threading.Lock()
+            self._had = threading.Semaphore(0)
+            self._asked = self._wanted = False
+            self._thread = threading.Thread(target=self._run, name="flock", daemon=True)
+            self._thread.start()
+        with self._mutex:
+            self._wanted = True
+            if not self._asked:
+                self._asked = True
+                self._requests.put(fd)
+        if self._had.acquire(timeout=seconds):
+            return True
+        with self._mutex:
+            self._wanted = False
+        # Between the end of the waiting and this it may have come.
+        return self._had.acquire(blocking=False)
+
+    def _run(self) -> None:
+        while True:
+            fd = self._requests.get()
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX)
+                held = True
+            except (OSError, ValueError):
+                held = False  # the caller sees the same when it tries again
+            with self._mutex:
+                self._asked = False
+                if held and self._wanted:
+                    self._wanted = False
+                    self._had.release()
+                elif held:
+                    fcntl.flock(fd, fcntl.LOCK_UN)

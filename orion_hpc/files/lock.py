@@ -43,36 +43,41 @@ TOLD_AFTER = 10.0
 """Seconds of waiting after which the log says what is waited for."""
 
 
+_SLICE = 0.5
+"""Seconds for which is waited before it is looked whether waiting still makes sense."""
+
+
 class Waiting:
-    """How long to sleep between two tries. Pure but for the random numbers.
+    """How long to sleep between two tries, where nobody can wake who waits. Pure but for chance.
 
     A waiter that asks more often gets the lock sooner and slows the holder down. So all should ask
-    about as often, and the rarer the more they are. Each learns that from its own luck: many tries
-    before it had the lock mean a long queue.
+    about as often as each other, and the rarer the more they are. Each learns that from its own
+    luck: many tries before it had the lock mean a long queue.
     """
 
-    SHORTEST = 0.0001
-    LONGEST = {FLOCK: 0.02, LEASE: 0.1}  # noqa: RUF012 (never changed)
+    SHORTEST = 0.0005
     MANY, FEW = 6, 2
     """Tries before the lock was had; between them the interval suits the queue."""
 
-    def __init__(self, kind: str, rng: random.Random) -> None:
-        self._longest = self.LONGEST[kind]
+    def __init__(self, longest: float, rng: random.Random) -> None:
+        self._longest = longest
         self._rng = rng
         self._tries = 0
-        self.interval = 5 * self.SHORTEST
+        self.interval = self.SHORTEST
 
     def next(self) -> float:
         """Return the seconds to sleep after a try in vain."""
         self._tries += 1
-        if self._tries > self.MANY:
+        if self._tries > 10 * self.MANY:  # this is no queue any more
             self._set(self.interval * 1.2)
         return self.interval * self._rng.uniform(0.5, 1.5)
 
     def had(self) -> None:
         """Take note that a try succeeded."""
-        if self._tries < self.FEW:
-            self._set(self.interval / 1.5)
+        if self._tries > self.MANY:
+            self._set(self.interval * 1.3)
+        elif self._tries < self.FEW:
+            self._set(self.interval / 1.3)
         self._tries = 0
 
     def _set(self, interval: float) -> None:
@@ -80,7 +85,12 @@ class Waiting:
 
 
 class _Lock(Protocol):
-    def try_acquire(self) -> bool: ...
+    trouble: str
+    """Why the last try was in vain, with the lock for a subject."""
+
+    def acquire(self, seconds: float) -> bool:
+        """Take it within so many seconds, or a little more; return whether it was had."""
+        ...
 
     def release(self) -> None: ...
 
@@ -102,6 +112,8 @@ class DatabaseLock:
         Asked while waiting; once it says so, there are :data:`HURRIED_TIMEOUT` seconds left.
     mode : int, default 0o600
         The file's permissions.
+    local : bool, default False
+        Whether all who want it are on this host: then the kernel can wake them in their order.
     """
 
     def __init__(
@@ -112,6 +124,7 @@ class DatabaseLock:
         lease_duration: float | None = None,
         hurried: Callable[[], bool] = lambda: False,
         mode: int = 0o600,
+        local: bool = False,
     ) -> None:
         if kind not in KINDS:
             raise ConfigurationError(
@@ -122,11 +135,12 @@ class DatabaseLock:
         self._timeout = timeout
         self._hurried = hurried
         self._duration = LEASE_DURATION if lease_duration is None else lease_duration
-        self._waiting = Waiting(kind, random.Random())
-        self._lock: _Lock = (
-            Flock(path, mode) if kind == FLOCK else _Lease(path, self._duration, mode)
-        )
         self._leased = kind == LEASE
+        self._lock: _Lock
+        if self._leased:
+            self._lock = _Lease(path, self._duration, mode)
+        else:
+            self._lock = _Kernel(Flock(path, mode), local)
         self._since = 0.0
 
     @contextmanager
@@ -147,27 +161,19 @@ class DatabaseLock:
         start = time.monotonic()
         deadline = start + self._timeout
         told = False
-        trouble = "wasn't free"
         while True:
             self._since = time.monotonic()
             try:
-                if self._lock.try_acquire():
-                    self._waiting.had()
+                if self._lock.acquire(min(_SLICE, max(0.0, deadline - self._since))):
                     return
-                trouble = "wasn't free"
-            except PermissionError as error:
-                # sshfs answers EPERM, and no more, when another client was faster to create a file.
-                if not self._leased:
-                    raise self._refused(error) from error
-                trouble = f"couldn't be created ({error.strerror})"
             except (OSError, NotImplementedError, ValueError) as error:
                 raise self._refused(error) from error
             now = time.monotonic()
             if self._hurried():
                 deadline = min(deadline, now + HURRIED_TIMEOUT)
-            if now > deadline:
+            if now >= deadline:
                 raise LockTimeout(
-                    f"the lock {self._path} {trouble} within {now - start:.3g} s",
+                    f"the lock {self._path} {self._lock.trouble} within {now - start:.3g} s",
                     "Another process holds it: look for a stopped one with "
                     f"'lsof {self._path}' on the hosts that use the database.",
                 ) from None
@@ -175,9 +181,8 @@ class DatabaseLock:
                 told = True
                 log.warning(
                     "waiting for the database's lock %s, which %s for %.0f s; giving up in %.0f s",
-                    self._path, trouble, now - start, deadline - now,
+                    self._path, self._lock.trouble, now - start, deadline - now,
                 )  # fmt: skip
-            time.sleep(self._waiting.next())
 
     def _refused(self, error: Exception) -> StorageError:
         reason = getattr(error, "strerror", None) or str(error)
@@ -188,6 +193,25 @@ class DatabaseLock:
         )
 
 
+class _Kernel:
+    """flock(2): by standing in the kernel's queue on this host, elsewhere by asking again."""
+
+    trouble = "wasn't free"
+
+    def __init__(self, lock: Flock, local: bool) -> None:
+        self._lock = lock
+        self._local = local
+        self._waiting = Waiting(0.02, random.Random())
+
+    def acquire(self, seconds: float) -> bool:
+        if self._local:
+            return self._lock.try_acquire() or self._lock.wait(seconds)
+        return _poll(self._lock.try_acquire, seconds, self._waiting)
+
+    def release(self) -> None:
+        self._lock.release()
+
+
 class _Lease:
     """filelock's expiring claim."""
 
@@ -195,13 +219,23 @@ class _Lease:
         from filelock import SoftFileLease
 
         self._lock = SoftFileLease(path, lease_duration=duration, mode=mode, thread_local=False)
+        self._waiting = Waiting(0.1, random.Random())
+        self.trouble = ""
 
-    def try_acquire(self) -> bool:
+    def acquire(self, seconds: float) -> bool:
+        return _poll(self._try_acquire, seconds, self._waiting)
+
+    def _try_acquire(self) -> bool:
         from filelock import Timeout
 
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
+            self.trouble = "wasn't free"
+            return False
+        except PermissionError as error:
+            # sshfs answers EPERM, and no more, when another client was faster to create the file.
+            self.trouble = f"couldn't be created ({error.strerror})"
             return False
         return True
 
@@ -209,3 +243,15 @@ class _Lease:
         # A marker that can't be removed expires, and one that was taken isn't ours.
         with suppress(OSError):
             self._lock.release()
+
+
+def _poll(try_acquire: Callable[[], bool], seconds: float, waiting: Waiting) -> bool:
+    end = time.monotonic() + seconds
+    while True:
+        if try_acquire():
+            waiting.had()
+            return True
+        pause = waiting.next()
+        if time.monotonic() + pause > end:
+            return False
+        time.sleep(pause)

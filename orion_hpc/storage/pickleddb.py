@@ -102,7 +102,12 @@ class PickledDB:
         self.group: bool = header.get("group") is True
         mode = creation.file_mode(self.group)
         self._lock = DatabaseLock(
-            f"{self.path}.lock", self.lock, lock_timeout, hurried=hurried, mode=mode
+            f"{self.path}.lock",
+            self.lock,
+            lock_timeout,
+            hurried=hurried,
+            mode=mode,
+            local=file.coherent,
         )
 
     @classmethod
