@@ -126,8 +126,11 @@ def submit(
     if launcher.detached and plan_.tasks:
         jobs = launcher.launch(plan_.request)
     try:
-        storage = PickledDB.create(settings.storage, follows=_named(settings))
+        storage = PickledDB.create(
+            settings.storage, _named(settings), settings.lock, settings.allow_group
+        )
         built = build(storage, settings, time.time())
+        built = replace(built, kept=[*built.kept, *_database_kept(storage, settings)])
         tell(built)
         # Somebody else may have done some of it in between.
         tasks = plan_.tasks if jobs else _useful(settings, built.experiment.left)
@@ -141,6 +144,16 @@ def submit(
             jobs.stop(0)
         raise
     return Submission(storage, built, tasks, plan_.asked, jobs, not launcher.detached)
+
+
+def _database_kept(storage: PickledDB, settings: Settings) -> list[str]:
+    """Return a line for each setting of the database that it was made with otherwise."""
+    kept = []
+    if settings.lock not in (None, storage.lock):
+        kept.append(f"lock stays {storage.lock!r}, as the database was made with")
+    if settings.allow_group and not storage.group:
+        kept.append("allow_group stays false, as the database was made with")
+    return kept
 
 
 def preview(settings: Settings, launcher: Launcher) -> str:

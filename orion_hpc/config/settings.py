@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
     BaseModel,
@@ -313,6 +313,10 @@ class Settings(_Block):
     storage: Annotated[str, _path(paths.storage_path)] = Field(
         default=paths.DEFAULT_STORAGE, description="a path, as in ./db.pkl"
     )
+    lock: Literal["flock", "lease"] | None = Field(
+        default=None, description="flock or lease, or null for what suits the file system"
+    )
+    allow_group: bool = Field(default=False, description="true or false")
     working_dir: Annotated[str, _path(paths.absolute_path)] | None = Field(
         default=None, description="a path"
     )

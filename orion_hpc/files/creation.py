@@ -85,6 +85,8 @@ def _publish(path: str, content: bytes, mode: int) -> None:
             os.close(fd)
         with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
+            if mode & stat.S_IRWXG:
+                layout.make_folder(layout.files_folder(path), shared=True)
     finally:
         os.unlink(temporary)
     directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)

@@ -7,7 +7,10 @@
     db.pkl.files/NAME-vVERSION/   one folder for each experiment, with
         workers/                  a sign of life for each worker
         jobs/                     what launchers leave: scripts, logs
-        trials/NUMBER/            a trial's working directory, once it is used
+            trials/NUMBER/            a trial's working directory, once it is used
+
+Of a database that its group may use, ``db.pkl.files`` belongs to the group (set-group-ID, writable
+for it), and so does every folder that is made in such a one.
 """
 
 from __future__ import annotations
@@ -15,9 +18,17 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import stat
 from collections.abc import Callable, Iterator
 
 from orion_hpc.errors import StorageUnusable
+
+_GROUP = stat.S_ISGID | stat.S_IRWXG
+
+
+def files_folder(database: str) -> str:
+    """Return the folder beside a database in which everything else lies."""
+    return f"{os.path.realpath(database)}.files"
 
 
 def experiment_folder(database: str, title: str) -> str:
@@ -26,7 +37,7 @@ def experiment_folder(database: str, title: str) -> str:
     Beside the file itself: who comes by a symbolic link must look for signs of life in the same
     place as the others.
     """
-    return os.path.join(f"{os.path.realpath(database)}.files", title)
+    return os.path.join(files_folder(database), title)
 
 
 def workers_folder(database: str, title: str) -> str:
@@ -52,6 +63,38 @@ def trial_folders(database: str, title: str, working_dir: str | None) -> Callabl
     return lambda number: os.path.join(root, str(number))
 
 
+def is_shared(folder: str) -> bool:
+    """Return whether ``folder`` belongs to its group as much as to its owner."""
+    return os.stat(folder).st_mode & _GROUP == _GROUP
+
+
+def make_folder(folder: str, mode: int = 0o777, shared: bool = False) -> list[str]:
+    """Make ``folder`` and what is missing above it; return what was made, from the outermost.
+
+    ``mode`` is for those that aren't in a shared folder. ``shared`` makes one to be shared.
+    """
+    made: list[str] = []
+    try:
+        for path in _missing(folder):
+            with contextlib.suppress(FileExistsError):  # somebody else was faster
+                os.mkdir(path, mode)
+                made.append(path)
+                if shared or is_shared(os.path.dirname(path)):
+                    os.chmod(path, stat.S_ISGID | 0o770)
+    except OSError:
+        _unmake(made)
+        raise
+    return made
+
+
+def share(fd: int, folder: str) -> None:
+    """Give a new file that lies in a shared folder to the folder's group."""
+    # One that was there already may be another member's.
+    with contextlib.suppress(PermissionError):
+        if is_shared(folder):
+            os.fchmod(fd, 0o660)
+
+
 @contextlib.contextmanager
 def provided(folder: str) -> Iterator[None]:
     """Make ``folder`` for the block; if the block fails, what was made and is empty goes again.
@@ -61,15 +104,9 @@ def provided(folder: str) -> Iterator[None]:
     StorageUnusable
         It can't be made; nothing is left.
     """
-    made = []
     try:
-        for path in _missing(folder):
-            os.mkdir(path, 0o700)
-            made.append(path)
-    except FileExistsError:
-        pass  # somebody else was faster, with the same folder
+        made = make_folder(folder, 0o700)
     except OSError as error:
-        _unmake(made)
         raise StorageUnusable(
             f"can't create {folder}: {error.strerror}",
             "Choose another place with 'storage:' in the configuration or --storage.",

@@ -32,7 +32,7 @@ def provided(folder: str) -> Iterator[None]:
     with layout.provided(folder):
         try:
             # Two that make the experiment's folder at once may leave it to each other.
-            os.makedirs(folder, mode=0o700, exist_ok=True)
+            layout.make_folder(folder, 0o700)
             yield
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orion_hpc.errors import StorageError
+from orion_hpc.files import layout
 from orion_hpc.files.identity import Identity
 
 SILENT_INTERVALS = 2
@@ -107,9 +108,11 @@ class Heartbeat:
             self._write()
 
     def _write(self) -> None:
-        os.makedirs(os.path.dirname(self.path), exist_ok=True)
+        folder = os.path.dirname(self.path)
+        layout.make_folder(folder)
         fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:
+            layout.share(fd, folder)
             os.write(fd, self._content)
         finally:
             os.close(fd)

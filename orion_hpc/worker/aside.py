@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 
+from orion_hpc.files.layout import make_folder
 from orion_hpc.model.trial import Results
 
 _LARGEST = 10_000_000
@@ -17,7 +18,7 @@ _LARGEST = 10_000_000
 
 def keep(folder: str, attempt: int, results: Results) -> str:
     """Write the results of an attempt beside the trial's files; return the path."""
-    os.makedirs(folder, exist_ok=True)
+    make_folder(folder)
     path = _path(folder, attempt)
     temporary = f"{path}.new"
     with open(temporary, "w", encoding="utf-8") as file:

@@ -7,9 +7,9 @@ to ``function``.
 from __future__ import annotations
 
 import copy
-import os
 from typing import Any
 
+from orion_hpc.files.layout import make_folder
 from orion_hpc.worker.task import TrialTask
 
 
@@ -48,7 +48,7 @@ class TrialHandle:
     @property
     def working_dir(self) -> str:
         """The trial's own directory, the same for all its attempts; created when first used."""
-        os.makedirs(self._task.working_dir, exist_ok=True)
+        make_folder(self._task.working_dir)
         return self._task.working_dir
 
     @property

@@ -81,6 +81,9 @@ def run_job(job: WorkerJob) -> Summary:
     storage, experiment = _find(
         job.storage, job.name, job.version, wanted, WAIT_FOR_EXPERIMENT, lambda: bool(stop.cause)
     )
+    if storage.group:
+        # What a trial leaves is for its next attempt, which may be another member's.
+        os.umask(0o007)
     return run_worker(storage, experiment, job, stop)
 
 

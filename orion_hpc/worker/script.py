@@ -18,6 +18,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import IO, Any
 
+from orion_hpc.files.layout import make_folder
 from orion_hpc.files.processes import die_with_parent, kill_group, kill_tree, oom_kills
 from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.worker.failure import CommandFailed
@@ -56,7 +57,7 @@ def run_command(target: CommandTarget, task: TrialTask) -> Any:
     InvalidResult
         It left nothing that can be read as a number or JSON.
     """
-    os.makedirs(task.working_dir, exist_ok=True)
+    make_folder(task.working_dir)
     results = os.path.join(task.working_dir, RESULTS)
     with suppress(FileNotFoundError):
         os.unlink(results)  # an earlier attempt's

@@ -66,6 +66,8 @@ def test_defaults() -> None:
         "max_broken": 3,
         "max_attempts": 3,
         "storage": "/home/db.pkl",
+        "lock": None,
+        "allow_group": False,
         "working_dir": None,
         "worker": {"n_workers": 1, "executor": "joblib", "heartbeat": 60.0, "idle_timeout": 60.0},
     }

@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from orion_hpc.errors import LaunchError, OrionHpcError
+from orion_hpc.files import layout
 from orion_hpc.launch.base import Launcher, LaunchRequest
 from orion_hpc.launch.local import LocalLauncher
 from orion_hpc.launch.slurm import SlurmLauncher
@@ -41,14 +42,15 @@ def test_a_refusal_leaves_other_submissions_files_alone(
     fake_slurm.fail("sbatch", "sbatch: error: no")
     jobs = tmp_path / "jobs"
     other = jobs / "slurm-other" / "1_submission.sh"
-    real = os.makedirs
+    real = layout.make_folder
 
-    def makedirs(path, *words, **options):
-        real(path, *words, **options)
-        real(other.parent, exist_ok=True)
+    def make_folder(path, *words, **options):
+        made = real(path, *words, **options)
+        other.parent.mkdir(exist_ok=True)
         other.touch()
+        return made
 
-    monkeypatch.setattr("orion_hpc.launch.folder.os.makedirs", makedirs)
+    monkeypatch.setattr(layout, "make_folder", make_folder)
     with pytest.raises(LaunchError, match="sbatch refused the jobs: sbatch: error: no"):
         launcher.launch(request_in(jobs))
     assert [path for path in jobs.rglob("*") if path.is_file()] == [other]
