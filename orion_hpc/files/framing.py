@@ -23,6 +23,10 @@ onward for a seal that names X, and goes on behind it; one that reads whole fram
 passes over it. Nothing is ever cut off the file: on a network file system a torn tail may be
 another client's good frame seen through a stale cache, and truncation would destroy what its writer
 was told is durable.
+
+A writer whose cache doesn't show it the torn bytes writes a frame right behind them. Nobody can
+read that far, and so nobody has been told of that frame, until a seal is written that names a
+second offset: where the frame begins, which is where the reader goes on.
 """
 
 from __future__ import annotations
@@ -58,6 +62,7 @@ _UNCHECKED = _HEAD - _CHECKED.size
 _unpack = _FRAME.unpack_from
 _new = tuple.__new__
 
+_EXPERIMENT = struct.Struct("<I")
 _OFFSET = struct.Struct("<Q")
 
 
@@ -131,9 +136,18 @@ def encode_frame(experiment: int, payload: bytes) -> bytes:
     return _FRAME.pack(MARK, checksum, len(payload), experiment) + payload
 
 
-def encode_seal(start: int) -> bytes:
-    """Return the seal for torn bytes that begin at the file's offset ``start``."""
-    return encode_frame(SEAL, _OFFSET.pack(start))
+def encode_seal(start: int, onward: int | None = None) -> bytes:
+    """Return the seal for torn bytes that begin at the file's offset ``start``.
+
+    Reading goes on behind the seal, or at the offset ``onward`` before it.
+    """
+    named = (start,) if onward is None else (start, onward)
+    return encode_frame(SEAL, b"".join(map(_OFFSET.pack, named)))
+
+
+def passes_over(frame: Frame) -> bool:
+    """Return whether this is a seal that was needed: the bytes before it were found to be torn."""
+    return frame.experiment == SEAL and frame.payload[:8] == _OFFSET.pack(frame.start)
 
 
 def frames(data: bytes, base: int) -> Iterator[Frame]:
@@ -190,8 +204,32 @@ def _frame_at(data: bytes, position: int, base: int) -> Frame | None:
 
 
 def _seal_beyond(data: bytes, position: int, base: int) -> Frame | None:
-    wanted = encode_seal(base + position)
+    named = _OFFSET.pack(base + position)
+    wanted = _EXPERIMENT.pack(SEAL) + named
     at = data.find(wanted, position + 1, position + LONGEST_TORN)
-    if at < 0:
-        return None
-    return Frame(base + position, base + at + len(wanted), SEAL, wanted[_HEAD:])
+    while at >= 0:
+        start = at - (_HEAD - _EXPERIMENT.size)
+        seal = _frame_at(data, start, base) if start > position else None
+        if seal is not None and len(seal.payload) == _OFFSET.size:
+            return Frame(base + position, seal.end, SEAL, seal.payload)
+        if seal is not None and len(seal.payload) == 2 * _OFFSET.size:
+            (onward,) = _OFFSET.unpack_from(seal.payload, _OFFSET.size)
+            if base + position < onward <= seal.start:
+                return Frame(base + position, onward, SEAL, seal.payload)
+        at = data.find(wanted, at + 1, position + LONGEST_TORN)
+    return None
+
+
+def cut_short(data: bytes) -> bool:
+    """Return whether ``data`` begins with the beginning of a frame, and then another one begins.
+
+    That is what a dead writer leaves whose successor didn't see it. Damage in the middle of a frame
+    looks otherwise: the next one begins where the damaged one says that it ends.
+    """
+    length = data.find(MARK, 1)
+    if length < 0:
+        return False
+    if length < _HEAD:
+        return data[: min(length, len(MARK))] == MARK[:length]
+    mark, _, claimed, _ = _unpack(data)
+    return bool(mark == MARK and length < _HEAD + claimed <= _HEAD + MAX_PAYLOAD)

@@ -30,7 +30,7 @@ import gc
 import os
 import pickle
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,14 +39,18 @@ from orion_hpc.files import creation, framing, mounts, plain
 from orion_hpc.files.database_file import CHUNK, DatabaseFile
 from orion_hpc.files.lock import DatabaseLock
 from orion_hpc.model import wire
+from orion_hpc.model.event import Event
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.storage.base import Plan
 
 _LOCK_TIMEOUT = 120.0
-_READ_BACK_TIMEOUT = 30.0
+_READ_BACK_TIMEOUT = 10.0
+_TRIES = 3
 _HEADER_LIMIT = 1 << 17
 _STALE_WAITS = (0.0, 0.01, 0.1, 1.0)
 """Seconds between the looks that tell a stale cache from damage."""
+
+_LOOKS_AT_TORN = 2
 
 _SHORT_WRITES = 3
 """How often a write that was cut short, by a signal or a full disk, is made again."""
@@ -96,6 +100,7 @@ class PickledDB:
         self._state = State(follows)
         self._writer = os.urandom(8).hex()
         self._counter = 0
+        self._looks: dict[int, int] = {}
         header, self._offset = self._read_header()
         self.id: str = header["id"]
         self.lock: str = header["lock"]
@@ -156,30 +161,34 @@ class PickledDB:
         return self._state
 
     def transact(self, number: int, plan: Plan) -> State:
-        with self._lock.held(), self._opened(writable=True):
-            self._file.check_in_place()
-            tail = self._catch_up()
-            events = plan(self._state)
-            if not events:
-                return self._state
-            payload = plain.dumps(wire.encode_transaction(self._writer, self._counter, events))
-            # What no reader takes isn't written; and nobody shares a mutable value with the plan.
-            own = wire.decode_transaction(plain.loads(payload))
-            frame = framing.encode_frame(number, payload)
-            if self._lock.overdue:
-                raise StorageError(
-                    f"this process was held up for so long that the lock of {self.path} may be "
-                    "another's now; nothing was written",
-                    "Try again.",
-                )
-            self._counter += 1
-            start = self._append(frame, tail)
-            if not self._file.coherent:
-                self._file.sync()
-        if self._file.coherent and start == self._offset:
-            self._offset += len(frame)
-            self._state.apply(number, *own)
-        self._read_back(number, own[1])
+        frame, counter = b"", self._counter
+        for _ in range(_TRIES):
+            with self._lock.held(), self._opened(writable=True):
+                self._file.check_in_place()
+                tail = self._catch_up(mend=True)
+                if not frame:
+                    events = plan(self._state)
+                    if not events:
+                        return self._state
+                    frame, own = self._frame(number, events)
+                elif self._has(number, counter):
+                    return self._state
+                start = self._append(frame, tail)
+                if not self._file.coherent:
+                    self._file.sync()
+            if self._file.coherent and start == self._offset:
+                self._offset += len(frame)
+                self._state.apply(number, *own)
+            # A frame that doesn't come back, because another client wrote over it, is written
+            # again: it carries the writer's count, and so can't count twice.
+            if self._read_back(number, counter):
+                break
+        else:
+            raise StorageError(
+                f"{self.path}: what was just written doesn't come back on reading (the file can be "
+                f"read up to {self._offset})",
+                "The file system hides its own writes; look into its mount options.",
+            )
         if self._file.coherent:
             self._file.sync()
         return self._state
@@ -227,33 +236,51 @@ class PickledDB:
         self._file.remember(data[: decoded[1]])
         return decoded
 
-    def _catch_up(self) -> bool:
+    def _catch_up(self, mend: bool = False) -> bool:
         """Replay every whole frame from where this reader stands; return whether bytes are left.
 
         Bytes that are left are a write in progress or a torn one. A whole frame beyond them means
-        that they are neither: a stale cache, if a freshly opened file shows them whole, or damage.
+        that they are neither: a stale cache, if a freshly opened file shows them whole; or a torn
+        write that the next writer didn't see, which is sealed here if ``mend`` says that the lock
+        is held, and read up to else; or damage.
         """
-        trouble = ""
-        for wait in _STALE_WAITS:
-            if trouble:
-                time.sleep(wait)
-                self._file.reopen()
+        looks, mended = 0, -1
+        while True:
+            before = self._offset
             rest = self._replay_new()
-            if rest is None:
-                trouble = f"is shorter than it was: {self._offset} bytes of it were read before"
-                continue
-            try:
-                beyond = framing.whole_frame_beyond(rest, 0, self._offset) if rest else None
-            except framing.Overwhelmed:
-                trouble = f"is damaged at offset {self._offset}: no frame begins there"
-                continue
-            if beyond is None:
+            beyond = None if rest is None else self._frame_beyond(rest)
+            if rest is not None and beyond is None:
                 return bool(rest)
-            trouble = (
-                f"is damaged at offset {self._offset}: no frame begins there, but one does at "
-                f"{beyond.start}"
-            )
-        raise DamagedDatabase(
+            if self._offset > before:
+                looks = 0
+            if looks < len(_STALE_WAITS):
+                time.sleep(_STALE_WAITS[looks])
+                looks += 1
+                self._file.reopen()
+            elif rest and beyond and framing.cut_short(rest):
+                if not mend or mended == self._offset:
+                    return True
+                self._file.append(framing.encode_seal(self._offset, beyond))
+                mended = self._offset
+                looks = 0
+            else:
+                raise self._damage(rest, beyond)
+
+    def _frame_beyond(self, rest: bytes) -> int | None:
+        """Return where behind no frame at all one begins again; 0 if that can't be told."""
+        try:
+            beyond = framing.whole_frame_beyond(rest, 0, self._offset) if rest else None
+        except framing.Overwhelmed:
+            return 0
+        return beyond.start if beyond else None
+
+    def _damage(self, rest: bytes | None, beyond: int | None) -> DamagedDatabase:
+        if rest is None:
+            trouble = f"is shorter than it was: {self._offset} bytes of it were read before"
+        else:
+            trouble = f"is damaged at offset {self._offset}: no frame begins there"
+            trouble += f", but one does at {beyond}" if beyond else ""
+        return DamagedDatabase(
             f"{self.path} {trouble}",
             f"Stop the workers. 'orion-hpc db check {self.path}' tells more, and 'orion-hpc db "
             "repair' saves what is whole.",
@@ -273,11 +300,24 @@ class PickledDB:
                 data = rest + more if rest else more
                 begin = self._offset
                 for frame in framing.frames(data, begin):
+                    if framing.passes_over(frame) and self._doubts(frame):
+                        return data[self._offset - begin :]
                     self._replay(frame)
                     self._offset = frame.end
                 rest = data[self._offset - begin :]
                 if len(rest) >= framing.LONGEST_TORN or len(more) < CHUNK:
                     return rest
+
+    def _doubts(self, seal: framing.Frame) -> bool:
+        """Whether a seal isn't believed yet that says that the bytes before it are torn.
+
+        A stale page of a cache looks like torn bytes, and the one behind it may be fresh. Passing
+        over a good frame would be for ever, so fresh looks have to say the same.
+        """
+        if self._file.coherent:
+            return False
+        self._looks[seal.start] = self._looks.get(seal.start, 0) + 1
+        return self._looks[seal.start] <= _LOOKS_AT_TORN
 
     def _replay(self, frame: framing.Frame) -> None:
         if frame.experiment not in self._state.followed:
@@ -292,34 +332,51 @@ class PickledDB:
                 "Don't use this file: somebody or something else has written into it.",
             ) from error
 
-    def _read_back(self, number: int, counter: int) -> None:
-        """Read until the own transaction has been replayed.
+    def _read_back(self, number: int, counter: int) -> bool:
+        """Read until the own transaction has been replayed; return whether it was.
 
         A client's cache may show the file without it for a while; freshly opened it comes to light.
         """
         deadline = time.monotonic() + _READ_BACK_TIMEOUT
         pause = 0.001
-        while self._state.seen(number, self._writer) < counter:
+        while not self._has(number, counter):
             with self._opened():
-                self._catch_up()
-            if self._state.seen(number, self._writer) >= counter:
-                return
-            if time.monotonic() > deadline:
-                raise StorageError(
-                    f"{self.path}: what was just written doesn't come back on reading (the file "
-                    f"can be read up to {self._offset})",
-                    "The file system hides its own writes; look into its mount options.",
-                )
+                left = self._catch_up()
+            if self._has(number, counter):
+                break
+            # Bytes that stay are torn, and in the way: what is written next seals them.
+            if time.monotonic() > deadline or (left and pause > 0.1):
+                return False
             time.sleep(pause)
             pause = min(2 * pause, 0.2)
+        return True
+
+    def _has(self, number: int, counter: int) -> bool:
+        return self._state.seen(number, self._writer) >= counter
 
     # -- writing ---------------------------------------------------------------------------------
+
+    def _frame(
+        self, number: int, events: Sequence[Event]
+    ) -> tuple[bytes, tuple[str, int, list[Event]]]:
+        """Return the frame of a transaction, and what a reader gets from it."""
+        payload = plain.dumps(wire.encode_transaction(self._writer, self._counter, events))
+        # What no reader takes isn't written; and nobody shares a mutable value with the plan.
+        own = wire.decode_transaction(plain.loads(payload))
+        self._counter += 1
+        return framing.encode_frame(number, payload), own
 
     def _append(self, frame: bytes, tail: bool) -> int:
         """Append the frame, behind a seal if there is a torn tail; return where it seems to start.
 
         Of a write that is cut short the taken bytes are a torn tail for the next one.
         """
+        if self._lock.overdue:
+            raise StorageError(
+                f"this process was held up for so long that the lock of {self.path} may be "
+                "another's now; nothing was written",
+                "Try again.",
+            )
         for _ in range(_SHORT_WRITES):
             seal = framing.encode_seal(self._offset) if tail else b""
             written, end = self._file.append(seal + frame)
