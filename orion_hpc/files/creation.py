@@ -75,11 +75,13 @@ def publish(path: str, content: bytes, mode: int) -> None:
 
 def _publish(path: str, content: bytes, mode: int) -> None:
     temporary = f"{path}.{os.urandom(6).hex()}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             os.fchmod(fd, mode)  # whatever the umask says
-            os.write(fd, content)
+            left = memoryview(content)
+            while left:
+                left = left[os.write(fd, left) :]
             os.fsync(fd)
         finally:
             os.close(fd)
@@ -88,7 +90,8 @@ def _publish(path: str, content: bytes, mode: int) -> None:
             if mode & stat.S_IRWXG:
                 layout.make_folder(layout.files_folder(path), shared=True)
     finally:
-        os.unlink(temporary)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
     directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(directory)

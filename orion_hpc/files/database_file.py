@@ -14,7 +14,7 @@ import errno
 import os
 import stat
 
-from orion_hpc.errors import StorageError, StorageUnusable
+from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.files.descriptors import Kept
 
 CHUNK = 4 * 1024 * 1024
@@ -52,6 +52,7 @@ class DatabaseFile:
         self._kept = Kept()
         self._writable = False
         self._head = b""
+        self._inode = -1
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -79,7 +80,9 @@ class DatabaseFile:
         for last in (False, True):
             try:
                 self._kept.fd = os.open(self.path, flags)
-                regular = stat.S_ISREG(os.fstat(self._kept.fd).st_mode)
+                found = os.fstat(self._kept.fd)
+                regular, self._inode = stat.S_ISREG(found.st_mode), found.st_ino
+                head = self._read(0, len(self._head)) if regular and self._head else b""
                 break
             except FileNotFoundError:
                 raise self._missing() from None
@@ -92,8 +95,13 @@ class DatabaseFile:
             raise StorageUnusable(
                 f"{self.path} isn't a file", "Name a database file of your own with --storage."
             )
-        if self._head and self._read(0, len(self._head)) != self._head:
+        if head != self._head:
             self._kept.close()
+            if self._head.startswith(head):
+                raise DamagedDatabase(
+                    f"{self.path} was cut to {len(head)} bytes while it was in use",
+                    "Put the copy from before in its place, and submit again.",
+                )
             raise self._replaced()
 
     def remember(self, head: bytes) -> None:
@@ -145,14 +153,15 @@ class DatabaseFile:
             except OSError as error:
                 if last or error.errno not in _STALE:
                     raise self._trouble("look at", error) from error
-                opened = None
-            if opened is not None and os.path.samestat(named, opened):
-                return
-            if last:
-                raise self._replaced()
-            # Either it was replaced, or user code in this process closed the descriptor and opened
-            # something else, which got its number.
-            self._kept.fd = -1
+            else:
+                if os.path.samestat(named, opened):
+                    return
+                if last:
+                    raise self._replaced()
+                if opened.st_ino != self._inode:
+                    # User code in this process closed the descriptor and opened something else,
+                    # which got its number and isn't ours to close.
+                    self._kept.fd = -1
             self.reopen()
 
     def read(self, start: int, count: int = CHUNK) -> bytes:

@@ -34,6 +34,10 @@ class Flock:
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free; OSError if that can't be known."""
+        if self._queue.busy:
+            # The thread still stands in the queue with this descriptor. A lock that it gets and one
+            # that is taken here would be one and the same, and letting go of one lets go of both.
+            return self._queue.wait(self._kept.fd, 0.0) and self._named()
         for fresh in (False, True):
             try:
                 if fresh or self._kept.fd < 0:
@@ -98,6 +102,12 @@ class _Queue:
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
+        self._asked = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether the thread still waits for a caller that gave up."""
+        return self._asked and self._thread is not None and self._thread.is_alive()
 
     def wait(self, fd: int, seconds: float) -> bool:
         # A process that was forked from this one has the object, and not the thread.
@@ -129,9 +139,9 @@ class _Queue:
             except (OSError, ValueError):
                 held = False  # the caller sees the same when it tries again
             with self._mutex:
-                self._asked = False
                 if held and self._wanted:
                     self._wanted = False
                     self._had.release()
                 elif held:
                     fcntl.flock(fd, fcntl.LOCK_UN)
+                self._asked = False

@@ -122,7 +122,7 @@ def _missing(folder: str) -> list[str]:
     """Return the directories that ``folder`` lacks, from the outermost."""
     lacking: list[str] = []
     while folder and not os.path.isdir(folder):
-        if os.path.lexists(folder):
+        if os.path.lexists(folder) and not os.path.isdir(folder):  # made since, by somebody else
             raise NotADirectoryError(errno.ENOTDIR, f"{folder} isn't a directory")
         lacking.insert(0, folder)
         folder = os.path.dirname(folder)

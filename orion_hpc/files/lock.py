@@ -19,6 +19,7 @@ Fairness is not promised by either.
 from __future__ import annotations
 
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -162,9 +163,9 @@ class DatabaseLock:
         deadline = start + self._timeout
         told = False
         while True:
-            self._since = time.monotonic()
             try:
-                if self._lock.acquire(min(_SLICE, max(0.0, deadline - self._since))):
+                if self._lock.acquire(min(_SLICE, max(0.0, deadline - time.monotonic()))):
+                    self._since = time.monotonic()
                     return
             except (OSError, NotImplementedError, ValueError) as error:
                 raise self._refused(error) from error
@@ -220,6 +221,9 @@ class _Lease:
 
         self._lock = SoftFileLease(path, lease_duration=duration, mode=mode, thread_local=False)
         self._waiting = Waiting(0.1, random.Random())
+        self._path = path
+        self._duration = duration
+        self._empty: tuple[int, int, float] | None = None
         self.trouble = ""
 
     def acquire(self, seconds: float) -> bool:
@@ -232,12 +236,30 @@ class _Lease:
             self._lock.acquire(blocking=False)
         except Timeout:
             self.trouble = "wasn't free"
+            self._clear_empty()
             return False
         except PermissionError as error:
             # sshfs answers EPERM, and no more, when another client was faster to create the file.
             self.trouble = f"couldn't be created ({error.strerror})"
             return False
         return True
+
+    def _clear_empty(self) -> None:
+        """Remove a marker that stays empty for as long as a lease lasts.
+
+        Its maker died between creating it and writing its name into it. filelock leaves such a one
+        alone for ever, since it can't tell it from one that is being made.
+        """
+        with suppress(OSError):
+            found = os.stat(self._path)
+            now = time.monotonic()
+            if found.st_size:
+                self._empty = None
+            elif self._empty is None or self._empty[:2] != (found.st_ino, found.st_ctime_ns):
+                self._empty = (found.st_ino, found.st_ctime_ns, now)
+            elif now - self._empty[2] > self._duration:
+                os.unlink(self._path)
+                self._empty = None
 
     def release(self) -> None:
         # A marker that can't be removed expires, and one that was taken isn't ours.

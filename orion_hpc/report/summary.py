@@ -135,7 +135,7 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
     for one in summaries:
         title = f"{one['name']} v{one['version']}"
         for broken in one["broken"]:
-            lines = (broken["message"] or "no reason recorded").strip().splitlines()
+            lines = (broken["message"] or "").strip().splitlines() or ["no reason recorded"]
             notes.append(f"{title}: trial {broken['number']} broke ({broken['cause']}): {lines[0]}")
         if one["state"] == "broken":
             notes.append(

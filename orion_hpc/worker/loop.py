@@ -271,6 +271,8 @@ class Worker:
         if not self._free_slots or now < self._next_look:
             return plan.Loss()
         self._next_look = now + max(1.0, self._options.heartbeat / 4)
+        # On the newest state: a worker that has left in good order meanwhile isn't lost.
+        state = self._state(self._storage.refresh())
         return self._recovery.look(state, self._options.name)
 
     def _abandon(self, cause: str) -> None:
