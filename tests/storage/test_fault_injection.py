@@ -1,0 +1,531 @@
+"""Every system call of the database fails in turn, or is the last one before a SIGKILL."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orion_hpc.errors import OrionHpcError, StorageUnusable
+from orion_hpc.files import framing, mounts
+from orion_hpc.files.lock import DatabaseLock
+from orion_hpc.files.mounts import FLOCK, LEASE
+from orion_hpc.model import event as ev
+from orion_hpc.model.state import CATALOGUE
+from orion_hpc.model.trial import COMPLETED, RESERVED
+from orion_hpc.storage import pickleddb
+from orion_hpc.storage.pickleddb import PickledDB
+from tests.rigs.faults import ERRNOS, Ending, Fault, Victim
+
+COMPLETE = 4
+"""The code of a completion in the journal; the format promises that it never changes."""
+
+MOST_TOLD = 3
+"""Troubles at one call, after which its other faults aren't tried any more."""
+
+RESULTS = [{"name": "loss", "type": "objective", "value": 0.125}]
+DONE = ev.CompleteTrial(0, 1, RESULTS, 5.0)
+NEXT = ev.ReserveTrial(1, 1, "me", 5.0)
+OTHERS = ev.ReserveTrial(2, 1, "other", 6.0)
+NONE = Fault("", "")
+PATIENCE = 5.0
+"""Seconds to wait for a lock: more than the lease here, and than filelock's age of a half-written
+marker."""
+TORN = framing.encode_frame(1, b"never whole")[:-3]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """A directory in memory where there is one: what is tested is order, not the disk."""
+    with tempfile.TemporaryDirectory(
+        prefix="faults-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else tmp_path
+    ) as name:
+        yield Path(name)
+
+
+@pytest.fixture(params=["coherent", "incoherent"])
+def coherent(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether the file system is taken for one whose processes all see the same."""
+    answer = request.param == "coherent"
+    monkeypatch.setattr(mounts, "is_coherent", lambda mount: answer)
+    monkeypatch.setattr(mounts, "mount_of", lambda path: mounts.Mount("tmpfs"))
+    # Half a minute for a marker whose removal failed is too long for some hundred tries.
+    monkeypatch.setattr(pickleddb, "DatabaseLock", partial(DatabaseLock, lease_duration=2.0))
+    return answer
+
+
+def journal(path: Path, kind: str) -> bytes:
+    """Make a database with three trials, of which this worker holds the first; return it."""
+    storage = PickledDB.create(str(path), lock=kind)
+    settings = {"max_trials": None, "max_broken": 2}
+    storage.transact(CATALOGUE, lambda state: [ev.CreateExperiment("e", 1, settings, 0.0)])
+    for number in range(3):
+        new = ev.RegisterTrial(number, {"x": float(number)}, 1.0)
+        storage.transact(1, lambda state, new=new: [new])
+    storage.transact(1, lambda state: [ev.ReserveTrial(0, 1, "me", 2.0)])
+    storage.close()
+    content = path.read_bytes()
+    shutil.rmtree(path.parent)
+    path.parent.mkdir()
+    return content
+
+
+def completions(path: Path) -> int:
+    """Return how often the completion of trial 0 stands in the journal, won or not."""
+    content = path.read_bytes()
+    decoded = framing.decode_header(content)
+    assert decoded is not None
+    wires = [
+        wire
+        for frame in framing.frames(content[decoded[1] :], decoded[1])
+        if frame.experiment == 1
+        for wire in pickle.loads(frame.payload)[2]
+    ]
+    return sum(wire[:2] == (COMPLETE, 0) for wire in wires)
+
+
+def record(storage: PickledDB) -> None:
+    """Do what a worker does after each trial: record its results and reserve the next."""
+    storage.transact(1, lambda state: [DONE, NEXT])
+    one, other = storage.state.experiments[1].trials[:2]
+    assert (one.status, one.results, other.worker) == (COMPLETED, RESULTS, "me"), "it didn't win"
+
+
+def warm(path: Path) -> PickledDB:
+    """Return a storage that has read and written, as that of a worker at work."""
+    storage = PickledDB(str(path), lock_timeout=PATIENCE)
+    storage.transact(1, lambda state: [ev.LaunchJobs("local", ("1",), "jobs", 3.0)])
+    return storage
+
+
+def cold(path: Path) -> PickledDB:
+    """Return a storage that holds no descriptor."""
+    storage = PickledDB(str(path), lock_timeout=PATIENCE)
+    storage.close()
+    return storage
+
+
+def torn(path: Path) -> PickledDB:
+    """Return a storage that finds behind the last frame what a killed writer left."""
+    storage = warm(path)
+    with path.open("ab") as file:
+        file.write(TORN)
+    return storage
+
+
+def told_well(ending: Ending, path: Path) -> str:
+    """Return what is wrong with the way in which an operation ended, ``''`` if nothing is."""
+    if ending.how == "refused":
+        first, _, hint = ending.told.partition("\n")
+        if str(path.parent) not in first or "Traceback" in ending.told or not hint:
+            return f"the error doesn't name the file, the cause and what to do: {ending.told!r}"
+    elif ending.how != "done":
+        return f"{ending.how}: {ending.told}"
+    return ""
+
+
+def each_fault(
+    run: Callable[[int | None, Fault], tuple[Ending, str]], errors: Sequence[str] = ERRNOS
+) -> None:
+    """Run the operation once for every fault of every call; fail with all that went wrong."""
+    clean, trouble = run(None, NONE)
+    assert not trouble, f"without any fault: {trouble}"
+    assert clean.how == "done"
+    assert clean.calls, "no system call was counted"
+    told: dict[str, list[str]] = {}
+    cases = 0
+    for index, call in enumerate(clean.calls):
+        where = f"call {index}, {call.name} of {call.target!r}"
+        for fault in call.faults(errors):
+            cases += 1
+            if trouble := run(index, fault)[1]:
+                told.setdefault(where, []).append(f"{fault.what} {fault.when}: {trouble}")
+            # More of the same say no more, and each may cost the patience of the next process.
+            if len(told.get(where, ())) == MOST_TOLD:
+                break
+    print(f"{len(clean.calls)} system calls, {cases} faults")
+    listed = "\n".join(
+        f"{where}:\n    " + "\n    ".join(troubles) for where, troubles in told.items()
+    )
+    bad = sum(map(len, told.values()))
+    assert not bad, f"{bad} of {cases} faults weren't borne:\n{listed}"
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("kind", "prepare"), [(FLOCK, warm), (FLOCK, cold), (FLOCK, torn), (LEASE, warm)]
+)
+def test_an_append_bears_a_fault_at_any_call(folder, coherent, kind, prepare):
+    """What was acknowledged is there once and won; what was refused can be tried again; the next
+    process appends at once; nothing is left behind, and no descriptor leaks."""
+    path = folder / "db.pkl"
+    content = journal(path, kind)
+
+    def run(index: int | None, fault: Fault) -> tuple[Ending, str]:
+        path.write_bytes(content)
+        start = partial(prepare, path)
+        with Victim(str(folder), start, record, index, fault, PickledDB.close) as victim:
+            first = victim.first()
+            try:
+                troubles = list(_troubles_of_append(path, victim, first, fault, content))
+            except (OrionHpcError, AssertionError) as error:
+                troubles = [f"({first.how}) the next process: {type(error).__name__}: {error}"]
+            if fault.what != "kill" and (bad := told_well(first, path)):
+                troubles.append(bad)
+        for name in os.listdir(folder):
+            os.unlink(folder / name)
+        return first, "; and ".join(troubles)
+
+    # A marker that its living holder couldn't remove has to expire, which takes its time.
+    each_fault(run, ERRNOS if kind == FLOCK else ("EIO", "EACCES") if coherent else ("ESTALE",))
+
+
+def _troubles_of_append(
+    path: Path, victim: Victim, first: Ending, fault: Fault, content: bytes
+) -> Iterator[str]:
+    """Yield what is wrong after :func:`record` ended as ``first`` tells."""
+    killed = fault.what == "kill"
+    there = completions(path)
+    if there > 1 or (first.how == "done" and there != 1):
+        yield f"{first.how}, and the completion stands {there} times in the journal"
+    # The victim is still there, if it wasn't killed: it must not be in the way.
+    successor = PickledDB(str(path), lock_timeout=PATIENCE)
+    status = successor.refresh().experiments[1].trials[0].status
+    if (status == COMPLETED) != bool(there):
+        yield f"the completion stands {there} times in the journal, and counts as {status}"
+    successor.transact(1, lambda state: [OTHERS])
+    if killed:
+        record(successor)
+    else:
+        again = victim.again()
+        if again.how != "done":
+            yield f"the second time, without a fault: {again.how}: {again.told}"
+        if again.leaked:
+            yield f"{again.leaked} descriptors are left open"
+    successor.close()
+    trials = PickledDB(str(path)).refresh().experiments[1].trials
+    seen = [(one.status, one.attempt, one.worker) for one in trials]
+    if seen != [(COMPLETED, 1, "me"), (RESERVED, 1, "me"), (RESERVED, 1, "other")]:
+        yield f"in the end the trials are {seen}"
+    if not path.read_bytes().startswith(content):
+        yield "what stood in the file was written over"
+    left = set(os.listdir(path.parent)) - {"db.pkl", "db.pkl.lock"}
+    if left and not killed:
+        yield f"left behind: {left}"
+
+
+@pytest.mark.timeout(600)
+def test_a_refresh_bears_a_fault_at_any_call(folder, coherent):
+    """Reading fails with a sentence, and the next time reads what there is."""
+    path = folder / "db.pkl"
+    content = journal(path, FLOCK)
+
+    def prepare() -> PickledDB:
+        storage = PickledDB(str(path))
+        storage.refresh()
+        record(PickledDB(str(path)))
+        return storage
+
+    def act(storage: PickledDB) -> None:
+        trials = storage.refresh().experiments[1].trials
+        assert trials[0].status == COMPLETED, "what others wrote isn't seen"
+        assert storage.position() > len(content)
+
+    def run(index: int | None, fault: Fault) -> tuple[Ending, str]:
+        path.write_bytes(content)
+        return _reading(path, prepare, act, PickledDB.close, index, fault)
+
+    each_fault(run)
+
+
+@pytest.mark.timeout(600)
+def test_opening_bears_a_fault_at_any_call(folder, coherent):
+    """A file that can't be read isn't mistaken for another kind of file or an empty one."""
+    path = folder / "db.pkl"
+    content = journal(path, FLOCK)
+
+    def act(opened: list[PickledDB]) -> None:
+        opened.append(PickledDB(str(path)))
+        assert len(opened[-1].refresh().experiments[1].trials) == 3, "it isn't read to the end"
+
+    def run(index: int | None, fault: Fault) -> tuple[Ending, str]:
+        path.write_bytes(content)
+        return _reading(path, list, act, _close_all, index, fault)
+
+    each_fault(run)
+
+
+def _close_all(opened: list[PickledDB]) -> None:
+    for storage in opened:
+        storage.close()
+
+
+def _reading(
+    path: Path,
+    prepare: Callable[[], Any],
+    act: Callable[[Any], Any],
+    close: Callable[[Any], Any],
+    index: int | None,
+    fault: Fault,
+) -> tuple[Ending, str]:
+    """Let something be read under a fault, and once more; return how it ended, and what is bad."""
+    with Victim(str(path.parent), prepare, act, index, fault, close) as victim:
+        first = victim.first()
+        if fault.what == "kill":
+            ended = first.how in ("killed", "done")
+            return first, "" if ended else f"it went on after SIGKILL: {first}"
+        # Half of a read is no error, and what stands in it is true: the next one reads on.
+        trouble = told_well(first, path) if fault.what != "short" else ""
+        # A moment's trouble must not make anybody put a backup in a good file's place.
+        if not trouble and first.how == "refused" and "damaged" in first.told:
+            trouble = f"a passing fault is taken for damage: {first.told}"
+        if not trouble:
+            again = victim.again()
+            trouble = told_well(again, path)
+            if not trouble and again.how != "done":
+                trouble = f"the second time, without a fault: {again.told}"
+            if not trouble and again.leaked:
+                trouble = f"{again.leaked} descriptors are left open"
+        return first, trouble
+
+
+@pytest.mark.timeout(600)
+def test_creation_bears_a_fault_at_any_call(folder, coherent):
+    """The file appears whole or not at all, whoever creates next gets the same one, and nothing
+    lies beside it."""
+    path = folder / "db.pkl"
+
+    def act(opened: list[PickledDB]) -> None:
+        opened.append(PickledDB.create(str(path)))
+        opened[-1].refresh()
+        assert opened[-1].id == opened[0].id, "it is another database than the first time"
+
+    def run(index: int | None, fault: Fault) -> tuple[Ending, str]:
+        with Victim(str(folder), list, act, index, fault, _close_all) as victim:
+            first = victim.first()
+            trouble = check(victim, first, fault)
+        for name in os.listdir(folder):
+            os.unlink(folder / name)
+        return first, trouble
+
+    def check(victim: Victim, first: Ending, fault: Fault) -> str:
+        killed = fault.what == "kill"
+        if not killed and (trouble := told_well(first, path)):
+            return trouble
+        cleaned = first.calls and first.calls[-1].name != "unlink" and fault.when != "onwards"
+        left = {name for name in os.listdir(folder) if name.endswith(".new")}
+        if left and not killed and cleaned:
+            return f"left behind: {left}"
+        try:
+            other = PickledDB.create(str(path))
+            settings = {"max_trials": None, "max_broken": 2}
+            new = ev.CreateExperiment("e", 1, settings, 0.0)
+            other.transact(CATALOGUE, lambda state: [new])
+            other.close()
+        except OrionHpcError as error:
+            return f"the next process: {error}"
+        if killed:
+            return ""
+        again = victim.again()
+        if again.how != "done":
+            return f"the second time, without a fault: {again.how}: {again.told}"
+        return f"{again.leaked} descriptors are left open" if again.leaked else ""
+
+    each_fault(run)
+
+
+def fill(storage: PickledDB) -> None:
+    """Append to all three experiments of a journal in turn."""
+    for name in "abc":
+        settings = {"max_trials": None, "max_broken": 2}
+        new = ev.CreateExperiment(name, 1, settings, 0.0)
+        storage.transact(CATALOGUE, lambda state, new=new: [new])
+    for number in range(2):
+        for experiment in (3, 1, 2):
+            trial = ev.RegisterTrial(number, {"x": float(number)}, 1.0)
+            storage.transact(experiment, lambda state, trial=trial: [trial])
+
+
+@pytest.mark.timeout(600)
+def test_a_journal_cut_at_any_byte_opens_and_takes_the_next_append(folder, coherent):
+    """Several experiments and a seal in it: whatever was whole before the cut is read, and what is
+    appended behind the cut is too. Within the header the file is refused and left alone."""
+    path = folder / "db.pkl"
+    storage = PickledDB.create(str(path))
+    fill(storage)
+    header = framing.decode_header(path.read_bytes())[1]
+    with path.open("ab") as file:
+        file.write(TORN)
+    for number in (2, 3):
+        new = ev.RegisterTrial(number, {"x": float(number)}, 1.0)
+        storage.transact(2, lambda state, new=new: [new])
+    storage.close()
+    content = path.read_bytes()
+    whole = list(framing.frames(content[header:], header))
+    assert framing.SEAL in {frame.experiment for frame in whole}, "the torn bytes weren't sealed"
+    for cut in range(len(content)):
+        path.write_bytes(content[:cut])
+        if cut < header:
+            with pytest.raises(StorageUnusable, match=r"isn't a whole database|is empty"):
+                PickledDB(str(path))
+            assert path.read_bytes() == content[:cut], "it was written to"
+            continue
+        expected = [0, 0, 0, 0]
+        for frame in whole:
+            if frame.end <= cut and frame.experiment != framing.SEAL:
+                expected[frame.experiment] += 1
+        storage = PickledDB(str(path))
+        assert _counts(storage) == expected, f"cut at {cut}"
+        number = expected[CATALOGUE]
+        later = ev.CreateExperiment("later", 1, {"max_trials": None, "max_broken": 2}, 9.0)
+        storage.transact(CATALOGUE, lambda state, later=later: [later])
+        new = ev.RegisterTrial(0, {"x": 0.5}, 9.0)
+        storage.transact(number + 1, lambda state, new=new: [new])
+        expected[CATALOGUE] += 1
+        storage.close()
+        reader = PickledDB(str(path))
+        state = reader.refresh()
+        assert len(state.experiments) == number + 1, f"cut at {cut}: the next append isn't read"
+        assert len(state.experiments[number + 1].trials) == 1, f"cut at {cut}"
+        assert path.read_bytes()[:cut] == content[:cut], f"cut at {cut}: written over"
+        reader.close()
+
+
+def _counts(storage: PickledDB) -> list[int]:
+    """Return how many experiments there are, and how many trials each of the first three has."""
+    experiments = storage.refresh().experiments
+    trials = [len(experiments[n].trials) if n in experiments else 0 for n in (1, 2, 3)]
+    return [len(experiments), *trials]
+
+
+COUNTED = """
+import json, os, sys
+from pathlib import Path
+from tests.rigs.faults import Injector
+from tests.storage.test_fault_injection import record, warm
+storage = warm(Path(sys.argv[1]))
+injector = Injector(os.path.dirname(sys.argv[1]))
+injector.install()
+os.access("/begin", os.F_OK)
+injector.arm(None)
+record(storage)
+injector.disarm()
+os.access("/end", os.F_OK)
+print(json.dumps(injector.calls))
+"""
+
+FAILING = """
+import sys
+from orion_hpc.errors import StorageError
+from orion_hpc.storage.pickleddb import PickledDB
+from tests.storage.test_fault_injection import record
+try:
+    record(PickledDB(sys.argv[1]))
+    print("it went well")
+except StorageError as error:
+    print("refused:", error.message)
+"""
+
+FAMILIES = {
+    "open": {"open", "openat", "openat2"},
+    "stat": {"stat", "lstat", "fstat", "newfstatat", "statx"},
+    "read": {"read", "pread64", "readv", "preadv"},
+    "write": {"write", "pwrite64", "writev", "pwritev", "pwritev2"},
+    "lseek": {"lseek"},
+    "close": {"close"},
+    "sync": {"fsync", "fdatasync"},
+    "lock": {"flock", "fcntl"},
+    "unlink": {"unlink", "unlinkat"},
+    "rename": {"rename", "renameat", "renameat2"},
+    "link": {"link", "linkat"},
+    "utime": {"utimensat"},
+    "chmod": {"chmod", "fchmod", "fchmodat"},
+    "readlink": {"readlink", "readlinkat"},
+}
+"""How the kernel's calls are told apart here: Python and the C library choose freely within one."""
+
+_SAME = {"pread": "pread64", "pwrite": "pwrite64", "utime": "utimensat", "lockf": "fcntl"}
+
+
+def family(name: str) -> str:
+    """Return the family of a system call, by Python's or the kernel's name."""
+    name = _SAME.get(name, name)
+    return next((family for family, names in FAMILIES.items() if name in names), name)
+
+
+@pytest.fixture
+def strace(folder: Path) -> Callable[..., tuple[str, str]]:
+    """Return what runs a program on a new database and returns its output and the trace."""
+    program = shutil.which("strace")
+    if (
+        program is None
+        or subprocess.run([program, "-o", "/dev/null", "true"], check=False).returncode
+    ):
+        pytest.skip("strace isn't installed, or may trace no process here")
+
+    def run(kind: str, code: str, *options: str) -> tuple[str, str]:
+        path, trace = folder / "database" / "db.pkl", folder / "trace"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(journal(path, kind))
+        done = subprocess.run(
+            [
+                *(program, "-f", "-y", "-o", trace, *options),
+                *(sys.executable, "-c", code, path),
+            ],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120, check=False,
+        )  # fmt: skip
+        shutil.rmtree(path.parent)
+        return done.stdout, trace.read_text(errors="replace")
+
+    return run
+
+
+@pytest.mark.parametrize("kind", [FLOCK, LEASE])
+def test_the_harness_misses_no_system_call(strace, folder, kind):
+    """What the kernel sees of an append is what is counted, and so what is made to fail, here."""
+    output, trace = strace(kind, COUNTED)
+    counted = Counter(family(name) for name, _ in json.loads(output.splitlines()[-1]))
+    within = trace.partition('"/begin"')[2].partition('"/end"')[0]
+    # The lease's thread refreshes its marker by the clock; only this thread's calls are compared.
+    first = trace.split(maxsplit=1)[0]
+    seen = Counter(
+        family(match[2])
+        for match in re.finditer(r"^(\d+) +(\w+)\((.*)$", within, re.MULTILINE)
+        if match[1] == first
+        and str(folder / "database") in match[3]
+        and "/proc/self/fd" not in match[3]  # the harness itself asks there what a number means
+    )
+    assert counted == seen, f"counted by the harness, and seen by strace:\n{counted}\n{seen}"
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "told"),
+    [
+        ("write", "ENOSPC", "No space left on device"),
+        ("fdatasync", "EIO", "Input/output error"),
+        ("flock", "ESTALE", "Stale file handle"),
+        ("pread64", "EIO", "Input/output error"),
+        ("lseek", "EIO", "Input/output error"),
+    ],
+)
+def test_a_fault_made_by_the_kernel_is_told_like_the_harness_own(strace, folder, call, error, told):
+    """The same sentence comes of an error that the kernel itself returns."""
+    where = folder / "database" / ("db.pkl.lock" if call == "flock" else "db.pkl")
+    output, trace = strace(
+        FLOCK, FAILING, "-P", str(where), "-e", f"inject={call}:error={error}:when=1+"
+    )
+    assert "(INJECTED)" in trace, f"{call} was never called:\n{trace}"
+    assert output.startswith("refused: "), output
+    assert told in output, output
