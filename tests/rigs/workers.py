@@ -6,12 +6,14 @@ the meantime is the test's.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from orion_hpc.files.layout import workers_folder
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE, ExperimentState
 from orion_hpc.storage.pickleddb import PickledDB
@@ -152,6 +154,20 @@ class Experiment:
     def await_runs(self, count: int) -> None:
         """Wait until so many attempts were begun."""
         wait_until(lambda: len(self.runs()) >= count, 30, f"{count} attempts are begun")
+
+    def await_signs(self, workers: int, count: int) -> None:
+        """Wait until so many workers have given `count` more signs of life each."""
+        seen: dict[str, set[int]] = {}
+
+        def enough() -> bool:
+            folder = Path(workers_folder(str(self.path), "held-v1"))
+            for sign in folder.iterdir():
+                if sign.name[0] != ".":
+                    with contextlib.suppress(FileNotFoundError):
+                        seen.setdefault(sign.name, set()).add(sign.stat().st_mtime_ns)
+            return sum(len(times) > count for times in seen.values()) >= workers
+
+        wait_until(enough, 60, f"{count} signs of life of {workers} workers")
 
     def end(self, number: int) -> tuple[int, str]:
         """Return a worker's exit code and what it told, once it has left."""

@@ -318,11 +318,18 @@ def test_a_clock_that_is_a_day_off_robs_nobody_and_hides_nobody(experiment, othe
     assert holder.worker.startswith("elsewhere:"), "it looks like another host's"
     gap = holder.start_time - experiment.state.trials[1].start_time
     assert abs(gap - skew) < 600, f"its clock isn't a day off: {gap} s"
+    third = experiment.start()
+    experiment.await_runs(3)
+    # These two find nothing to do but to look for workers that are lost.
+    watching = [experiment.start(other_host, skew=skew), experiment.start()]
+    # Silence is noticed after three and a half intervals.
+    experiment.await_signs(workers=5, count=12)
     experiment.let_go()
-    for worker in (far, near):
+    for worker in (far, near, third, *watching):
         code, told = experiment.end(worker)
         assert code == 0, told
-        assert "is gone" not in told, "somebody was robbed"
+    losses = [trial.losses for trial in experiment.state.trials]
+    assert losses == [0] * TRIALS, "somebody was robbed"
     check_all_completed(experiment)
 
 
