@@ -1,0 +1,1 @@
+"""Benchmarks: ``python -m tests.benchmarks.storage`` measures ours and its peers side by side."""
