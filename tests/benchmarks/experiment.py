@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orion_hpc.algorithms.base import make_algorithm
+from orion_hpc.files import layout
 from orion_hpc.files.database_file import DatabaseFile
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
@@ -69,6 +70,8 @@ def create(path: str, function_folder: str, max_trials: int | None) -> None:
         CATALOGUE, lambda state: [ev.CreateExperiment(NAME, 1, configuration, time.time())]
     )
     storage.close()
+    # Jobs find most of their folders made; to make them isn't what is measured.
+    layout.make_folder(layout.workers_folder(path, f"{NAME}-v1"))
 
 
 class Stepper:

@@ -89,7 +89,7 @@ def libraries_of_a_job(folder: str) -> list[str]:
         summary = job.run_job(found)
     assert summary.completed == 2, summary
     # The benchmark's own modules import nothing but Python's and ours.
-    loaded = {name.partition(".")[0] for name in sys.modules}
+    loaded = {name.partition(".")[0] for name in sys.modules if name[0] != "_"}
     return sorted(
         loaded - sys.stdlib_module_names - _bare() - {"orion_hpc", "tests", experiment.MODULE}
     )

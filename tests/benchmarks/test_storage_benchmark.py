@@ -92,7 +92,7 @@ def test_a_failure_in_the_other_interpreter_is_told(tmp_path: Path):
     """With the traceback of the other side."""
     file = tmp_path / "file"
     file.touch()
-    with pytest.raises(RuntimeError, match="Not a directory"):
+    with pytest.raises(RuntimeError, match="isn't a directory"):
         apart.call("ours:run", folders=[str(file)], trials=1, processes=1)
 
 
