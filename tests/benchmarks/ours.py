@@ -115,7 +115,9 @@ def _problems(results: Sequence[dict[str, Any]], state: State, trials: int) -> l
     called = Counter(tuple(point) for one in results for point in one["calls"])
     told = sum(one["completed"] for one in results)
     attempts = max(trial.attempt for trial in state.experiments[experiment.NUMBER].trials)
+    doubled = sum(count > 1 for count in recorded.values())
     checks = {
+        f"{doubled} points are doubled": not doubled,
         f"{recorded.total()} trials are completed": recorded.total() == trials,
         f"{told} were acknowledged": told == trials,
         f"{sum((called - recorded).values())} were run too often": not called - recorded,

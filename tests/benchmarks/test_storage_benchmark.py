@@ -63,6 +63,8 @@ def test_a_lost_and_a_doubled_trial_are_found():
     assert problems(first, second) == []
     assert problems(first) == ["1 were never run"]
     assert problems(first, second, second) == ["1 were run too often"]
+    state.experiments[experiment.NUMBER].trials[1].params = dict(zip("abcd", first, strict=True))
+    assert problems(first, first) == ["1 points are doubled"]
 
 
 def test_a_line_with_a_problem_is_not_reached():
