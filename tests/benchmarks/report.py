@@ -113,16 +113,19 @@ def machine(folder: str) -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)),
         "memory": memory,
         "file_system": mount_of(folder).kind,
+        "load": os.getloadavg()[0],
     }
 
 
-def as_json(lines: Iterable[Line], folder: str, size: str, started: float) -> dict[str, Any]:
-    """Return everything for machines."""
+def as_json(
+    lines: Iterable[Line], machine: dict[str, Any], size: str, started: float
+) -> dict[str, Any]:
+    """Return everything for machines; ``machine`` is what :func:`machine` told before the start."""
     return {
         "format": FORMAT,
         "started": started,
         "size": size,
-        "machine": machine(folder),
+        "machine": machine,
         "lines": [
             {**asdict(line), "target": line.target and str(line.target), "reached": line.reached}
             for line in lines

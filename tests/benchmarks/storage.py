@@ -40,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
     if options.profile:
         print(profile(options.folder, options.profile, sizes, options.processes))
         return 0
-    started = time.time()
+    started, about = time.time(), machine(options.folder)
     lines: list[Line] = []
     for row in options.rows:
         print(f"measuring {row} …", file=sys.stderr, flush=True)
@@ -50,11 +50,11 @@ def main(words: Sequence[str] | None = None) -> int:
             lines += throughput.glusterfs(options.mounts, sizes)
         else:
             print("glusterfs needs --mounts A B", file=sys.stderr)
-    print(", ".join(f"{key} {value}" for key, value in machine(options.folder).items()))
+    print(", ".join(f"{key} {value}" for key, value in about.items()))
     print(table(lines))
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:
-            json.dump(as_json(lines, options.folder, size, started), file, indent=1)
+            json.dump(as_json(lines, about, size, started), file, indent=1)
     return 1 if any(line.problems for line in lines) else 0
 
 
