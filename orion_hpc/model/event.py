@@ -108,6 +108,22 @@ class LaunchJobs(NamedTuple):
     time: float
 
 
+class SetStatus(NamedTuple):
+    """Put trial ``number``, whose latest attempt is ``attempt``, into ``status`` by hand."""
+
+    number: int
+    attempt: int
+    status: str
+    time: float
+
+
+class RemoveExperiment(NamedTuple):
+    """Take experiment ``number`` out of the catalogue; its name and version are free again."""
+
+    number: int
+    time: float
+
+
 Event: TypeAlias = (
     CreateExperiment
     | RegisterTrial
@@ -119,4 +135,6 @@ Event: TypeAlias = (
     | ResumeExperiment
     | ExhaustSpace
     | LaunchJobs
+    | SetStatus
+    | RemoveExperiment
 )

@@ -16,15 +16,29 @@ register trial n          n is the next number, no trial is at the same point (a
                           "reserve trial n, 1" follows at once
 reserve trial n, a        the trial is new, interrupted or suspended, a is its last attempt + 1,
                           the experiment is open, and completed + reserved < ``max_trials``
-complete trial n, a       a is the latest attempt, and the trial is reserved, or interrupted and
-                          taken by nobody since
+complete trial n, a       a is the latest attempt, and the trial is reserved, or interrupted by a
+                          release, and neither taken by anybody nor set by hand since
 release trial n, a        a is the latest attempt and the trial is reserved
+set trial n, a            a is the latest attempt, the trial isn't reserved and has another status
+                          than the one it is set to, which is new, interrupted, suspended or broken;
+                          of a broken one set to anything else, completed + live trials <
+                          ``max_trials``
 exhaust space n           n is the next number
 limits, stop, resume      always
 jobs launched             always
+remove experiment n       it is there; whatever is said of it afterwards is refused
 ========================  ========================================================================
 
 An experiment is *open* while nobody stopped it and fewer than ``max_broken`` trials are broken.
+
+*Set by hand.* Such a trial belongs to nobody: no result of an attempt that began before is taken,
+so that what a user wants to be run again isn't brought back by a worker that comes late. A
+completed one loses its results and counts as live, or as broken: what the budget allows stays as
+exact as it was. Its losses are forgiven.
+
+*Removal.* Every reader must agree on which names are taken and how experiments are numbered, also
+one that follows no trial of an experiment: so whether trials are reserved can't matter. Numbers are
+never given again.
 """
 
 from __future__ import annotations
@@ -33,12 +47,14 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
+from orion_hpc.errors import NoConfigurationError
 from orion_hpc.model import event as ev
 from orion_hpc.model.points import Points
 from orion_hpc.model.trial import (
     BROKEN,
+    CANCELLED,
     COMPLETED,
     INTERRUPTED,
     LOST_WORKER,
@@ -46,6 +62,7 @@ from orion_hpc.model.trial import (
     RELEASABLE,
     RESERVABLE,
     RESERVED,
+    SETTABLE,
     STATUSES,
     Params,
     Trial,
@@ -67,8 +84,10 @@ class ExperimentState:
     stopped: str | None = None
     exhausted: bool = False
     jobs: list[ev.LaunchJobs] = field(default_factory=list)
-    best: Trial | None = None
-    _least: float | None = None
+    # The best completed trial as long as it stays completed, else what :attr:`best` looks for.
+    _best: Trial | None = field(default=None, compare=False)
+    _least: float | None = field(default=None, compare=False)
+    _best_left: bool = field(default=False, compare=False)
     # Numbers by status, each in the order in which they came there: finding the next trial to
     # reserve, or whose worker may be lost, must not walk 100,000 completed ones.
     by_status: dict[str, dict[int, None]] = field(
@@ -94,6 +113,17 @@ class ExperimentState:
     def has(self, params: Params) -> bool:
         """Return whether a trial stands at this very point."""
         return params in self._points
+
+    @property
+    def best(self) -> Trial | None:
+        """The completed trial with the smallest objective; of several, whichever was first."""
+        if self._best_left:
+            # Not when it left: a journal that sets one after another would be read for ever.
+            self._best = self._least = None
+            self._best_left = False
+            for number in self.by_status[COMPLETED]:
+                _compare(self, self.trials[number])
+        return self._best
 
     @property
     def is_bare(self) -> bool:
@@ -139,6 +169,12 @@ class ExperimentState:
         if self.max_trials is None:
             return math.inf
         return max(0, self.max_trials - len(self.trials) + broken)
+
+    @property
+    def fits(self) -> bool:
+        """Whether the budget has room for one more trial, be the experiment open or not."""
+        wanted = len(self.trials) - self.count(BROKEN)
+        return self.max_trials is None or wanted < self.max_trials
 
     @property
     def left(self) -> float:
@@ -226,17 +262,23 @@ def _complete(state: ExperimentState, event: ev.CompleteTrial) -> bool:
         trial is None
         or trial.status not in (RESERVED, INTERRUPTED)
         or event.attempt != trial.attempt
-        or trial.attempt == 0
+        # Nobody has begun it, or it was taken from whoever had.
+        or trial.worker is None
     ):
         return False
     state._move(trial, COMPLETED)
     trial.results = event.results
     trial.end_time = event.time
     trial.cause = trial.message = None
+    _compare(state, trial)
+    return True
+
+
+def _compare(state: ExperimentState, trial: Trial) -> None:
+    """Take ``trial``, which is completed, for the best one if it is better."""
     objective = trial.objective
     if objective is not None and (state._least is None or objective < state._least):
-        state.best, state._least = trial, objective
-    return True
+        state._best, state._least = trial, objective
 
 
 def _release(state: ExperimentState, event: ev.ReleaseTrial) -> bool:
@@ -254,6 +296,27 @@ def _release(state: ExperimentState, event: ev.ReleaseTrial) -> bool:
     trial.message = event.message
     if event.cause == LOST_WORKER:
         trial.losses += 1
+    return True
+
+
+def _set(state: ExperimentState, event: ev.SetStatus) -> bool:
+    trial = state._find(event.number)
+    if (
+        trial is None
+        or trial.status in (RESERVED, event.status)
+        or event.attempt != trial.attempt
+        or event.status not in SETTABLE
+        or (trial.status == BROKEN and not state.fits)
+    ):
+        return False
+    if trial is state._best:
+        state._best_left = True
+    state._move(trial, event.status)
+    # Without a worker no late result is taken; see _complete.
+    trial.worker = trial.start_time = trial.end_time = trial.results = None
+    trial.cause = CANCELLED if event.status == BROKEN else None
+    trial.message = "set to broken by hand" if event.status == BROKEN else None
+    trial.losses = 0
     return True
 
 
@@ -300,6 +363,8 @@ _RULES: dict[type[Any], Callable[[ExperimentState, Any], bool]] = {
     ev.ResumeExperiment: _resume,
     ev.ExhaustSpace: _exhaust,
     ev.LaunchJobs: _launched,
+    ev.SetStatus: _set,
+    ev.RemoveExperiment: _refuse,
 }
 
 
@@ -318,6 +383,22 @@ CATALOGUE = 0
 """The experiment number under which experiments are created."""
 
 
+class Experiments(dict[int, ExperimentState]):
+    """Experiments by their number. One that was removed is named when it is asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.removed: dict[int, str] = {}
+
+    def __missing__(self, number: int) -> NoReturn:
+        if number not in self.removed:
+            raise KeyError(number)
+        raise NoConfigurationError(
+            f"the experiment {self.removed[number]} was removed from the database",
+            "'orion-hpc submit CONFIG' makes a new one.",
+        )
+
+
 class State:
     """Everything a database holds: the experiments, by the number of their creation from 1.
 
@@ -329,7 +410,7 @@ class State:
     """
 
     def __init__(self, follows: Callable[[ExperimentState], bool] = lambda experiment: True):
-        self.experiments: dict[int, ExperimentState] = {}
+        self.experiments = Experiments()
         self.followed: set[int] = {CATALOGUE}
         self._follows = follows
         self._counters: defaultdict[int, dict[str, int]] = defaultdict(dict)
@@ -358,14 +439,24 @@ class State:
         experiment = self.experiments.get(number)
         if experiment is not None:
             return [_RULES[type(event)](experiment, event) for event in events]
-        return [
-            number == CATALOGUE and isinstance(event, ev.CreateExperiment) and self._create(event)
-            for event in events
-        ]
+        return [number == CATALOGUE and self._catalogue(event) for event in events]
 
     def seen(self, number: int, writer: str) -> int:
         """Return the counter of the last transaction of ``writer`` that was replayed, or -1."""
         return self._counters[number].get(writer, -1)
+
+    def _catalogue(self, event: ev.Event) -> bool:
+        if isinstance(event, ev.CreateExperiment):
+            return self._create(event)
+        return isinstance(event, ev.RemoveExperiment) and self._remove(event)
+
+    def _remove(self, event: ev.RemoveExperiment) -> bool:
+        # It is still followed: who writes of it must meet its own transaction on reading.
+        removed = self.experiments.pop(event.number, None)
+        if removed is None:
+            return False
+        self.experiments.removed[event.number] = removed.title
+        return True
 
     def _create(self, event: ev.CreateExperiment) -> bool:
         found = self.find(event.name, event.version)
@@ -375,7 +466,7 @@ class State:
             kept = {key: found.configuration[key] for key in (IMPORTED, "space", "algorithm")}
             found.configuration = {**event.configuration, **kept}
             return True
-        number = len(self.experiments) + 1
+        number = len(self.experiments) + len(self.experiments.removed) + 1
         experiment = ExperimentState(
             number=number,
             name=event.name,

@@ -26,6 +26,9 @@ RESERVABLE = frozenset((NEW, INTERRUPTED, SUSPENDED))
 RELEASABLE = frozenset((NEW, INTERRUPTED, SUSPENDED, BROKEN))
 """What a reserved trial may be released to."""
 
+SETTABLE = frozenset((NEW, INTERRUPTED, SUSPENDED, BROKEN))
+"""What a trial may be set to by hand."""
+
 USER_ERROR = "user error"
 PREEMPTED = "preempted"
 TIMED_OUT = "timed out"

@@ -305,6 +305,17 @@ def _launch(wire: tuple[Any, ...]) -> ev.LaunchJobs | None:
     return event if good and _time(event.time) else None
 
 
+def _set(wire: tuple[Any, ...]) -> ev.SetStatus | None:
+    event = ev.SetStatus(*wire[1:])
+    good = 0 <= event.number < _MOST and 0 <= event.attempt < _MOST and _text(event.status)
+    return event if good and _time(event.time) else None
+
+
+def _remove(wire: tuple[Any, ...]) -> ev.RemoveExperiment | None:
+    event = ev.RemoveExperiment(*wire[1:])
+    return event if 0 <= event.number < _MOST and _time(event.time) else None
+
+
 def _time(time: float) -> bool:
     return 0 <= time < _LATEST
 
@@ -331,6 +342,8 @@ _EVENTS: dict[int, tuple[Any, ...]] = {
     8: (ev.ResumeExperiment, _resume, _Time),
     9: (ev.ExhaustSpace, _exhaust, int, _Time),
     10: (ev.LaunchJobs, _launch, str, tuple, str, _Time),
+    11: (ev.SetStatus, _set, int, int, str, _Time),
+    12: (ev.RemoveExperiment, _remove, int, _Time),
 }
 """Code -> the event, its reader, and the types of its fields."""
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orion_hpc.errors import NoConfigurationError
 from orion_hpc.model import event as ev
 from orion_hpc.model import wire
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
@@ -18,6 +19,7 @@ from orion_hpc.model.trial import (
     NEW,
     RELEASABLE,
     RESERVED,
+    SETTABLE,
     STATUSES,
     SUSPENDED,
     USER_ERROR,
@@ -148,6 +150,84 @@ def test_a_released_new_trial_has_no_result_to_come():
 
 @pytest.mark.parametrize("status", STATUSES)
 @pytest.mark.parametrize("to", [*STATUSES, "nonsense"])
+@pytest.mark.parametrize("attempt", [0, 1, 2])
+def test_setting_takes_a_trial_that_nobody_holds(status, to, attempt):
+    """The table's row on setting, for every status, goal and attempt."""
+    state = in_status(status)
+    latest = state.trials[0].attempt
+    accepted = state.apply(put(0, attempt, to))
+    assert accepted == (status not in (RESERVED, to) and to in SETTABLE and attempt == latest)
+    if accepted:
+        trial = state.trials[0]
+        assert (trial.status, trial.attempt, trial.results) == (to, latest, None)
+        assert (trial.worker, trial.start_time, trial.end_time) == (None, None, None)
+        assert (trial.cause is None) == (to != BROKEN)
+
+
+@pytest.mark.parametrize("status", [COMPLETED, BROKEN, INTERRUPTED, SUSPENDED])
+@pytest.mark.parametrize("to", sorted(SETTABLE))
+def test_no_late_result_of_an_attempt_before_is_taken_by_a_trial_that_was_set(status, to):
+    """What a user wants to be run again isn't brought back; its next attempt counts as ever."""
+    state = in_status(status)
+    if status == to:
+        state.apply(put(0, 1, NEW))
+    state.apply(put(0, 1, to))
+    assert apply_all(state, complete(0), release(0)) == [False, False]
+    assert apply_all(state, reserve(0, 2), complete(0, 2)) == [to != BROKEN] * 2
+
+
+def test_a_set_trial_that_is_interrupted_again_takes_late_results_again():
+    """The fence is gone with the next reservation."""
+    state = in_status(COMPLETED)
+    apply_all(state, put(0, 1, INTERRUPTED), reserve(0, 2), release(0, 2))
+    assert apply_all(state, complete(0, 1), complete(0, 2)) == [False, True]
+
+
+def test_a_set_trial_has_its_losses_forgiven():
+    """Otherwise one that was broken by its losses would break at the next."""
+    state = in_status(RESERVED)
+    state.apply(release(0, cause=LOST_WORKER))
+    assert state.trials[0].losses == 1
+    state.apply(put(0, 1, BROKEN))
+    state.apply(put(0, 1, NEW))
+    assert state.trials[0].losses == 0
+
+
+def test_a_broken_trial_comes_back_only_where_the_budget_has_room():
+    """Its place was given to another, unless there is still one; also in a broken experiment."""
+    state = experiment(max_trials=2, max_broken=1)
+    apply_all(state, register(0), register(1), reserve(0), release(0, status=BROKEN))
+    assert not state.is_open
+    assert state.apply(put(0, 1, NEW))
+    assert state.is_open
+    apply_all(state, reserve(0, 2), release(0, 2, status=BROKEN), ev.ChangeLimits(2, 5, 1.0))
+    assert state.apply(register(2))
+    assert not state.apply(put(0, 2, NEW))
+    state.apply(ev.ChangeLimits(3, 5, 1.0))
+    assert state.apply(put(0, 2, NEW))
+    assert state.count(COMPLETED) + state.live == 3
+
+
+def test_a_completed_trial_that_is_set_makes_the_next_best_one_the_best():
+    """Its result is gone from everything that is told; ties go to the first, as always."""
+    state = experiment(max_trials=4)
+    for number, value in enumerate((2.0, 1.0, 2.0)):
+        apply_all(state, register(number), reserve(number))
+        results = [{"name": "loss", "type": "objective", "value": value}]
+        state.apply(ev.CompleteTrial(number, 1, results, 3.0))
+    state.apply(put(1, 1, NEW))
+    assert state.best is state.trials[0]
+    state.apply(put(0, 1, BROKEN))
+    apply_all(state, register(3), reserve(3))
+    state.apply(complete(3))
+    assert state.best is state.trials[3]
+    apply_all(state, put(3, 1, NEW), put(2, 1, NEW))
+    assert state.best is None
+    assert not state.is_done
+
+
+@pytest.mark.parametrize("status", STATUSES)
+@pytest.mark.parametrize("to", [*STATUSES, "nonsense"])
 def test_releasing_needs_a_reservation_and_a_status_to_release_to(status, to):
     """Only the holder's trial goes back, and only to what a release may lead to."""
     state = in_status(status)
@@ -206,11 +286,17 @@ def test_the_best_trial_is_the_first_with_the_smallest_objective():
     assert state.best is state.trials[1]
 
 
+def put(number: int, attempt: int, status: str) -> ev.SetStatus:
+    """Return a change of status by hand."""
+    return ev.SetStatus(number, attempt, status, 4.0)
+
+
 @pytest.mark.parametrize("number", [-1, 5])
 def test_events_of_trials_that_are_not_there_are_no_ops(number):
     """A negative number must not reach the last trial by Python's indexing."""
     state = in_status(RESERVED)
-    assert apply_all(state, reserve(number), complete(number), release(number)) == [False] * 3
+    late = [reserve(number), complete(number), release(number), put(number, 1, NEW)]
+    assert apply_all(state, *late) == [False] * 4
 
 
 def create(name: str, version: int = 1) -> ev.CreateExperiment:
@@ -244,7 +330,34 @@ def test_events_of_an_unknown_experiment_or_in_the_wrong_place_are_refused():
     state.apply(CATALOGUE, "w", 0, [create("e")])
     assert state.apply(7, "w", 0, [register(0)]) == [False]
     assert state.apply(CATALOGUE, "w", 1, [register(0)]) == [False]
-    assert state.apply(1, "w", 0, [create("f")]) == [False]
+    assert state.apply(1, "w", 0, [create("f"), ev.RemoveExperiment(1, 1.0)]) == [False, False]
+    assert state.apply(CATALOGUE, "w", 2, [ev.RemoveExperiment(2, 1.0)]) == [False]
+
+
+def test_a_removed_experiment_frees_its_name_and_never_its_number():
+    """What late workers write of it reaches neither it nor its successor."""
+    state = State(follows=lambda experiment: experiment.name == "e")
+    remove = ev.RemoveExperiment(1, 1.0)
+    made = [create("e"), create("f"), remove, remove, create("e")]
+    assert state.apply(CATALOGUE, "a", 0, made) == [True, True, True, False, True]
+    assert {number: one.title for number, one in state.experiments.items()} == {
+        2: "f-v1",
+        3: "e-v1",
+    }
+    assert state.apply(1, "late", 0, [register(0)]) == [False]
+    assert state.seen(1, "late") == 0
+    assert 1 in state.followed
+    assert state.experiments[3].trials == []
+
+
+def test_who_asks_for_a_removed_experiment_is_told():
+    """A worker that is still at work gets a sentence."""
+    state = State()
+    state.apply(CATALOGUE, "a", 0, [create("e"), ev.RemoveExperiment(1, 1.0)])
+    with pytest.raises(NoConfigurationError, match="the experiment e-v1 was removed"):
+        state.experiments[1]
+    with pytest.raises(KeyError):
+        state.experiments[2]
 
 
 numbers = st.integers(-1, 6)
@@ -260,14 +373,17 @@ events = st.one_of(
     ),
     st.builds(ev.StopExperiment, st.just("x"), st.just(1.0)),
     st.builds(ev.ResumeExperiment, st.just(1.0)),
+    st.builds(ev.SetStatus, numbers, attempts, st.sampled_from(STATUSES), st.just(1.0)),
 )  # fmt: skip
 
 
 @given(st.lists(events, max_size=60), st.integers(1, 4), st.integers(1, 3))
 def test_no_history_breaks_the_promises(history, max_trials, max_broken):
-    """Whatever is in the log: the budget holds, points are unique, what completed stays so."""
+    """Whatever is in the log: the budget holds, points are unique, what completed stays so unless
+    it is set by hand, and then no result of that attempt comes back."""
     state = experiment(max_trials, max_broken)
     completed: dict[int, int] = {}
+    undone: set[tuple[int, int]] = set()
     for event in history:
         before = {trial.number: (trial.status, trial.attempt) for trial in state.trials}
         accepted = state.apply(event)
@@ -276,13 +392,18 @@ def test_no_history_breaks_the_promises(history, max_trials, max_broken):
         assert state.count(COMPLETED) + state.live <= max_trials
         assert len({repr(trial.params) for trial in state.trials}) == len(state.trials)
         assert [trial.number for trial in state.trials] == list(range(len(state.trials)))
+        if accepted and isinstance(event, ev.SetStatus):
+            completed.pop(event.number, None)
+            undone.add((event.number, event.attempt))
         for number, attempt in completed.items():
             assert after[number] == (COMPLETED, attempt)
         for trial in state.trials:
             if trial.status == COMPLETED:
+                assert (trial.number, trial.attempt) not in undone
                 completed[trial.number] = trial.attempt
             assert trial.number in state.by_status[trial.status]
         assert sum(state.count(status) for status in STATUSES) == len(state.trials)
+        assert (state.best is None) == (not completed)
 
 
 @given(st.lists(events, max_size=40))

@@ -24,6 +24,8 @@ EVENTS = [
     ev.ResumeExperiment(1.0),
     ev.ExhaustSpace(3, 1.0),
     ev.LaunchJobs("slurm", ("1", "2"), "/logs", 1.0),
+    ev.SetStatus(0, 1, "new", 1.0),
+    ev.RemoveExperiment(1, 1.0),
 ]
 
 
@@ -61,7 +63,8 @@ def survives(event):
     state.apply(CATALOGUE, "w", 0, EVENTS[:1])
     before = [ev.RegisterTrial(0, {"x": 1}, 1.0, worker="w")]
     state.apply(1, "w", 0, before)
-    state.apply(CATALOGUE if isinstance(event, ev.CreateExperiment) else 1, "w", 1, [event])
+    of_all = isinstance(event, ev.CreateExperiment | ev.RemoveExperiment)
+    state.apply(CATALOGUE if of_all else 1, "w", 1, [event])
     for experiment in state.experiments.values():
         assert experiment.left >= 0
         for trial in experiment.trials:
