@@ -25,6 +25,7 @@ from typing import Any
 import psutil
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_MNT_DETACH = 2
 
 
 class Supervisor:
@@ -101,8 +102,10 @@ def _supervise(directory: Path, parent: int) -> None:
                 answer = {"error": str(error)}
             os.write(1, json.dumps(answer).encode() + b"\n")
     finally:
+        _unmount_below(directory)
         _kill_descendants(grace=1.0)
-        shutil.rmtree(directory, ignore_errors=True)
+        if not mount_points(directory):
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _orders(parent: int) -> Iterator[dict[str, Any]]:
@@ -120,6 +123,19 @@ def _orders(parent: int) -> Iterator[dict[str, Any]]:
             return
         *lines, buffer = (buffer + data).split(b"\n")
         yield from map(json.loads, lines)
+
+
+def mount_points(directory: Path) -> list[Path]:
+    """What is mounted below a directory (whose path has nothing that the kernel would escape)."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [Path(point) for point in points if point.startswith(f"{directory}/")]
+
+
+def _unmount_below(directory: Path) -> None:
+    """Take the mounts away, also those that are in use or whose daemons don't answer any more."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for point in sorted(mount_points(directory), reverse=True):
+        libc.umount2(os.fsencode(point), _MNT_DETACH)
 
 
 def _reap() -> bool:
