@@ -10,7 +10,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.rigs.fake_slurm import FakeSlurm, path_without_slurm
+from tests.rigs.glusterfs import GlusterFS, missing_for_glusterfs
 from tests.rigs.slurm import CLIENT_VARIABLES, SlurmCluster, missing_for_slurm
+from tests.rigs.sshfs import Sshfs, missing_for_sshfs
+from tests.rigs.two_mounts import Shared, TwoMounts
 
 # How long an example takes says something of the machine and its other users, not of the code.
 settings.register_profile(
@@ -19,12 +22,16 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 
-def _need_slurm(accounting: bool = False) -> None:
-    """Skip where Slurm is missing; fail if it was promised, lest a check of everything skips it."""
-    if reason := missing_for_slurm(accounting):
-        if os.environ.get("ORION_HPC_REQUIRE_SLURM") == "1":
-            pytest.fail(f"ORION_HPC_REQUIRE_SLURM=1, but {reason}")
+def _need(reason: str | None, promise: str) -> None:
+    """Skip where something is missing; fail if it was promised, lest a full check skips it."""
+    if reason is not None:
+        if os.environ.get(promise) == "1":
+            pytest.fail(f"{promise}=1, but {reason}")
         pytest.skip(reason)
+
+
+def _need_slurm(accounting: bool = False) -> None:
+    _need(missing_for_slurm(accounting), "ORION_HPC_REQUIRE_SLURM")
 
 
 @pytest.fixture(scope="session")
@@ -73,3 +80,31 @@ def fake_slurm(outside_slurm: None, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     fake = FakeSlurm(tmp_path / "fake-slurm")
     monkeypatch.setenv("PATH", f"{fake.bin}{os.pathsep}{os.environ['PATH']}")
     return fake
+
+
+@pytest.fixture(scope="session")
+def glusterfs_mounts() -> Iterator[TwoMounts]:
+    """A real GlusterFS that two nodes have mounted. Tests should take `glusterfs`."""
+    _need(missing_for_glusterfs(), "ORION_HPC_REQUIRE_SHAREDFS")
+    with GlusterFS() as two:
+        yield two
+
+
+@pytest.fixture(scope="session")
+def sshfs_mounts() -> Iterator[TwoMounts]:
+    """A directory that two nodes have mounted with sshfs. Tests should take `sshfs`."""
+    _need(missing_for_sshfs(), "ORION_HPC_REQUIRE_SHAREDFS")
+    with Sshfs() as two:
+        yield two
+
+
+@pytest.fixture
+def glusterfs(glusterfs_mounts: TwoMounts) -> Shared:
+    """A fresh directory on GlusterFS, seen from two nodes."""
+    return glusterfs_mounts.folder()
+
+
+@pytest.fixture
+def sshfs(sshfs_mounts: TwoMounts) -> Shared:
+    """A fresh directory on sshfs, seen from two nodes, whose `flock` doesn't reach each other."""
+    return sshfs_mounts.folder()
