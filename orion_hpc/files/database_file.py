@@ -11,6 +11,7 @@ consistency, nfs(5)).
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 
@@ -192,10 +193,33 @@ class DatabaseFile:
         """Write at the end, with one write; return how many bytes were taken, and the offset behind
         them as far as this host can tell."""
         try:
-            written = os.write(self._kept.fd, data)
+            written = self._write(data)
             return written, os.lseek(self._kept.fd, 0, os.SEEK_CUR)
         except OSError as error:
             raise self._trouble("write to", error) from error
+
+    def _write(self, data: bytes) -> int:
+        """Write; on a network file system past this host's page cache, where that can be had.
+
+        A client that thinks the file shorter than it is keeps what it appends in its page cache
+        where it thinks that it is, in the place of another client's frame: whoever reads on this
+        host then reads a journal that isn't there. And a write that crosses a page is sent by FUSE
+        in two requests, between which another client's may land. The flag is set on this side
+        alone: many a server couldn't write any number of bytes with it.
+        """
+        fd = self._kept.fd
+        if self.coherent:
+            return os.write(fd, data)
+        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT)
+            return os.write(fd, data)
+        except OSError as error:
+            if error.errno != errno.EINVAL:  # this file system has no such way
+                raise
+        finally:
+            fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+        return os.write(fd, data)
 
     def sync(self) -> None:
         """Return when what was written is where a crash of the host doesn't reach it."""

@@ -224,6 +224,7 @@ class _Lease:
         self._path = path
         self._duration = duration
         self._empty: tuple[int, int, float] | None = None
+        self._lapsing: tuple[str | None, float, float] = ("", 0.0, 0.0)
         self.trouble = ""
 
     def acquire(self, seconds: float) -> bool:
@@ -237,12 +238,29 @@ class _Lease:
         except Timeout:
             self.trouble = "wasn't free"
             self._clear_empty()
+            self._break_lapsed()
             return False
         except PermissionError as error:
             # sshfs answers EPERM, and no more, when another client was faster to create the file.
             self.trouble = f"couldn't be created ({error.strerror})"
             return False
         return True
+
+    def _break_lapsed(self) -> None:
+        """Remove a marker that was seen unrefreshed for longer than the lease.
+
+        filelock takes such a one over by swapping two names, which the client of sshfs refuses,
+        and that of NFS; then it leaves it alone for ever. It has had its chance here. Who
+        takes the lock in between loses its marker: rare, and replay bears it.
+        """
+        with suppress(OSError):
+            owner, touched = self._lock.owner, os.stat(self._path).st_mtime
+            token = owner.token if owner else None
+            now = time.monotonic()
+            if token is None or self._lapsing[:2] != (token, touched):
+                self._lapsing = (token, touched, now)
+            elif now - self._lapsing[2] > 1.25 * self._duration:
+                self._lock.force_break()
 
     def _clear_empty(self) -> None:
         """Remove a marker that stays empty for as long as a lease lasts.
