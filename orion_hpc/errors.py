@@ -54,6 +54,10 @@ class ImportRefused(ConfigurationError):
     """Another program's file can't be imported; nothing was written."""
 
 
+class WorkersAlive(ConfigurationError):
+    """What is asked for can't be done while somebody is at work; nothing was written."""
+
+
 class LaunchError(ConfigurationError):
     """Jobs couldn't be started; nothing runs."""
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from orion_hpc.errors import OrionHpcError
+from orion_hpc.errors import ConfigurationError, OrionHpcError
 
 _LINE_INTERVAL = 10.0
 """Seconds between progress lines where the output isn't a terminal."""
@@ -37,6 +37,28 @@ class Terminal:
     def json(self, value: Any) -> None:
         """Print ``value`` for a program to read."""
         print(json.dumps(value, indent=2, allow_nan=False), flush=True)
+
+    def data(self, content: bytes) -> None:
+        """Write the command's answer as it is, for a program or a file."""
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+
+    def confirm(self, question: str, option: str) -> None:
+        """Ask, and go on only if the answer is yes; ``option`` is what gives it without a terminal.
+
+        Raises
+        ------
+        ConfigurationError
+            There is nobody to answer, or the answer is no.
+        """
+        if not sys.stdin.isatty():
+            raise ConfigurationError(
+                f"nobody is there to be asked: {question}", f"Answer with {option}."
+            )
+        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise ConfigurationError("nothing was done", f"Answer 'y', or give {option}.")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Print a table with no cell cut short: the terminal may wrap a line, not a word."""
@@ -75,6 +97,19 @@ class Terminal:
             if last:
                 return
             time.sleep(interval)
+
+    def during(self, steps: Iterable[str]) -> None:
+        """Take all ``steps`` of a work; on a terminal what they say stays in one place and goes."""
+        if not sys.stderr.isatty():
+            for _ in steps:
+                pass
+            return
+        shown = False
+        for text in steps:
+            shown = True
+            print(f"\r\x1b[2K{text}", end="", file=sys.stderr, flush=True)
+        if shown:
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
 
     def _follow_live(self, look: Callable[[], tuple[str, bool]], interval: float) -> None:
         from rich.console import Console

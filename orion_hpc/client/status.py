@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from orion_hpc.client.experiments import chosen
 from orion_hpc.config.document import read_yaml
 from orion_hpc.config.resolve import Layer, document_layer, environment_layer, resolve
-from orion_hpc.errors import NoConfigurationError, did_you_mean
 from orion_hpc.files import layout
 from orion_hpc.report.summary import experiment_summary
 from orion_hpc.storage.heartbeat import signs
@@ -38,19 +38,7 @@ def summaries(
         experiments = list(database.refresh().experiments.values())
     finally:
         database.close()
-    found = [
-        one
-        for one in experiments
-        if settings.name in (None, one.name) and settings.version in (None, one.version)
-    ]
-    if not found and settings.name is not None:
-        names = sorted({one.name for one in experiments})
-        which = f" version {settings.version}" if settings.version is not None else ""
-        raise NoConfigurationError(
-            f"there is no experiment {settings.name!r}{which} in {settings.storage}"
-            f"{did_you_mean(settings.name, names)}",
-            f"There are: {', '.join(names)}." if names else "'orion-hpc submit CONFIG' makes one.",
-        )
+    found = chosen(experiments, settings.storage, settings.name, settings.version)
     return [
         experiment_summary(one, signs(layout.workers_folder(settings.storage, one.title)))
         for one in found

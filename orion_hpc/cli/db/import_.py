@@ -1,4 +1,4 @@
-"""``orion-hpc db``: what can be done with a database as a file."""
+"""``orion-hpc db import``: take over experiments from Oríon."""
 
 from __future__ import annotations
 
@@ -10,12 +10,7 @@ import click
 from orion_hpc.cli.terminal import Terminal
 
 
-@click.group()
-def db() -> None:
-    """Look after databases."""
-
-
-@db.command("import")
+@click.command("import")
 @click.argument("old", type=click.Path(path_type=Path))
 @click.option("--storage", help="Path of the database to import into.  [default: ./db.pkl]")
 @click.option("--name", help="Only this experiment.")

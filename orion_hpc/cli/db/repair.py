@@ -1,0 +1,29 @@
+"""``orion-hpc db repair``: save what is whole of a damaged database."""
+
+from __future__ import annotations
+
+import click
+
+from orion_hpc.cli.terminal import Terminal
+
+
+@click.command()
+@click.argument("file")
+@click.option("--force", is_flag=True, help="Also while workers seem to be alive.")
+@click.option("--json", "as_json", is_flag=True, help="For a program to read.")
+@click.pass_obj
+def repair(terminal: Terminal, /, file: str, force: bool, as_json: bool) -> None:
+    """Write the database FILE anew with every transaction that is whole.
+
+    The damaged file is kept beside it as FILE.damaged-1. No worker may be at work. A sound database
+    is left alone.
+    """
+    from orion_hpc.client import repairing
+    from orion_hpc.report.databases import repair_lines
+
+    done = repairing.repair(file, terminal.during, force)
+    if as_json:
+        terminal.json(done)
+        return
+    for line in repair_lines(done, file):
+        terminal.say(line)

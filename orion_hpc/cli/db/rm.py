@@ -1,0 +1,32 @@
+"""``orion-hpc db rm``: remove an experiment."""
+
+from __future__ import annotations
+
+import click
+
+from orion_hpc.cli.terminal import Terminal
+
+
+@click.command()
+@click.argument("file")
+@click.option("--name", help="Which experiment.")
+@click.option("--version", type=click.IntRange(1), help="Which version of it.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.pass_obj
+def rm(terminal: Terminal, /, file: str, name: str | None, version: int | None, yes: bool) -> None:
+    """Remove an experiment from the database FILE, with its folder in FILE.files.
+
+    Its name is free afterwards. No worker may be at work on it.
+    """
+    from orion_hpc.client import removing
+
+    experiment = removing.find_experiment(file, name, version)
+    trials = f"{len(experiment.trials):,} trial{'' if len(experiment.trials) == 1 else 's'}"
+    if not yes:
+        terminal.confirm(f"Remove {experiment.title} with {trials} from {file}?", "--yes")
+    done = removing.remove(file, experiment)
+    terminal.say(f"Removed {done.title} with {trials}.")
+    if done.folder is not None:
+        terminal.say(f"Removed {done.folder}")
+    for note in done.notes:
+        terminal.say(note)

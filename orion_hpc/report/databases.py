@@ -1,0 +1,154 @@
+"""What there is to tell of a database as a file, as lines for people. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+_MOST_TOLD = 8
+
+
+def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Yield what ``db check`` tells: a sentence on soundness, and what to know beyond it."""
+    if found["sound"]:
+        yield (
+            f"{path} is sound: {_count(found['transactions'], 'transaction')} in "
+            f"{found['size']:,} bytes, {_experiments(found['experiments'])}."
+        )
+    else:
+        first, *others = found["damage"]
+        more = f", and in {_count(len(others), 'other place')}" if others else ""
+        yield (
+            f"{path} is damaged at offset {first['start']:,} ({_what(first)}){more}; "
+            f"{_count(found['transactions'], 'transaction')} can be saved with "
+            f"'orion-hpc db repair {shlex.quote(path)}'."
+        )
+        for other in others[:_MOST_TOLD]:
+            yield f"  offset {other['start']:,}: {_what(other)}"
+        if found["experiments"]:
+            yield f"Before the damage: {_experiments(found['experiments'])}."
+    if found["torn"]:
+        yield (
+            f"{found['torn']:,} bytes are a write that is in progress or was cut short; the next "
+            "one goes on behind it."
+        )
+    if found["orphans"]:
+        yield (
+            f"{_count(found['orphans'], 'transaction')} of experiments that nothing made "
+            "can't be used."
+        )
+
+
+def repair_lines(done: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Yield what ``db repair`` tells: what was left out, what was kept, and how things stand."""
+    if not done["repaired"]:
+        yield f"Nothing is to be repaired. {next(check_lines(done, path))}"
+        return
+    lost = sum(one["end"] - one["start"] for one in done["damage"])
+    yield (
+        f"Repaired {path}: {_count(done['transactions'], 'transaction')} were kept, "
+        f"{lost:,} bytes in {_count(len(done['damage']), 'place')} left out:"
+    )
+    for one in done["damage"][:_MOST_TOLD]:
+        yield f"  offset {one['start']:,}: {_what(one)}"
+    if len(done["damage"]) > _MOST_TOLD:
+        yield f"  … ('--json' shows all {len(done['damage'])})"
+    yield f"The damaged file is kept as {done['aside']}."
+    before = {(one["number"]): one for one in done["experiments"]}
+    for one in done["now"]["experiments"]:
+        title = f"{one['name']}-v{one['version']}"
+        old = before.get(one["number"])
+        then = f"; before the damage: {_trials(old['trials'])}" if old else ""
+        yield f"{title}: {_trials(one['trials'])}{then}"
+        yield from _put_in(done["put_in"], title)
+    for title in done["put_in"]["experiments"]:
+        yield f"{title} stands for an experiment whose name and settings are lost."
+    if done["orphans"] and not done["put_in"]["experiments"]:
+        yield f"{_count(done['orphans'], 'transaction')} of lost experiments can't be used."
+
+
+def _put_in(put_in: Mapping[str, Any], title: str) -> Iterator[str]:
+    if again := put_in["again"].get(title):
+        yield (
+            f"  {_numbers(again)}: the registration was lost; the algorithm gave the parameters "
+            "again."
+        )
+    if unknown := put_in["unknown"].get(title):
+        yield f"  {_numbers(unknown)}: the parameters are lost; broken, unless there is a result."
+    if attempts := put_in["attempts"].get(title):
+        yield f"  {_numbers(attempts)}: what came before the kept result was lost in part."
+    if raised := put_in["max_broken"].get(title):
+        yield f"  max_broken: {raised[0]} -> {raised[1]}, for the trials that the damage broke."
+
+
+def info_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return names and values of what ``db info`` tells of the file."""
+    workers = sum(map(len, found["workers"].values()))
+    damage = found["damage"]
+    return [
+        ("path", found["path"]),
+        ("state", "sound" if found["sound"] else f"damaged at offset {damage[0]['start']:,}"),
+        ("format", "unknown" if found["format"] is None else str(found["format"])),
+        ("lock", found["lock"] or "unknown"),
+        ("id", found["id"] or "unknown"),
+        ("owner", f"{found['owner']}, mode {found['mode']}" + (", group" * found["group"])),
+        ("size", f"{found['size']:,} bytes"),
+        ("transactions", f"{found['transactions']:,}"),
+        ("seals", f"{found['seals']:,}"),
+        ("torn bytes", f"{found['torn']:,}"),
+        ("workers alive", str(workers)),
+    ]
+
+
+INFO_COLUMNS = ("experiment", "trials", "completed", "reserved", "interrupted", "broken", "workers")
+"""Headings of :func:`experiment_rows`."""
+
+
+def experiment_rows(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return a row for each experiment under :data:`INFO_COLUMNS`."""
+    rows = []
+    for one in found["experiments"]:
+        trials, title = one["trials"], f"{one['name']}-v{one['version']}"
+        waiting = trials["interrupted"] + trials["suspended"] + trials["new"]
+        counts = (
+            sum(trials.values()),
+            trials["completed"],
+            trials["reserved"],
+            waiting,
+            trials["broken"],
+            len(found["workers"].get(title, ())),
+        )
+        rows.append((title, *map(str, counts)))
+    return rows
+
+
+def _what(fault: Mapping[str, Any]) -> str:
+    size = f"{fault['end'] - fault['start']:,} bytes"
+    if fault["kind"] == "strange":
+        return f"{size} that no version of orion-hpc writes: {fault['why']:.120}"
+    if fault["kind"] == "header":
+        return f"{size}: {fault['why']}"
+    return f"{size} are no transaction"
+
+
+def _experiments(experiments: Sequence[Mapping[str, Any]]) -> str:
+    trials = sum(sum(one["trials"].values()) for one in experiments)
+    completed = sum(one["trials"]["completed"] for one in experiments)
+    return (
+        f"{_count(len(experiments), 'experiment')}, {_count(trials, 'trial')} "
+        f"({completed:,} completed)"
+    )
+
+
+def _trials(trials: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {status}" for status, count in trials.items() if count) or "none"
+
+
+def _numbers(numbers: Sequence[int]) -> str:
+    told = ", ".join(map(str, numbers[:_MOST_TOLD])) + (", …" if len(numbers) > _MOST_TOLD else "")
+    return f"trial {told}" if len(numbers) == 1 else f"trials {told}"
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"

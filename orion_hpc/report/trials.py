@@ -1,0 +1,168 @@
+"""Trials as plain records, and as tables with a column for each thing. Pure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from orion_hpc.model.result import OBJECTIVE
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import Trial
+
+TIMES = ("submit_time", "start_time", "end_time")
+_FIRST = ("experiment", "version", "number", "id", "status", "attempt", "objective")
+_LAST = (*TIMES, "worker", "cause", "message")
+
+
+def record(experiment: ExperimentState, trial: Trial) -> dict[str, Any]:
+    """Return a trial as plain data: what it is, ``params`` by flat name, ``results`` in Oríon's
+    form, and times as seconds since the epoch."""
+    return {
+        "experiment": experiment.name,
+        "version": experiment.version,
+        "number": trial.number,
+        "id": trial.id,
+        "status": trial.status,
+        "attempt": trial.attempt,
+        "objective": trial.objective,
+        "params": trial.params,
+        "results": trial.results or [],
+        **{key: getattr(trial, key) for key in _LAST},
+    }
+
+
+def as_json(records: Iterable[Mapping[str, Any]]) -> str:
+    """Return the records as a JSON list.
+
+    Times are in ISO 8601, UTC. What JSON has no number for is a text that any ``float()`` reads:
+    ``"NaN"``, ``"Infinity"``, ``"-Infinity"``.
+    """
+    plain = [
+        {key: iso(value) if key in TIMES else _finite(value) for key, value in one.items()}
+        for one in records
+    ]
+    lines = ",\n".join(json.dumps(one, allow_nan=False, ensure_ascii=False) for one in plain)
+    return f"[\n{lines}\n]\n" if plain else "[]\n"
+
+
+def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return the records as a table, one line of names and one row for each.
+
+    What there isn't is empty; lists are in JSON's form; times are in ISO 8601, UTC.
+    """
+    columns = table(records)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(columns)
+    cells = [
+        [_cell(iso(value) if name in TIMES else value) for value in values]
+        for name, values in columns.items()
+    ]
+    writer.writerows(zip(*cells, strict=True))
+    return out.getvalue()
+
+
+class Missing:
+    """What a trial doesn't have, which isn't the same as a hyperparameter that is None."""
+
+
+def table(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return a column for each thing, by its name, with a value for each record.
+
+    Results stand under their names, and so do hyperparameters; one whose name another column has
+    already is called ``results.NAME`` or ``params.NAME``. :class:`Missing` is no value.
+    """
+    results = _names(
+        one["name"] for record in records for one in record["results"] if one["type"] != OBJECTIVE
+    )
+    params = _names(name for record in records for name in record["params"])
+    columns: dict[str, list[Any]] = {name: [one[name] for one in records] for name in _FIRST}
+    taken = {*_FIRST, *_LAST}
+    found = [
+        {one["name"]: one["value"] for one in record["results"] if one["type"] != OBJECTIVE}
+        for record in records
+    ]
+    for prefix, names, values in (
+        ("results", results, found),
+        ("params", params, [record["params"] for record in records]),
+    ):
+        for name in names:
+            title = _free(name, prefix, taken)
+            columns[title] = [one.get(name, Missing) for one in values]
+    columns.update({name: [one[name] for one in records] for name in _LAST})
+    return {
+        name: values
+        if name not in (*_FIRST, *_LAST)
+        else [Missing if value is None else value for value in values]
+        for name, values in columns.items()
+    }
+
+
+def suggested_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Return the columns of Oríon's ``to_pandas``."""
+    columns: dict[str, list[Any]] = {
+        "id": [one["id"] for one in records],
+        "experiment_id": [f"{one['experiment']}-v{one['version']}" for one in records],
+        "status": [one["status"] for one in records],
+        "suggested": [_naive(one["submit_time"]) for one in records],
+        "reserved": [_naive(one["start_time"]) for one in records],
+        "completed": [_naive(one["end_time"]) for one in records],
+        "objective": [Missing if one["objective"] is None else one["objective"] for one in records],
+    }
+    taken = set(columns)
+    for name in _names(name for record in records for name in record["params"]):
+        title = _free(name, "params", taken)
+        columns[title] = [one["params"].get(name, Missing) for one in records]
+    return columns
+
+
+def moment(seconds: float) -> datetime:
+    """Return the time of so many seconds since the epoch."""
+    return datetime.fromtimestamp(seconds, timezone.utc)
+
+
+def iso(seconds: Any) -> str | None:
+    """Return a time in ISO 8601, UTC; None of none."""
+    return moment(seconds).isoformat() if isinstance(seconds, int | float) else None
+
+
+def _naive(seconds: float | None) -> Any:
+    # As Oríon's are: in UTC, and without a word on it.
+    return Missing if seconds is None else moment(seconds).replace(tzinfo=None)
+
+
+def _names(names: Iterable[str]) -> Iterator[str]:
+    return iter(dict.fromkeys(names))
+
+
+def _free(name: str, prefix: str, taken: set[str]) -> str:
+    while name in taken:
+        name = f"{prefix}.{name}"
+    taken.add(name)
+    return name
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value
+
+
+def as_text(value: Any) -> str:
+    """Return a value of any kind as a text: lists in JSON's form."""
+    if isinstance(value, list | tuple):
+        return json.dumps(_finite(value), ensure_ascii=False)
+    return value if isinstance(value, str) else repr(value)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is Missing else as_text(value)

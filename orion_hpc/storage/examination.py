@@ -1,0 +1,282 @@
+"""Looks at a database from its first byte to its last, and tells what is whole and what isn't.
+
+Reads only, and takes no lock. A reader that works with the database stops at the first damage
+(:mod:`orion_hpc.storage.pickleddb`); this goes on behind it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+from orion_hpc.errors import StorageUnusable
+from orion_hpc.files import creation, framing, mounts, plain, walk
+from orion_hpc.files.database_file import DatabaseFile
+from orion_hpc.model import wire
+from orion_hpc.model.event import Event, RegisterTrial
+from orion_hpc.model.state import CATALOGUE, State
+from orion_hpc.model.trial import STATUSES
+
+_GARBAGE = (pickle.UnpicklingError, ValueError, TypeError, KeyError, RecursionError)
+_HEADER_LIMIT = 1 << 17
+_HEADER_LENGTH = len(framing.encode_header({"lock": "flock", "id": "0" * 32}))
+_STEP = 0.2
+"""Seconds between two words on how far it is."""
+
+_SAMPLES = 32
+
+_LOOKS = 3
+_STALE_WAIT = 1.0
+"""What looks like damage on a network file system is looked at so often, with so many seconds in
+between: the client's cache may be stale."""
+
+STRANGE = "strange"
+"""A whole frame with a payload that no version of this program writes."""
+
+HEADER = "header"
+"""The beginning of the file."""
+
+
+class Fault(NamedTuple):
+    """Bytes that can't be used, from ``start`` up to ``end``.
+
+    ``kind`` is one of :mod:`orion_hpc.files.walk`'s, :data:`STRANGE` or :data:`HEADER`; ``why``
+    says more of these two.
+    """
+
+    start: int
+    end: int
+    kind: str
+    why: str = ""
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether it isn't what a writer leaves that was cut short."""
+        return self.kind not in (walk.TORN, walk.TAIL)
+
+
+class Transaction(NamedTuple):
+    """A whole frame of an experiment, and what it says."""
+
+    frame: framing.Frame
+    writer: str
+    counter: int
+    events: list[Event]
+
+
+Piece: TypeAlias = Transaction | Fault
+
+
+@dataclass(slots=True)
+class Header:
+    """What a file begins with: ``content`` where that can be read, else the ``fault`` of it.
+
+    ``guess`` are those settings that can be told of a damaged one; ``end`` is where frames begin.
+    """
+
+    content: dict[str, Any] | None
+    end: int
+    fault: Fault | None = None
+    guess: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Examination:
+    """What was found in the file at ``path``, whose first ``size`` bytes were looked at."""
+
+    path: str
+    status: os.stat_result
+    size: int
+    header: Header
+    frames: int = 0
+    seals: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    state: State = field(default_factory=State)
+    orphans: dict[int, int] = field(default_factory=dict)
+    """Number of an experiment that nothing made -> transactions that speak of it."""
+    until: list[dict[str, Any]] = field(default_factory=list)
+    """The experiments as they are when the first damage is met; see :func:`experiments`."""
+    made: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Writer and counter of a transaction that makes an experiment -> the number that this writer
+    speaks of next: it knew which number the experiment had been given."""
+    samples: dict[int, list[RegisterTrial]] = field(default_factory=dict)
+    """Number of an experiment -> the first registrations that are whole."""
+
+    @property
+    def damage(self) -> list[Fault]:
+        """The faults that no crash explains, in the order of the file."""
+        return [fault for fault in self.faults if fault.is_damage]
+
+    @property
+    def lost(self) -> int:
+        """Bytes that may have been transactions."""
+        header = _HEADER_LENGTH if self.header.fault else 0
+        return max(0, sum(fault.end - fault.start for fault in self.damage) - header)
+
+
+class Examiner:
+    """Examines one file, step by step.
+
+    Parameters
+    ----------
+    path : str
+    force : bool, default False
+        Take a header that speaks of a newer version for a damaged one.
+
+    Raises
+    ------
+    StorageUnusable
+        There is no such file, or it isn't a database, or not one of this user's.
+    """
+
+    def __init__(self, path: str, force: bool = False) -> None:
+        self.path = creation.real_path(path)
+        if not os.path.lexists(self.path):
+            raise StorageUnusable(f"there is no file {path}", "Check the path of the database.")
+        self.coherent = mounts.is_coherent(mounts.mount_of(os.path.dirname(self.path)))
+        self._file = DatabaseFile(self.path, self.coherent)
+        self._force = force
+        self._open()
+
+    def _open(self) -> None:
+        self._file.reopen()
+        status = self._file.status()
+        header = read_header(self.path, self._file.read, status.st_size, self._force)
+        shared = (header.content or header.guess).get("group") is True
+        creation.check_owner(self.path, status, shared)
+        self.found = Examination(self.path, status, status.st_size, header)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def steps(self) -> Iterator[str]:
+        """Do the work, with a word on how far it is from time to time; the result is ``found``."""
+        for look in range(_LOOKS):
+            if look:
+                time.sleep(_STALE_WAIT)
+                self._open()
+            yield from self._steps()
+            if self.coherent or not self.found.damage:
+                break
+
+    def _steps(self) -> Iterator[str]:
+        found, told = self.found, time.monotonic()
+        makers: dict[str, tuple[str, int]] = {}
+        for piece in self.pieces():
+            if isinstance(piece, Fault):
+                if piece.is_damage and not found.damage:
+                    found.until = experiments(found.state)
+                found.faults.append(piece)
+                continue
+            if time.monotonic() - told > _STEP:
+                told = time.monotonic()
+                yield f"{piece.frame.end / found.size:.0%} of {found.size:,} bytes"
+            number = piece.frame.experiment
+            if number == CATALOGUE:
+                makers[piece.writer] = piece.writer, piece.counter
+            elif piece.writer in makers:
+                found.made[makers.pop(piece.writer)] = number
+            if number != CATALOGUE and not is_known(found.state, number):
+                found.orphans[number] = found.orphans.get(number, 0) + 1
+            samples = found.samples.setdefault(number, [])
+            if len(samples) < _SAMPLES:
+                samples += [one for one in piece.events if isinstance(one, RegisterTrial)]
+            found.state.apply(number, *piece[1:])
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield what the file consists of, in its order; frames and seals are counted."""
+        found = self.found
+        found.frames = found.seals = 0
+        if found.header.fault is not None:
+            yield found.header.fault
+        for piece in walk.walk(self._file.read, found.header.end, found.size):
+            if isinstance(piece, walk.Gap):
+                yield Fault(*piece)
+            elif piece.experiment == framing.SEAL:
+                found.seals += 1
+            else:
+                found.frames += 1
+                yield read_frame(piece)
+
+
+def is_known(state: State, number: int) -> bool:
+    """Return whether there is or was an experiment of this number."""
+    return number in state.experiments or number in state.experiments.removed
+
+
+def experiments(state: State) -> list[dict[str, Any]]:
+    """Return what there is of each experiment, as plain data."""
+    return [
+        {
+            "name": one.name,
+            "version": one.version,
+            "number": one.number,
+            "trials": {status: one.count(status) for status in STATUSES},
+        }
+        for one in state.experiments.values()
+    ]
+
+
+def read_frame(frame: framing.Frame) -> Piece:
+    """Return the transaction that a frame holds, or what is wrong with it."""
+    try:
+        return Transaction(frame, *wire.decode_transaction(plain.loads(frame.payload)))
+    except _GARBAGE as error:
+        return Fault(frame.start, frame.end, STRANGE, str(error))
+
+
+def read_header(path: str, read: walk.Read, size: int, force: bool = False) -> Header:
+    """Return what the file begins with.
+
+    Raises
+    ------
+    StorageUnusable
+        It is no database: neither has it a header, nor does it hold a transaction. Or a newer
+        version made it.
+    """
+    data = read(0, min(size, _HEADER_LIMIT))
+    newer = None
+    try:
+        decoded = framing.decode_header(data)
+        if decoded is not None:
+            return Header(*decoded)
+    except framing.NewerVersion as error:
+        newer = error.version
+    except (framing.NotAJournal, *_GARBAGE):
+        pass
+    if newer is not None and not force:
+        raise StorageUnusable(
+            f"{path} was made by a newer version of orion-hpc (its format is {newer}, this one "
+            f"reads up to {framing.VERSION})",
+            "Upgrade with: pip install --upgrade orion-hpc. If you know that it wasn't, its header "
+            "is damaged: 'orion-hpc db repair --force'.",
+        )
+    return _damaged_header(path, read, size, data)
+
+
+def _damaged_header(path: str, read: walk.Read, size: int, data: bytes) -> Header:
+    try:
+        first = walk.first_frame(read, size)
+    except framing.Overwhelmed:
+        first = None
+    if first is None or not isinstance(read_frame(first), Transaction):
+        raise StorageUnusable(
+            f"{path} is empty" if not size else f"{path} isn't a database of orion-hpc",
+            "Check the path of the database.",
+        )
+    end = first.start
+    guess: dict[str, Any] = {}
+    # The magic and the version aren't covered by the checksum: what it covers may be whole.
+    start = framing.MAGIC + framing.VERSION.to_bytes(2, "little")
+    try:
+        decoded = framing.decode_header(start + data[len(start) :])
+        if decoded is not None:
+            guess, end = decoded
+    except (ValueError, *_GARBAGE):
+        pass
+    return Header(None, end, Fault(0, end, HEADER, "the header can't be read"), guess)
