@@ -16,6 +16,7 @@ import os
 import stat
 
 from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
+from orion_hpc.files import mounts
 from orion_hpc.files.descriptors import Kept
 
 CHUNK = 4 * 1024 * 1024
@@ -54,6 +55,7 @@ class DatabaseFile:
         self._writable = False
         self._head = b""
         self._inode = -1
+        self._direct: bool | None = None
 
     # -- opening ---------------------------------------------------------------------------------
 
@@ -199,26 +201,31 @@ class DatabaseFile:
             raise self._trouble("write to", error) from error
 
     def _write(self, data: bytes) -> int:
-        """Write; on a network file system past this host's page cache, where that can be had.
+        """Write; on a FUSE file system past this host's page cache, where that can be had.
 
         A client that thinks the file shorter than it is keeps what it appends in its page cache
         where it thinks that it is, in the place of another client's frame: whoever reads on this
-        host then reads a journal that isn't there. And a write that crosses a page is sent by FUSE
-        in two requests, between which another client's may land. The flag is set on this side
-        alone: many a server couldn't write any number of bytes with it.
+        host then reads a journal that isn't there. And a write that crosses a page is sent in two
+        requests, between which another client's may land. The flag is set on this side alone: many
+        a server couldn't write any number of bytes with it.
         """
         fd = self._kept.fd
         if self.coherent:
             return os.write(fd, data)
-        flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-        try:
-            fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT)
-            return os.write(fd, data)
-        except OSError as error:
-            if error.errno != errno.EINVAL:  # this file system has no such way
-                raise
-        finally:
-            fcntl.fcntl(fd, fcntl.F_SETFL, flags)
+        if self._direct is None:
+            kind = mounts.mount_of(os.path.dirname(self.path)).kind
+            self._direct = kind.startswith("fuse.")
+        if self._direct:
+            flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+            try:
+                fcntl.fcntl(fd, fcntl.F_SETFL, flags | os.O_DIRECT)
+                return os.write(fd, data)
+            except OSError as error:
+                if error.errno != errno.EINVAL:
+                    raise
+                self._direct = False  # this one has no such way
+            finally:
+                fcntl.fcntl(fd, fcntl.F_SETFL, flags)
         return os.write(fd, data)
 
     def sync(self) -> None:

@@ -40,15 +40,24 @@ class Member:
     process: subprocess.Popen[bytes]
     record: Path
     errors: Path
+    code: int
+    """With what it ends."""
 
     def notes(self, what: str) -> list[Note]:
         """Return what it wrote down so far of one kind."""
         return [note for note in notes(self.record) if note.what == what]
 
-    def wait_for_end(self, timeout: float, code: int = 0) -> None:
-        """Return when it has ended, with this code."""
-        ended = self.process.wait(timeout)
-        assert ended == code, f"{self.name} ended with {ended}: {self.errors.read_text()}"
+    def trouble(self) -> str:
+        """Say how it ended, if not as it should; `''` while it runs."""
+        ended = self.process.poll()
+        if ended in (None, self.code):
+            return ""
+        return f"{self.name} ended with {ended}: {self.errors.read_text()}"
+
+    def wait_for_end(self, timeout: float) -> None:
+        """Return when it has ended as it should."""
+        wait_until(lambda: self.process.poll() is not None, timeout, f"{self.name} to end")
+        assert not self.trouble()
 
     def wait_until_stopped(self, timeout: float) -> None:
         """Return when it stands still."""
@@ -98,7 +107,8 @@ class Crew:
             process = subprocess.Popen(
                 command(order), cwd=_ROOT, stdin=subprocess.DEVNULL, stderr=output
             )
-        self.members.append(Member(name, process, self.directory / name, errors))
+        code = -signal.SIGKILL if options.get("fault", "").startswith("die") else 0
+        self.members.append(Member(name, process, self.directory / name, errors, code))
         return self.members[-1]
 
     def bury(self, member: Member) -> None:
@@ -107,23 +117,18 @@ class Crew:
             file.write(f"{member.name}\n")
 
     def wait_for_end(self, timeout: float) -> None:
-        """Return when all that weren't killed have ended; the first failure ends the waiting."""
-        fine = {None, 0, -signal.SIGKILL}
+        """Return when all have ended; the first that ends otherwise than it should is a failure."""
+
+        def troubles() -> list[str]:
+            return [trouble for member in self.members if (trouble := member.trouble())]
 
         def over() -> bool:
-            codes = [member.process.poll() for member in self.members]
-            return None not in codes or not fine.issuperset(codes)
+            return all(one.process.poll() is not None for one in self.members) or bool(troubles())
 
-        with contextlib.suppress(TimeoutError):
-            wait_until(over, timeout, "all workers to end")
+        wait_until(over, timeout, "all workers to end")
         seconds = time.monotonic() - self.started
         print(f"{self.max_trials / seconds:.0f} trials/s with {len(self.members)} workers")
-        bad = [
-            f"{member.name} ended with {member.process.returncode}: {member.errors.read_text()}"
-            for member in self.members
-            if member.process.poll() not in (0, -signal.SIGKILL)
-        ]
-        assert not bad, "\n".join(bad)
+        assert not troubles(), "\n".join(troubles())
 
     def check(self, refused: int = 0, trouble: int = 0) -> None:
         """Fail where something isn't as it must be, when all have ended.

@@ -46,8 +46,9 @@ class Order:
     """What a worker is to do.
 
     `host` is the host's name as it sees it. `gone` is a file with names of workers that are known
-    to be dead. `fault` says what happens to it at its append number `at`, and `lease` how many
-    seconds the lease lasts instead of its 30; without `locked` its lock excludes nobody.
+    to be dead. `fault` is what happens to it at its append number `at`: "die before" it, "die
+    within" it, "stop before" it, or "stop in plan", ahead of it with the lock held. The lease lasts
+    `lease` seconds, by default its 30. Without `locked` its lock excludes nobody.
     """
 
     database: str
@@ -115,7 +116,8 @@ class _Worker:
     def __init__(self, order: Order) -> None:
         self._order = order
         self._record = open(order.record, "a", buffering=1)  # noqa: SIM115 - until the end
-        file = _FaultyFile(order.database, order.fault, order.at) if order.fault else None
+        in_file = order.fault not in ("", "stop in plan")
+        file = _FaultyFile(order.database, order.fault, order.at) if in_file else None
         self._db = PickledDB(order.database, file=file)
         if not order.locked:
             self._db._lock = NoLock()  # type: ignore[assignment]

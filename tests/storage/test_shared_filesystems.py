@@ -80,7 +80,7 @@ def test_a_holder_that_is_killed_in_its_append(shared, make_crew, fault):
     """
     crew = make_crew(shared, 60)
     victim = crew.hire(0, fault=fault, at=5, lease=SHORT_LEASE)
-    victim.wait_for_end(60, code=-signal.SIGKILL)
+    victim.wait_for_end(60)
     assert [note.number for note in victim.notes("acknowledged")] == [0, 1, 2]
     crew.bury(victim)
     others = [crew.hire(1, lease=SHORT_LEASE) for _ in range(2)]
