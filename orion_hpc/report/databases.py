@@ -77,7 +77,7 @@ def _put_in(put_in: Mapping[str, Any], title: str) -> Iterator[str]:
     if unknown := put_in["unknown"].get(title):
         yield f"  {_numbers(unknown)}: the parameters are lost; broken, unless there is a result."
     if attempts := put_in["attempts"].get(title):
-        yield f"  {_numbers(attempts)}: what came before the kept result was lost in part."
+        yield f"  {_numbers(attempts)}: a part of their history was lost."
     if raised := put_in["max_broken"].get(title):
         yield f"  max_broken: {raised[0]} -> {raised[1]}, for the trials that the damage broke."
 

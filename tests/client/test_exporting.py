@@ -10,6 +10,7 @@ import sys
 import pandas
 import pytest
 
+from orion_hpc.client import exporting
 from orion_hpc.client.exporting import export
 from orion_hpc.client.trials import fetch_trials
 from orion_hpc.errors import ConfigurationError, NoConfigurationError, StorageError
@@ -126,3 +127,18 @@ def test_parquet_needs_a_file_and_pandas(path, monkeypatch):
         assert caught.value.hint == "Install it with: pip install 'orion-hpc[pandas]'"
     assert not os.path.exists(path.parent / "out")
     assert export(str(path), "csv", None)[1] == 9
+
+
+def test_a_file_that_somebody_else_makes_meanwhile_is_not_replaced(path, monkeypatch):
+    """It wasn't there when it was looked for, and is another's now."""
+    target = path.parent / "out"
+    really = exporting.read_experiments
+
+    def read(*given):
+        target.write_text("another's")
+        return really(*given)
+
+    monkeypatch.setattr(exporting, "read_experiments", read)
+    with pytest.raises(ConfigurationError, match="out exists"):
+        export(str(path), "csv", str(target))
+    assert target.read_text() == "another's"

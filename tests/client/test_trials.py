@@ -17,6 +17,7 @@ from orion_hpc.errors import ConfigurationError, NoConfigurationError, StorageUn
 from orion_hpc.files.flock import Flock
 from orion_hpc.model import event as ev
 from orion_hpc.model.trial import BROKEN, COMPLETED, RESERVED, USER_ERROR
+from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.database import create, result, work
 
 
@@ -64,6 +65,11 @@ def test_trials_are_fetched_by_status(path):
     found = fetch_trials_by_status("completed", path, "e", 1)
     assert [trial.number for trial in found] == [0, 1, 2, 4]
     assert fetch_trials_by_status("suspended", path, "e", 1) == []
+    for number in (2, 0):  # which come to their new status in another order
+        change = ev.SetStatus(number, 1, "suspended", 7.0)
+        PickledDB(str(path)).transact(1, lambda state, change=change: [change])
+    found = fetch_trials_by_status("suspended", path, "e", 1)
+    assert [trial.number for trial in found] == [0, 2]
     with pytest.raises(ConfigurationError, match=r"no status 'compleet' \(did you mean complete"):
         fetch_trials_by_status("compleet", path, "e", 1)
 
