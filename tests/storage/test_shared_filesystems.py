@@ -10,11 +10,13 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
 from orion_hpc.algorithms.random import Random
 from orion_hpc.files import mounts
+from orion_hpc.files.database_file import DatabaseFile
 from orion_hpc.files.mounts import FLOCK, LEASE
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
@@ -138,6 +140,32 @@ def test_a_holder_that_was_stopped_before_its_append_writes_nothing(sshfs, make_
     (trouble,) = stopped.notes("trouble")
     assert "nothing was written" in trouble.told
     crew.check(trouble=1)
+
+
+def test_appends_of_two_nodes_at_once_stay_whole(shared):
+    """Each is written in one piece, though it crosses pages and there is no lock."""
+    size = 5000
+    paths = [str(place / "file") for place in shared[:2]]
+    open(paths[0], "wb").close()
+
+    def append(node: int) -> None:
+        file = DatabaseFile(paths[node], coherent=False)
+        for index in range(200):
+            file.open(writable=True)
+            file.read(0)
+            file.append(bytes([node * 100 + index % 100]) * size)
+            file.done()
+
+    threads = [Thread(target=append, args=(node,)) for node in (0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    written = (shared.served / "file").read_bytes()
+    assert len(written) == 400 * size
+    pieces = [written[at : at + size] for at in range(0, len(written), size)]
+    mixed = [index for index, piece in enumerate(pieces) if piece != piece[:1] * size]
+    assert not mixed, f"number {mixed[0]} of {len(pieces)} begins with {pieces[mixed[0]][:40]!r}"
 
 
 def test_a_reader_on_the_other_node_catches_up(shared):
