@@ -112,7 +112,7 @@ class _Queue:
     def wait(self, fd: int, seconds: float) -> bool:
         # A process that was forked from this one has the object, and not the thread.
         if self._thread is None or not self._thread.is_alive():
-            self._requests: queue.SimpleQueue[int] = queue.SimpleQueue()
+            self._requests: queue.SimpleQueue[Kept] = queue.SimpleQueue()
             self._mutex = threading.Lock()
             self._had = threading.Semaphore(0)
             self._asked = self._wanted = False
@@ -121,8 +121,12 @@ class _Queue:
         with self._mutex:
             self._wanted = True
             if not self._asked:
+                # A descriptor of the thread's own for the same open file: the caller may close its
+                # one, and the number be given to another file, before the thread lets go.
+                request = Kept()
+                request.fd = os.dup(fd)
                 self._asked = True
-                self._requests.put(fd)
+                self._requests.put(request)
         if self._had.acquire(timeout=seconds):
             return True
         with self._mutex:
@@ -132,9 +136,9 @@ class _Queue:
 
     def _run(self) -> None:
         while True:
-            fd = self._requests.get()
+            request = self._requests.get()
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX)
+                fcntl.flock(request.fd, fcntl.LOCK_EX)
                 held = True
             except (OSError, ValueError):
                 held = False  # the caller sees the same when it tries again
@@ -143,5 +147,7 @@ class _Queue:
                     self._wanted = False
                     self._had.release()
                 elif held:
-                    fcntl.flock(fd, fcntl.LOCK_UN)
+                    fcntl.flock(request.fd, fcntl.LOCK_UN)
                 self._asked = False
+            # The lock is the open file's, and stays as long as the caller's descriptor does.
+            request.close()

@@ -220,16 +220,22 @@ def _seal_beyond(data: bytes, position: int, base: int) -> Frame | None:
     return None
 
 
-def cut_short(data: bytes) -> bool:
+def cut_short(data: bytes, beyond: int) -> bool:
     """Return whether ``data`` begins with the beginning of a frame, and then another one begins.
 
     That is what a dead writer leaves whose successor didn't see it. Damage in the middle of a frame
-    looks otherwise: the next one begins where the damaged one says that it ends.
+    looks otherwise: the next one begins where the damaged one says that it ends; or, if its length
+    is what was damaged, the bytes up to the next whole frame at ``beyond`` are one with the right
+    length in its place.
     """
     length = data.find(MARK, 1)
     if length < 0:
         return False
     if length < _HEAD:
         return data[: min(length, len(MARK))] == MARK[:length]
-    mark, _, claimed, _ = _unpack(data)
-    return bool(mark == MARK and length < _HEAD + claimed <= _HEAD + MAX_PAYLOAD)
+    mark, checksum, claimed, experiment = _unpack(data)
+    if mark != MARK or not length < _HEAD + claimed <= _HEAD + MAX_PAYLOAD:
+        return False
+    payload = data[_HEAD:beyond]
+    right = zlib.crc32(payload, zlib.crc32(_CHECKED.pack(len(payload), experiment)))
+    return bool(right != checksum)

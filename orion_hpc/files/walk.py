@@ -70,7 +70,7 @@ def _gap(read: Read, data: bytes, start: int, size: int) -> Gap:
     if beyond is not None:
         # The seal has to be found again: see framing.LONGEST_TORN.
         near = size - start < framing.LONGEST_TORN
-        torn = near and framing.cut_short(data) and not _says_too_much(data, beyond.start - start)
+        torn = near and framing.cut_short(data, beyond.start - start)
         return Gap(start, beyond.start, TORN if torn else DAMAGE)
     return Gap(start, size, TAIL if _is_cut_short(data, size - start) else DAMAGE)
 

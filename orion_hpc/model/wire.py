@@ -34,8 +34,8 @@ _DEEPEST = 24
 
 _NO_LIMIT = 1 << 63
 
-_MOST_BITS = 1024
-"""Of an integer: it can be shown, and nearly always be made a float."""
+_MOST_BITS = 1023
+"""Of an integer: it can be shown, and be made a float."""
 
 _LONGEST_NAME = 100
 _NAME = re.compile(r"\w[\w.\-]*")

@@ -257,7 +257,7 @@ class PickledDB:
                 time.sleep(_STALE_WAITS[looks])
                 looks += 1
                 self._file.reopen()
-            elif rest and beyond and framing.cut_short(rest):
+            elif rest and beyond and framing.cut_short(rest, beyond - self._offset):
                 if not mend or mended == self._offset:
                     return True
                 self._file.append(framing.encode_seal(self._offset, beyond))

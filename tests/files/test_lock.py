@@ -101,3 +101,22 @@ def test_a_living_holder_keeps_its_lease(tmp_path):
         with pytest.raises(LockTimeout):
             late.__enter__()
         process.stdin.close()
+
+
+def test_who_gives_up_and_goes_leaves_the_others_alone(tmp_path):
+    """The thread that still stands in the queue lets go of nothing but what it got itself."""
+    path = tmp_path / "db.pkl.lock"
+    with holder(path, "flock") as process:
+        late = DatabaseLock(str(path), "flock", 0.05, local=True)
+        with pytest.raises(LockTimeout):
+            late.held().__enter__()
+        del late
+        other = DatabaseLock(str(tmp_path / "other.lock"), "flock", 5, local=True)
+        with other.held():
+            process.stdin.close()
+            process.wait()
+            with DatabaseLock(str(path), "flock", 10, local=True).held():
+                pass
+            third = DatabaseLock(str(tmp_path / "other.lock"), "flock", 0.05).held()
+            with pytest.raises(LockTimeout):
+                third.__enter__()

@@ -250,7 +250,9 @@ import sys
 from orion_hpc.model import event as ev
 from orion_hpc.storage.pickleddb import PickledDB
 storage = PickledDB(sys.argv[1])
-won = 0
+storage.refresh()
+print("ready", flush=True)
+sys.stdin.readline()
 while True:
     def plan(state):
         trials = state.experiments[1].trials
@@ -269,10 +271,38 @@ def test_processes_that_write_at_once_lose_and_double_nothing(tmp_path):
     path = str(tmp_path / "db.pkl")
     storage = create(path)
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, path, f"w{index}"]) for index in range(4)
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, path, f"w{index}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        for index in range(4)
     ]
+    for one in writers:
+        assert one.stdout.readline() == b"ready\n"
+    for one in writers:
+        one.stdin.close()
     assert [writer.wait(60) for writer in writers] == [0, 0, 0, 0]
     trials = storage.refresh().experiments[1].trials
     assert [trial.number for trial in trials] == list(range(200))
     assert {trial.attempt for trial in trials} == {1}
     assert len({trial.worker for trial in trials}) > 1
+
+
+def test_a_damaged_length_is_no_torn_write(path):
+    """One bit makes a good frame claim to be longer: what stands behind it was acknowledged, so
+    neither a reader nor the next writer passes over it."""
+    storage = create(path)
+    start = os.path.getsize(path)
+    for number in range(4):
+        register(storage, number)
+    storage.close()
+    with open(path, "r+b") as file:
+        file.seek(start + 9)
+        file.write(b"\x01")
+    with pytest.raises(DamagedDatabase, match=f"damaged at offset {start}"):
+        PickledDB(path).refresh()
+    size = os.path.getsize(path)
+    with pytest.raises(DamagedDatabase):
+        register(PickledDB(path), 4)
+    assert os.path.getsize(path) == size
