@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import subprocess
 import sys
 
@@ -356,3 +357,38 @@ def test_an_algorithm_of_the_files_choosing_is_not_loaded(tmp_path, monkeypatch)
     experiment.configuration["algorithm"] = {"evil": {}}
     monkeypatch.setattr(repairing, "make_algorithm", lambda *given: pytest.fail("was loaded"))
     assert repairing.derive()(experiment, 0) is None
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_whatever_happened_to_the_bytes_the_outcome_is_sound(path, seed):
+    """Flips, cuts, holes, repeated and foreign stretches, several at once: repair ends with a file
+    that every reader takes, or with a sentence and nothing changed."""
+    rng = random.Random(seed)
+    data = bytearray(path.read_bytes())
+    for _ in range(rng.randint(1, 4)):
+        start = rng.randrange(len(data))
+        end = min(len(data), start + rng.randint(1, 300))
+        damage = rng.choice(("flip", "cut", "hole", "repeat", "foreign"))
+        if damage == "flip":
+            data[start] ^= 1 << rng.randrange(8)
+        elif damage == "repeat":
+            data[start:start] = data[max(0, end - 200) : end]
+        else:
+            data[start:end] = {
+                "cut": b"", "hole": bytes(end - start), "foreign": rng.randbytes(end - start),
+            }[damage]  # fmt: skip
+    path.write_bytes(data)
+    try:
+        done = repair(str(path), during)
+    except StorageUnusable:
+        assert path.read_bytes() == data
+        assert os.listdir(path.parent) == ["db.pkl", "db.pkl.lock"]
+        return
+    found = check(str(path), during)
+    assert found["sound"]
+    assert not (done["repaired"] and found["torn"])
+    experiments = PickledDB(str(path)).refresh().experiments
+    for experiment in experiments.values():
+        for trial in experiment.trials:
+            assert trial.results in (None, result(trial.number))
+            assert not (trial.status == RESERVED and trial.params == {})
