@@ -233,9 +233,15 @@ def cut_short(data: bytes, beyond: int) -> bool:
         return False
     if length < _HEAD:
         return data[: min(length, len(MARK))] == MARK[:length]
-    mark, checksum, claimed, experiment = _unpack(data)
+    mark, _, claimed, _ = _unpack(data)
     if mark != MARK or not length < _HEAD + claimed <= _HEAD + MAX_PAYLOAD:
         return False
-    payload = data[_HEAD:beyond]
+    return not says_too_much(data, beyond)
+
+
+def says_too_much(data: bytes, length: int) -> bool:
+    """Return whether the first ``length`` bytes are a frame in which only the length is wrong."""
+    _, checksum, _, experiment = _unpack(data)
+    payload = data[_HEAD:length]
     right = zlib.crc32(payload, zlib.crc32(_CHECKED.pack(len(payload), experiment)))
-    return bool(right != checksum)
+    return bool(right == checksum)

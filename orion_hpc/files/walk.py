@@ -75,13 +75,6 @@ def _gap(read: Read, data: bytes, start: int, size: int) -> Gap:
     return Gap(start, size, TAIL if _is_cut_short(data, size - start) else DAMAGE)
 
 
-def _says_too_much(data: bytes, length: int) -> bool:
-    """Whether it is a whole frame of which only the length was changed: it looks cut short."""
-    right = max(0, length - _HEAD).to_bytes(4, "little")
-    mended = data[: _LENGTH.start] + right + data[_LENGTH.stop : length]
-    return next(framing.frames(mended, 0), None) is not None
-
-
 def _is_cut_short(data: bytes, length: int) -> bool:
     """Whether the tail of a journal is the beginning of a frame, or what a crash of the host makes
     of it: zeros."""
@@ -90,9 +83,9 @@ def _is_cut_short(data: bytes, length: int) -> bool:
     if length < _HEAD:
         return data[: len(framing.MARK)] == framing.MARK[: len(data)]
     said = int.from_bytes(data[_LENGTH], "little")
-    return (
-        data.startswith(framing.MARK) and said > length - _HEAD and not _says_too_much(data, length)
-    )
+    if not data.startswith(framing.MARK) or said <= length - _HEAD:
+        return False
+    return not framing.says_too_much(data, length)
 
 
 def _beyond(read: Read, data: bytes, base: int, size: int, position: int) -> Frame | None:
