@@ -50,6 +50,8 @@ def repair(path: str, during: During, force: bool = False) -> dict[str, Any]:
             examiner.close()
             examiner = Examiner(path, force)
             during(examiner.steps())
+            if not examiner.found.damage:  # another repair was faster
+                return {"repaired": False, **checked(examiner.found)}
             repairer = Repairer(examiner, derive())
             during(repairer.steps(examiner.found))
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
@@ -44,6 +45,18 @@ def new_file(path: str, mode: int | None = None, replace: bool = False) -> Itera
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
     sync_folder(path)
+
+
+def clear_unfinished(path: str) -> None:
+    """Remove what processes left that were killed within :func:`new_file`.
+
+    The caller knows that nobody else makes the file now.
+    """
+    folder, name = os.path.split(path)
+    unfinished = re.compile(re.escape(name) + r"\.[0-9a-f]{12}\.new")
+    for found in filter(unfinished.fullmatch, os.listdir(folder or ".")):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, found))
 
 
 def keep_aside(path: str, name: Callable[[int], str]) -> str:

@@ -64,6 +64,7 @@ class Repairer:
         faults: list[Fault] = []
         aside = ""
         try:
+            whole.clear_unfinished(path)
             with whole.new_file(path, mode, replace=True) as file:
                 _give(file, found.status)
                 file.write(framing.encode_header(header))

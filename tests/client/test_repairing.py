@@ -392,3 +392,26 @@ def test_whatever_happened_to_the_bytes_the_outcome_is_sound(path, seed):
         for trial in experiment.trials:
             assert trial.results in (None, result(trial.number))
             assert not (trial.status == RESERVED and trial.params == {})
+
+
+def test_of_two_repairs_at_once_one_repairs(path):
+    """The other finds a sound file when it has the lock, and leaves it as it is."""
+    flip(path, frames(path)[4].start + 30)
+    done = []
+
+    def during_which_another_repairs(steps) -> None:
+        during(steps)
+        if not done:
+            done.append(repair(str(path), during))
+
+    assert not repair(str(path), during_which_another_repairs)["repaired"]
+    assert [one["repaired"] for one in done] == [True]
+    assert sorted(os.listdir(path.parent)) == ["db.pkl", "db.pkl.damaged-1", "db.pkl.lock"]
+
+
+def test_a_repair_clears_what_a_killed_one_left(path):
+    """A half-written database beside the true one would stay for ever."""
+    flip(path, frames(path)[4].start + 30)
+    (path.parent / "db.pkl.0123456789ab.new").write_bytes(b"half of it")
+    repair(str(path), during)
+    assert sorted(os.listdir(path.parent)) == ["db.pkl", "db.pkl.damaged-1", "db.pkl.lock"]

@@ -60,3 +60,13 @@ def test_a_file_is_kept_aside_under_a_name_that_is_free(tmp_path):
     assert whole.keep_aside(str(path), lambda number: f"{path}.{number}") == f"{path}.3"
     assert (tmp_path / "db.3").read_bytes() == b"x"
     assert (tmp_path / "db.1").read_bytes() == b"y"
+
+
+def test_what_a_killed_process_left_is_cleared(tmp_path):
+    """And nothing that has another name."""
+    path = tmp_path / "db"
+    others = ["db", "db.new", "db.0123456789ab.new.csv", "db2.0123456789ab.new", "db.trials.new"]
+    for name in [*others, "db.0123456789ab.new", "db.cdef00000000.new"]:
+        (tmp_path / name).touch()
+    whole.clear_unfinished(str(path))
+    assert sorted(os.listdir(tmp_path)) == sorted(others)
