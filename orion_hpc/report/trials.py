@@ -60,7 +60,7 @@ def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
     cells = [
-        [_cell(iso(value) if name in TIMES else value) for value in values]
+        [_cell(_time(value) if name in TIMES else value) for value in values]
         for name, values in columns.items()
     ]
     writer.writerows(zip(*cells, strict=True))
@@ -129,6 +129,10 @@ def moment(seconds: float) -> datetime:
 def iso(seconds: Any) -> str | None:
     """Return a time in ISO 8601, UTC; None of none."""
     return moment(seconds).isoformat() if isinstance(seconds, int | float) else None
+
+
+def _time(seconds: Any) -> Any:
+    return Missing if seconds is Missing else iso(seconds)
 
 
 def _naive(seconds: float | None) -> Any:

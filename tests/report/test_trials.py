@@ -115,3 +115,10 @@ def test_orions_columns_do_not_hide_hyperparameters():
     columns = suggested_columns(RECORDS)
     assert columns["id"] == [DONE.id, FAILED.id]
     assert columns["params.id"] == ["mine", Missing]
+
+
+def test_a_trial_that_nobody_began_has_empty_times():
+    """Not the text None, which a reader of the table would have to know."""
+    new = record(EXPERIMENT, Trial(0, {"x": 0.5}, 1.0))
+    (read,) = csv.DictReader(io.StringIO(as_csv([new])))
+    assert (read["start_time"], read["end_time"], read["worker"]) == ("", "", "")
