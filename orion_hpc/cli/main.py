@@ -3,6 +3,8 @@ codes."""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 
@@ -40,6 +42,9 @@ cli.add_command(db)
 
 def main() -> None:
     """Run the command line and exit: 0 well, 1 it failed, 2 the input was wrong, 130 Ctrl-C."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file's name or a parameter may have characters that the user's locale can't show.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         cli.main(standalone_mode=False)
     except OrionHpcError as error:
@@ -53,7 +58,17 @@ def main() -> None:
     except (KeyboardInterrupt, click.Abort):
         Terminal().note("Interrupted.")
         sys.exit(130)
-    except BrokenPipeError:
-        # Whoever read the output has gone ("| head"); what is still buffered has nowhere to go.
+    except OSError as error:
+        if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
+            raise
+        # What is still buffered has nowhere to go. Whoever read it has gone ("| head"), or there is
+        # no room for it; only the latter is worth a word.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:
+            Terminal().note(f"Error: can't write the answer to standard output: {error.strerror}")
+            Terminal().note("Redirect it to another file.")
         sys.exit(1)
+
+
+_OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
+"""Of storage they are told as :class:`~orion_hpc.errors.StorageError`."""

@@ -16,17 +16,24 @@ from orion_hpc.errors import ConfigurationError, OrionHpcError
 _LINE_INTERVAL = 10.0
 """Seconds between progress lines where the output isn't a terminal."""
 
+_HARMLESS = {
+    code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
+}
+"""What stands for characters that would make a terminal do something. Others than the user may have
+written the texts that a database holds: a message can't be let to clear the screen or to rename the
+window."""
+
 
 class Terminal:
     """Standard output and standard error of a command."""
 
     def say(self, text: str = "") -> None:
         """Print a line of the command's answer."""
-        print(text, flush=True)
+        print(text.translate(_HARMLESS), flush=True)
 
     def note(self, text: str) -> None:
         """Print a line that isn't the answer: what is being done, what to look at."""
-        print(text, file=sys.stderr, flush=True)
+        print(text.translate(_HARMLESS), file=sys.stderr, flush=True)
 
     def error(self, error: OrionHpcError) -> None:
         """Print what went wrong and what to do next."""
@@ -40,6 +47,9 @@ class Terminal:
 
     def data(self, content: bytes) -> None:
         """Write the command's answer as it is, for a program or a file."""
+        if sys.stdout.isatty():
+            print(content.decode(errors="replace").translate(_HARMLESS), end="", flush=True)
+            return
         sys.stdout.flush()
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -56,7 +66,7 @@ class Terminal:
             raise ConfigurationError(
                 f"nobody is there to be asked: {question}", f"Answer with {option}."
             )
-        print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+        print(f"{question.translate(_HARMLESS)} [y/N] ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise ConfigurationError("nothing was done", f"Answer 'y', or give {option}.")
 
@@ -70,12 +80,12 @@ class Terminal:
         for column in columns:
             table.add_column(column, no_wrap=True)
         for row in rows:
-            table.add_row(*(Text(cell) for cell in row))
+            table.add_row(*(Text(cell.translate(_HARMLESS)) for cell in row))
         console = Console(width=500)
         with console.capture() as capture:
             console.print(table)
         for line in capture.get().splitlines():
-            self.say(line.rstrip())
+            print(line.rstrip(), flush=True)
 
     def follow(self, look: Callable[[], tuple[str, bool]], interval: float = 0.5) -> None:
         """Show a line that ``look`` gives until it says that it was the last.
@@ -119,7 +129,7 @@ class Terminal:
         with Live(console=Console(stderr=True), auto_refresh=False) as live:
             while True:
                 text, last = look()
-                live.update(Text(text), refresh=True)
+                live.update(Text(text.translate(_HARMLESS)), refresh=True)
                 if last:
                     return
                 time.sleep(interval)

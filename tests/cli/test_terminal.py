@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from orion_hpc.client.trials import read_experiments
-from tests.rigs.command import COMMAND
+from orion_hpc.model import event as ev
+from orion_hpc.model.trial import BROKEN
+from tests.rigs.command import COMMAND, orion_hpc
 from tests.rigs.database import create, work
 
 
@@ -63,3 +65,48 @@ def test_a_long_work_shows_how_far_it_is_and_leaves_nothing(tmp_path):
     assert shown.split("through")[0] == f"{wiped}10% done{wiped}90% done{wiped}"
     quiet = subprocess.run(words, capture_output=True, text=True, check=True)
     assert (quiet.stdout, quiet.stderr) == ("through\n", "")
+
+
+COMMANDS = "\x1b]0;renamed\x07\x1b[2J\x9b31m"
+
+
+@pytest.mark.parametrize("words", [["status", "--storage"], ["db", "export", "--format", "csv"]])
+def test_no_text_of_a_database_commands_the_terminal(tmp_path, words):
+    """Somebody else may have written it: it is shown, not carried out."""
+    storage = create(tmp_path / "db.pkl")
+    event = ev.RegisterTrial(0, {COMMANDS: COMMANDS}, 1.0, None, COMMANDS)
+    broken = ev.ReleaseTrial(0, 1, BROKEN, COMMANDS, COMMANDS, 2.0)
+    storage.transact(
+        1, lambda state: [event, broken, ev.LaunchJobs(COMMANDS, (COMMANDS,), "", 3.0)]
+    )
+    ended, shown = on_a_terminal([*COMMAND, *words, "db.pkl"], b"", tmp_path)
+    assert ended == 0, shown
+    assert r"\x1b]0;renamed\x07\x1b[2J\x9b31m" in shown
+    assert not any(one in shown for one in ("\x1b]", "\x1b[2J", "\x07", "\x9b")), repr(shown)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full here")
+@pytest.mark.parametrize("words", [["info"], ["export", "--format", "csv"]])
+def test_an_output_without_room_is_told_in_a_sentence(tmp_path, words):
+    """A full disk under ``> trials.csv``."""
+    work(create(tmp_path / "db.pkl"), 2)
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [*COMMAND, "db", *words, "db.pkl"],
+            cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "Error: can't write the answer to standard output: No space left on device",
+        "Redirect it to another file.",
+    ]
+
+
+@pytest.mark.parametrize("environment", [{"PYTHONIOENCODING": "ascii"}, {}])
+def test_a_name_that_the_locale_cannot_show_is_shown_all_the_same(tmp_path, environment):
+    """Letters that it doesn't have, or bytes that are no text at all."""
+    name = "ü.pkl" if environment else os.fsdecode(b"\xff.pkl")
+    work(create(tmp_path / name), 2)
+    done = orion_hpc("db", "check", name, cwd=tmp_path, env=os.environ | environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith((r"\xfc.pkl is sound", r"\udcff.pkl is sound"))
