@@ -47,7 +47,9 @@ def progress(state: ExperimentState, done_before: int, elapsed: float, last: flo
     remaining = None
     if fresh > 0 and left is not None:
         # The pace up to the latest completion: what runs since then isn't begun anew.
-        remaining = max(0.0, last / fresh * left - (elapsed - last))
+        remaining = last / fresh * left - (elapsed - last)
+        if remaining <= 0:  # it stands still for longer than all was to take: on a full disk, say
+            remaining = None
     return Progress(
         done=done,
         total=state.max_trials,

@@ -43,7 +43,11 @@ def test_before_the_first_trial_ends_nothing_is_estimated():
 def test_what_runs_since_the_last_completion_is_not_begun_anew():
     """Half way through the last trials the estimate shrinks, and never below nothing."""
     assert progress(experiment(5), done_before=0, elapsed=60, last=50).remaining == 40
-    assert progress(experiment(9), done_before=0, elapsed=90, last=50).remaining == 0
+
+
+def test_what_stands_still_for_longer_than_all_was_to_take_has_no_estimate():
+    """Not "about 0 s", which it would say for hours while the disk is full."""
+    assert progress(experiment(9), done_before=0, elapsed=90, last=50).remaining is None
 
 
 def test_without_a_budget_there_is_no_end_to_estimate():
