@@ -414,14 +414,15 @@ class State:
         self.followed: set[int] = {CATALOGUE}
         self._follows = follows
         self._counters: defaultdict[int, dict[str, int]] = defaultdict(dict)
+        # Nothing bounds how many experiments a file creates, and each asks for its own name.
+        self._numbers: dict[tuple[str, int], int] = {}
 
     def find(self, name: str, version: int | None = None) -> ExperimentState | None:
         """Return the experiment of this name and version (None: its highest), or None."""
-        found = [
-            experiment
-            for experiment in self.experiments.values()
-            if experiment.name == name and version in (None, experiment.version)
-        ]
+        if version is not None:
+            number = self._numbers.get((name, version))
+            return None if number is None else self.experiments[number]
+        found = [one for one in self.experiments.values() if one.name == name]
         return max(found, key=lambda experiment: experiment.version, default=None)
 
     def apply(
@@ -455,6 +456,7 @@ class State:
         removed = self.experiments.pop(event.number, None)
         if removed is None:
             return False
+        del self._numbers[removed.name, removed.version]
         self.experiments.removed[event.number] = removed.title
         return True
 
@@ -477,6 +479,7 @@ class State:
             max_broken=event.configuration["max_broken"],
         )
         self.experiments[number] = experiment
+        self._numbers[event.name, event.version] = number
         if self._follows(experiment):
             self.followed.add(number)
         return True
