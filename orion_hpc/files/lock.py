@@ -18,6 +18,7 @@ Fairness is not promised by either.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import random
@@ -187,6 +188,8 @@ class DatabaseLock:
 
     def _refused(self, error: Exception) -> StorageError:
         reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, OSError) and error.errno == errno.ELOOP:
+            reason = "it is a symbolic link, which isn't followed"
         return StorageError(
             f"can't lock the database with {self._path}: {reason}",
             "Check the permissions there; a lock file of another kind may be removed while nobody "
