@@ -9,12 +9,16 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from orion_hpc.errors import ConfigurationError, OrionHpcError
 
 _LINE_INTERVAL = 10.0
 """Seconds between progress lines where the output isn't a terminal."""
+
+_MOST_ROWS = 1000
+"""Of a table: nobody reads on, and rich takes half a millisecond for each."""
 
 _HARMLESS = {
     code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
@@ -71,7 +75,10 @@ class Terminal:
             raise ConfigurationError("nothing was done", f"Answer 'y', or give {option}.")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table with no cell cut short: the terminal may wrap a line, not a word."""
+        """Print a table with no cell cut short: the terminal may wrap a line, not a word.
+
+        Of very many rows the first are shown, and how many there are besides.
+        """
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
@@ -79,13 +86,16 @@ class Terminal:
         table = Table(box=None, pad_edge=False, header_style="bold")
         for column in columns:
             table.add_column(column, no_wrap=True)
-        for row in rows:
+        rest = iter(rows)
+        for row in islice(rest, _MOST_ROWS):
             table.add_row(*(Text(cell.translate(_HARMLESS)) for cell in row))
         console = Console(width=500)
         with console.capture() as capture:
             console.print(table)
         for line in capture.get().splitlines():
             print(line.rstrip(), flush=True)
+        if more := sum(1 for _ in rest):
+            self.say(f"… and {more:,} more")
 
     def follow(self, look: Callable[[], tuple[str, bool]], interval: float = 0.5) -> None:
         """Show a line that ``look`` gives until it says that it was the last.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orion_hpc.cli.terminal import Terminal
 from orion_hpc.client.trials import read_experiments
 from orion_hpc.model import event as ev
 from orion_hpc.model.trial import BROKEN
@@ -110,3 +111,11 @@ def test_a_name_that_the_locale_cannot_show_is_shown_all_the_same(tmp_path, envi
     done = orion_hpc("db", "check", name, cwd=tmp_path, env=os.environ | environment)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith((r"\xfc.pkl is sound", r"\udcff.pkl is sound"))
+
+
+def test_of_a_very_long_table_the_first_rows_are_shown(capsys):
+    """A file of ten megabytes can hold 200,000 experiments, and nobody reads them."""
+    Terminal().table(["name"], ([f"e{number}"] for number in range(1_234)))
+    lines = capsys.readouterr().out.splitlines()
+    assert (lines[0], lines[1], lines[1000]) == ("name", "e0", "e999")
+    assert lines[1001:] == ["… and 234 more"]
