@@ -165,11 +165,12 @@ class Examiner:
                 break
 
     def _steps(self) -> Iterator[str]:
-        found, told = self.found, time.monotonic()
+        found, told, damaged = self.found, time.monotonic(), False
         makers: dict[str, tuple[str, int]] = {}
         for piece in self.pieces():
             if isinstance(piece, Fault):
-                if piece.is_damage and not found.damage:
+                if piece.is_damage and not damaged:
+                    damaged = True
                     found.until = experiments(found.state)
                 found.faults.append(piece)
                 continue

@@ -415,3 +415,11 @@ def test_a_repair_clears_what_a_killed_one_left(path):
     (path.parent / "db.pkl.0123456789ab.new").write_bytes(b"half of it")
     repair(str(path), during)
     assert sorted(os.listdir(path.parent)) == ["db.pkl", "db.pkl.damaged-1", "db.pkl.lock"]
+
+
+@pytest.mark.timeout(60)
+def test_very_many_damaged_places_are_told_without_counting_them_anew_at_each(path):
+    """A hundred thousand frames that hold nothing of ours; it took minutes."""
+    with path.open("ab") as file:
+        file.write(framing.encode_frame(7, b"x") * 100_000)
+    assert len(check(str(path), during)["damage"]) == 100_000
