@@ -10,6 +10,9 @@ from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, RESERVED, STATUSES
 from orion_hpc.storage.heartbeat import Sign
 
+_LONGEST_REASON = 500
+"""Characters that are shown of why a trial broke."""
+
 
 def experiment_summary(state: ExperimentState, signs: Mapping[str, Sign]) -> dict[str, Any]:
     """Return one experiment's status.
@@ -136,7 +139,8 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
         title = f"{one['name']} v{one['version']}"
         for broken in one["broken"]:
             lines = (broken["message"] or "").strip().splitlines() or ["no reason recorded"]
-            notes.append(f"{title}: trial {broken['number']} broke ({broken['cause']}): {lines[0]}")
+            why = lines[0] if len(lines[0]) <= _LONGEST_REASON else f"{lines[0][:_LONGEST_REASON]}…"
+            notes.append(f"{title}: trial {broken['number']} broke ({broken['cause']}): {why}")
         if one["state"] == "broken":
             notes.append(
                 f"{title}: stopped after {one['trials']['broken']} broken trials. Mend the cause, "

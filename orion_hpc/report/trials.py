@@ -6,10 +6,11 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
+from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.result import OBJECTIVE
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import Trial
@@ -17,6 +18,9 @@ from orion_hpc.model.trial import Trial
 TIMES = ("submit_time", "start_time", "end_time")
 _FIRST = ("experiment", "version", "number", "id", "status", "attempt", "objective")
 _LAST = (*TIMES, "worker", "cause", "message")
+
+_MOST_CELLS = 30_000_000
+"""Of a table, which takes some gigabytes of memory then."""
 
 
 def record(experiment: ExperimentState, trial: Trial) -> dict[str, Any]:
@@ -67,6 +71,15 @@ def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
     return out.getvalue()
 
 
+def _check_cells(columns: int, rows: int) -> None:
+    if columns * rows > _MOST_CELLS:
+        raise ConfigurationError(
+            f"a table of {rows:,} trials with {columns:,} different parameters and results is too "
+            f"large: {_MOST_CELLS:,} cells are possible",
+            "Choose an experiment by its name, or the format json, which needs no columns.",
+        )
+
+
 class Missing:
     """What a trial doesn't have, which isn't the same as a hyperparameter that is None."""
 
@@ -76,11 +89,17 @@ def table(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
     Results stand under their names, and so do hyperparameters; one whose name another column has
     already is called ``results.NAME`` or ``params.NAME``. :class:`Missing` is no value.
+
+    Raises
+    ------
+    ConfigurationError
+        The trials have so little in common that the table would hardly fit into memory.
     """
     results = _names(
         one["name"] for record in records for one in record["results"] if one["type"] != OBJECTIVE
     )
     params = _names(name for record in records for name in record["params"])
+    _check_cells(len(results) + len(params), len(records))
     columns: dict[str, list[Any]] = {name: [one[name] for one in records] for name in _FIRST}
     taken = {*_FIRST, *_LAST}
     found = [
@@ -115,7 +134,9 @@ def suggested_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, list[An
         "objective": [Missing if one["objective"] is None else one["objective"] for one in records],
     }
     taken = set(columns)
-    for name in _names(name for record in records for name in record["params"]):
+    params = _names(name for record in records for name in record["params"])
+    _check_cells(len(params), len(records))
+    for name in params:
         title = _free(name, "params", taken)
         columns[title] = [one["params"].get(name, Missing) for one in records]
     return columns
@@ -140,8 +161,8 @@ def _naive(seconds: float | None) -> Any:
     return Missing if seconds is None else moment(seconds).replace(tzinfo=None)
 
 
-def _names(names: Iterable[str]) -> Iterator[str]:
-    return iter(dict.fromkeys(names))
+def _names(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
 
 
 def _free(name: str, prefix: str, taken: set[str]) -> str:

@@ -86,3 +86,12 @@ def test_notes_say_how_to_go_on_after_too_many_broken_trials():
     state = experiment()
     state.apply(ev.ChangeLimits(5, 1, 2.0))
     assert any("--max-broken 4" in note for note in status_notes([experiment_summary(state, {})]))
+
+
+def test_a_reason_of_megabytes_is_cut():
+    """Whoever broke a trial chose its length."""
+    state = experiment()
+    state.trials[2].message = "no" * 100_000
+    (note, *_) = status_notes([experiment_summary(state, {})])
+    assert note.endswith("nono…")
+    assert len(note) < 600

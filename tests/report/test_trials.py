@@ -7,6 +7,9 @@ import io
 import json
 import math
 
+import pytest
+
+from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, COMPLETED, Trial
 from orion_hpc.report import frames
@@ -122,3 +125,15 @@ def test_a_trial_that_nobody_began_has_empty_times():
     new = record(EXPERIMENT, Trial(0, {"x": 0.5}, 1.0))
     (read,) = csv.DictReader(io.StringIO(as_csv([new])))
     assert (read["start_time"], read["end_time"], read["worker"]) == ("", "", "")
+
+
+def test_trials_that_have_nothing_in_common_are_no_table():
+    """A file of a few megabytes would make one of many gigabytes."""
+    strangers = [
+        record(EXPERIMENT, Trial(n, {f"p{n}_{i}": 1.0 for i in range(10)}, 1.0))
+        for n in range(2000)
+    ]
+    for make in (as_csv, suggested_columns):
+        with pytest.raises(ConfigurationError, match="2,000 trials with 20,000 different"):
+            make(strangers)
+    assert len(json.loads(as_json(strangers))) == 2000
