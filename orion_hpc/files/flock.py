@@ -55,15 +55,21 @@ class Flock:
         return False
 
     def wait(self, seconds: float) -> bool:
-        """Stand in the kernel's queue for the lock, for so long at most; return whether it was had.
+        """Stand in the kernel's queue for the lock; return whether it was had within so long.
 
-        Who waits costs nothing, and the lock goes to whoever waited longest. For local file systems
+        If not, this one goes on standing there: :meth:`wait` or :meth:`leave` has to follow. Who
+        waits costs nothing, and the lock goes to whoever waited longest. For local file systems
         only: the client of a network file system may itself ask its server again and again, with
         half a minute in between (Linux's NFSv4 does).
         """
         if self._kept.fd < 0:
             return self.try_acquire()
         return self._queue.wait(self._kept.fd, seconds) and self._named()
+
+    def leave(self) -> None:
+        """Stand in the queue no longer; a lock that came meanwhile goes to the next one."""
+        if self._queue.leave():
+            self.release()
 
     def release(self) -> None:
         """Let others have it."""
@@ -94,45 +100,58 @@ class Flock:
 
 
 class _Queue:
-    """Waits in flock(2) from a thread of its own, for a caller that must be able to give up.
+    """Waits in flock(2) from a thread of its own, for a caller that has other things to do.
 
-    A caller that gives up leaves the thread in the kernel's queue. It lets go of the lock once it
-    gets it, unless the caller has come back in the meantime.
+    A caller that leaves doesn't stop the thread, which the kernel holds. It lets go of the lock
+    once it gets it, unless the caller has come back in the meantime.
     """
 
     def __init__(self) -> None:
         self._thread: threading.Thread | None = None
-        self._asked = False
+        self._asked = self._given = False
 
     @property
     def busy(self) -> bool:
-        """Whether the thread still waits for a caller that gave up."""
-        return self._asked and self._thread is not None and self._thread.is_alive()
+        """Whether the thread waits, or has the lock for a caller that wasn't there to take it."""
+        return self._alive and (self._asked or self._given)
+
+    @property
+    def _alive(self) -> bool:
+        # A process that was forked from this one has the object, and not the thread.
+        return self._thread is not None and self._thread.is_alive()
 
     def wait(self, fd: int, seconds: float) -> bool:
-        # A process that was forked from this one has the object, and not the thread.
-        if self._thread is None or not self._thread.is_alive():
+        if not self._alive:
             self._requests: queue.SimpleQueue[Kept] = queue.SimpleQueue()
             self._mutex = threading.Lock()
             self._had = threading.Semaphore(0)
-            self._asked = self._wanted = False
+            self._asked = self._wanted = self._given = False
             self._thread = threading.Thread(target=self._run, name="flock", daemon=True)
             self._thread.start()
         with self._mutex:
-            self._wanted = True
-            if not self._asked:
+            self._wanted = not self._given
+            if self._wanted and not self._asked:
                 # A descriptor of the thread's own for the same open file: the caller may close its
                 # one, and the number be given to another file, before the thread lets go.
                 request = Kept()
                 request.fd = os.dup(fd)
                 self._asked = True
                 self._requests.put(request)
-        if self._had.acquire(timeout=seconds):
-            return True
+        return self._take(seconds)
+
+    def leave(self) -> bool:
+        """Return whether the lock was had meanwhile, and is now the caller's to let go of."""
+        if not self._alive:
+            return False
         with self._mutex:
             self._wanted = False
-        # Between the end of the waiting and this it may have come.
-        return self._had.acquire(blocking=False)
+        return self._take(0.0)
+
+    def _take(self, seconds: float) -> bool:
+        if not self._had.acquire(timeout=seconds):
+            return False
+        self._given = False
+        return True
 
     def _run(self) -> None:
         while True:
@@ -144,7 +163,7 @@ class _Queue:
                 held = False  # the caller sees the same when it tries again
             with self._mutex:
                 if held and self._wanted:
-                    self._wanted = False
+                    self._wanted, self._given = False, True
                     self._had.release()
                 elif held:
                     fcntl.flock(request.fd, fcntl.LOCK_UN)

@@ -1,17 +1,17 @@
 """The database's lock: which kind, how it is waited for, and what is said when it isn't had.
 
-The one file that knows filelock. The lock keeps appends orderly; it isn't what makes them right
-(replay is, see :mod:`orion_hpc.model.state`). Two kinds, of which a database uses one for all its
-life:
+The lock keeps appends orderly; it isn't what makes them right (replay is, see
+:mod:`orion_hpc.model.state`). Two kinds, of which a database uses one for all its life:
 
 ``flock``
     The kernel's (:mod:`orion_hpc.files.flock`). It dies with its holder. Where it doesn't reach
     other hosts it excludes nobody there.
 ``lease``
-    A marker file that is created exclusively, refreshed by its holder, and taken by another when it
-    was seen unrefreshed for the lease's duration, by that one's own clock. A holder that was
-    stopped for longer can go on without knowing; it asks :meth:`DatabaseLock.overdue` before it
-    writes. Exclusion is *not* promised between that question and the write.
+    A marker file (:mod:`orion_hpc.files.lease`) that is created exclusively, refreshed by its
+    holder, and taken by another when it was seen unrefreshed for the lease's duration, by that
+    one's own clock. A holder that was stopped for longer can go on without knowing; it asks
+    :meth:`DatabaseLock.overdue` before it writes. Exclusion is *not* promised between that question
+    and the write.
 
 Fairness is not promised by either.
 """
@@ -20,16 +20,17 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Protocol
 
 from orion_hpc.errors import ConfigurationError, LockTimeout, StorageError
 from orion_hpc.files.flock import Flock
+from orion_hpc.files.lease import Lease
 from orion_hpc.files.mounts import FLOCK, LEASE
+from orion_hpc.files.polling import Waiting, poll
 
 log = logging.getLogger(__name__)
 
@@ -44,46 +45,9 @@ HURRIED_TIMEOUT = 5.0
 TOLD_AFTER = 10.0
 """Seconds of waiting after which the log says what is waited for."""
 
-
-_SLICE = 0.5
-"""Seconds for which is waited before it is looked whether waiting still makes sense."""
-
-
-class Waiting:
-    """How long to sleep between two tries, where nobody can wake who waits. Pure but for chance.
-
-    A waiter that asks more often gets the lock sooner and slows the holder down. So all should ask
-    about as often as each other, and the rarer the more they are. Each learns that from its own
-    luck: many tries before it had the lock mean a long queue.
-    """
-
-    SHORTEST = 0.0005
-    MANY, FEW = 6, 2
-    """Tries before the lock was had; between them the interval suits the queue."""
-
-    def __init__(self, longest: float, rng: random.Random) -> None:
-        self._longest = longest
-        self._rng = rng
-        self._tries = 0
-        self.interval = self.SHORTEST
-
-    def next(self) -> float:
-        """Return the seconds to sleep after a try in vain."""
-        self._tries += 1
-        if self._tries > 10 * self.MANY:  # this is no queue any more
-            self._set(self.interval * 1.2)
-        return self.interval * self._rng.uniform(0.5, 1.5)
-
-    def had(self) -> None:
-        """Take note that a try succeeded."""
-        if self._tries > self.MANY:
-            self._set(self.interval * 1.3)
-        elif self._tries < self.FEW:
-            self._set(self.interval / 1.3)
-        self._tries = 0
-
-    def _set(self, interval: float) -> None:
-        self.interval = min(max(interval, self.SHORTEST), self._longest)
+_SLICES = {True: 0.1, False: 0.5}
+"""Seconds for which is waited before something else is done meanwhile, and looked whether waiting
+still makes sense; by whether that costs round trips to a file server."""
 
 
 class _Lock(Protocol):
@@ -92,6 +56,10 @@ class _Lock(Protocol):
 
     def acquire(self, seconds: float) -> bool:
         """Take it within so many seconds, or a little more; return whether it was had."""
+        ...
+
+    def leave(self) -> None:
+        """Wait for it no longer. Called where :meth:`acquire` isn't called again after a False."""
         ...
 
     def release(self) -> None: ...
@@ -140,15 +108,20 @@ class DatabaseLock:
         self._leased = kind == LEASE
         self._lock: _Lock
         if self._leased:
-            self._lock = _Lease(path, self._duration, mode)
+            self._lock = Lease(path, self._duration, mode)
         else:
             self._lock = _Kernel(Flock(path, mode), local)
+        self._slice = _SLICES[local]
         self._since = 0.0
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Hold the lock for the time of the block."""
-        self._acquire()
+    def held(self, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold the lock for the time of the block; until it is had, call ``meanwhile`` at times."""
+        try:
+            self._acquire(meanwhile)
+        except BaseException:
+            self._lock.leave()
+            raise
         try:
             yield
         finally:
@@ -159,13 +132,13 @@ class DatabaseLock:
         """Whether the holder was held up for so long that it may hold the lock no more."""
         return self._leased and time.monotonic() - self._since > self._duration / 2
 
-    def _acquire(self) -> None:
+    def _acquire(self, meanwhile: Callable[[], None]) -> None:
         start = time.monotonic()
         deadline = start + self._timeout
         told = False
         while True:
             try:
-                if self._lock.acquire(min(_SLICE, max(0.0, deadline - time.monotonic()))):
+                if self._lock.acquire(min(self._slice, max(0.0, deadline - time.monotonic()))):
                     self._since = time.monotonic()
                     return
             except (OSError, NotImplementedError, ValueError) as error:
@@ -185,6 +158,7 @@ class DatabaseLock:
                     "waiting for the database's lock %s, which %s for %.0f s; giving up in %.0f s",
                     self._path, self._lock.trouble, now - start, deadline - now,
                 )  # fmt: skip
+            meanwhile()
 
     def _refused(self, error: Exception) -> StorageError:
         reason = getattr(error, "strerror", None) or str(error)
@@ -210,91 +184,10 @@ class _Kernel:
     def acquire(self, seconds: float) -> bool:
         if self._local:
             return self._lock.try_acquire() or self._lock.wait(seconds)
-        return _poll(self._lock.try_acquire, seconds, self._waiting)
+        return poll(self._lock.try_acquire, seconds, self._waiting)
+
+    def leave(self) -> None:
+        self._lock.leave()
 
     def release(self) -> None:
         self._lock.release()
-
-
-class _Lease:
-    """filelock's expiring claim."""
-
-    def __init__(self, path: str, duration: float, mode: int) -> None:
-        from filelock import SoftFileLease
-
-        self._lock = SoftFileLease(path, lease_duration=duration, mode=mode, thread_local=False)
-        self._waiting = Waiting(0.1, random.Random())
-        self._path = path
-        self._duration = duration
-        self._empty: tuple[int, int, float] | None = None
-        self._lapsing: tuple[str | None, float, float] = ("", 0.0, 0.0)
-        self.trouble = ""
-
-    def acquire(self, seconds: float) -> bool:
-        return _poll(self._try_acquire, seconds, self._waiting)
-
-    def _try_acquire(self) -> bool:
-        from filelock import Timeout
-
-        try:
-            self._lock.acquire(blocking=False)
-        except Timeout:
-            self.trouble = "wasn't free"
-            self._clear_empty()
-            self._break_lapsed()
-            return False
-        except PermissionError as error:
-            # sshfs answers EPERM, and no more, when another client was faster to create the file.
-            self.trouble = f"couldn't be created ({error.strerror})"
-            return False
-        return True
-
-    def _break_lapsed(self) -> None:
-        """Remove a marker that was seen unrefreshed for longer than the lease.
-
-        filelock takes such a one over by swapping two names, which the client of sshfs refuses,
-        and that of NFS; then it leaves it alone for ever. It has had its chance here. Who
-        takes the lock in between loses its marker: rare, and replay bears it.
-        """
-        with suppress(OSError):
-            owner, touched = self._lock.owner, os.stat(self._path).st_mtime
-            token = owner.token if owner else None
-            now = time.monotonic()
-            if token is None or self._lapsing[:2] != (token, touched):
-                self._lapsing = (token, touched, now)
-            elif now - self._lapsing[2] > 1.25 * self._duration:
-                self._lock.force_break()
-
-    def _clear_empty(self) -> None:
-        """Remove a marker that stays empty for as long as a lease lasts.
-
-        Its maker died between creating it and writing its name into it. filelock leaves such a one
-        alone for ever, since it can't tell it from one that is being made.
-        """
-        with suppress(OSError):
-            found = os.stat(self._path)
-            now = time.monotonic()
-            if found.st_size:
-                self._empty = None
-            elif self._empty is None or self._empty[:2] != (found.st_ino, found.st_ctime_ns):
-                self._empty = (found.st_ino, found.st_ctime_ns, now)
-            elif now - self._empty[2] > self._duration:
-                os.unlink(self._path)
-                self._empty = None
-
-    def release(self) -> None:
-        # A marker that can't be removed expires, and one that was taken isn't ours.
-        with suppress(OSError):
-            self._lock.release()
-
-
-def _poll(try_acquire: Callable[[], bool], seconds: float, waiting: Waiting) -> bool:
-    end = time.monotonic() + seconds
-    while True:
-        if try_acquire():
-            waiting.had()
-            return True
-        pause = waiting.next()
-        if time.monotonic() + pause > end:
-            return False
-        time.sleep(pause)

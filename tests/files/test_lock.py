@@ -13,6 +13,7 @@ import pytest
 from orion_hpc.errors import ConfigurationError, LockTimeout
 from orion_hpc.files.lock import KINDS, DatabaseLock
 from orion_hpc.files.mounts import FLOCK
+from tests.rigs.waiting import wait_until
 
 HOLDER = """
 import sys
@@ -120,3 +121,75 @@ def test_who_gives_up_and_goes_leaves_the_others_alone(tmp_path):
             third = DatabaseLock(str(tmp_path / "other.lock"), "flock", 0.05).held()
             with pytest.raises(LockTimeout):
                 third.__enter__()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("local", [True, False])
+def test_who_waits_can_do_something_meanwhile(tmp_path, kind, local):
+    """It is called until the lock is had, and not when nobody holds it."""
+    path = tmp_path / "db.pkl.lock"
+    calls = 0
+    with holder(path, kind) as process:
+
+        def meanwhile() -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 2:
+                process.stdin.close()
+
+        lock = DatabaseLock(str(path), kind, 20, local=local)
+        with lock.held(meanwhile):
+            assert calls >= 2
+    had = calls
+    with lock.held(meanwhile):
+        assert calls == had
+
+
+def test_a_lock_that_comes_meanwhile_is_kept(tmp_path):
+    """Who looks away for a moment doesn't lose its place in the queue."""
+    path = tmp_path / "db.pkl.lock"
+    with holder(path, FLOCK) as process:
+
+        def meanwhile() -> None:
+            process.stdin.close()
+            process.wait()
+            other = DatabaseLock(str(path), FLOCK, 0.0)
+            wait_until(lambda: not free(other), 10, "the lock to be taken for this one")
+
+        with DatabaseLock(str(path), FLOCK, 20, local=True).held(meanwhile):
+            assert not free(DatabaseLock(str(path), FLOCK, 0.0))
+        assert free(DatabaseLock(str(path), FLOCK, 5.0))
+
+
+@pytest.mark.parametrize("came", [True, False])
+def test_who_fails_meanwhile_holds_nothing(tmp_path, came):
+    """Neither a lock that it got while it failed, nor its place in the queue."""
+    path = tmp_path / "db.pkl.lock"
+    lock = DatabaseLock(str(path), FLOCK, 20, local=True)
+    with holder(path, FLOCK) as process:
+
+        def meanwhile() -> None:
+            if came:
+                process.stdin.close()
+                process.wait()
+                other = DatabaseLock(str(path), FLOCK, 0.0)
+                wait_until(lambda: not free(other), 10, "the lock to be taken for this one")
+            raise RuntimeError("no")
+
+        with pytest.raises(RuntimeError), lock.held(meanwhile):
+            pass
+        if not came:
+            process.stdin.close()
+            process.wait()
+        assert free(DatabaseLock(str(path), FLOCK, 10.0))
+        with lock.held():
+            assert not free(DatabaseLock(str(path), FLOCK, 0.0))
+
+
+def free(lock: DatabaseLock) -> bool:
+    """Return whether the lock can be had, and let go of it at once."""
+    try:
+        with lock.held():
+            return True
+    except LockTimeout:
+        return False

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import pickle
+import shutil
 import stat
 import subprocess
 import sys
+import threading
 from collections import deque
 from functools import partial
 
@@ -14,9 +16,11 @@ import pytest
 
 from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.files import framing, mounts, plain
+from orion_hpc.files.lock import DatabaseLock
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE
 from orion_hpc.storage.pickleddb import PickledDB
+from tests.rigs.waiting import wait_until
 
 
 @pytest.fixture(params=["coherent", "incoherent"])
@@ -306,3 +310,26 @@ def test_a_damaged_length_is_no_torn_write(path):
     with pytest.raises(DamagedDatabase):
         register(PickledDB(path), 4)
     assert os.path.getsize(path) == size
+
+
+def test_a_worker_that_waits_for_the_lock_reads_on(path):
+    """Under the lock everybody would wait until it has replayed what they wrote meanwhile."""
+    storage = create(path)
+    begin = os.path.getsize(path)
+    copy = os.path.join(os.path.dirname(path), "copy.pkl")
+    shutil.copy(path, copy)
+    writer = PickledDB(copy)
+    for number in range(3):
+        register(writer, number)
+    with open(copy, "rb") as file:
+        written = file.read()[begin:]
+    lock = DatabaseLock(f"{path}.lock", storage.lock, 5)
+    waiting = threading.Thread(target=register, args=(storage, 3))
+    with lock.held():
+        waiting.start()
+        with open(path, "ab") as file:
+            file.write(written)
+        wait_until(lambda: len(storage.state.experiments[1].trials) == 3, 20, "it to read on")
+    waiting.join(20)
+    assert not waiting.is_alive()
+    assert count(storage) == 4
