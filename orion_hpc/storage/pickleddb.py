@@ -98,6 +98,7 @@ class PickledDB:
             file = DatabaseFile(self.path, coherent)
         self._file = file
         self._state = State(follows)
+        self._pid = os.getpid()
         self._writer = os.urandom(8).hex()
         self._counter = 0
         self._looks: dict[int, int] = {}
@@ -161,6 +162,7 @@ class PickledDB:
         return self._state
 
     def transact(self, number: int, plan: Plan) -> State:
+        self._be_one_writer()
         frame, counter = b"", self._counter
         for _ in range(_TRIES):
             with self._lock.held(self._look_ahead), self._opened(writable=True):
@@ -374,6 +376,14 @@ class PickledDB:
         own = wire.decode_transaction(plain.loads(payload))
         self._counter += 1
         return framing.encode_frame(number, payload), own
+
+    def _be_one_writer(self) -> None:
+        """Be another one than the process that this one was forked from: two with one name and one
+        count would take each other's transactions for their own."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            self._writer = os.urandom(8).hex()
+            self._counter = 0
 
     def _append(self, frame: bytes, tail: bool) -> int:
         """Append the frame, behind a seal if there is a torn tail; return where it seems to start.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import pickle
 import shutil
@@ -333,3 +334,25 @@ def test_a_worker_that_waits_for_the_lock_reads_on(path):
     waiting.join(20)
     assert not waiting.is_alive()
     assert count(storage) == 4
+
+
+def test_forks_are_writers_of_their_own(path):
+    """A database that was open at the fork can be written by both, and neither's word is lost."""
+    storage = create(path)
+    register(storage, 0)
+    ready, go = multiprocessing.Event(), multiprocessing.Event()
+
+    def child() -> None:
+        ready.set()
+        go.wait(20)
+        register(storage, 1)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    assert ready.wait(20)
+    go.set()
+    process.join(20)
+    assert process.exitcode == 0
+    register(storage, 2)
+    assert count(storage) == 3
+    assert count(PickledDB(path)) == 3
