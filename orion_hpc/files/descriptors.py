@@ -31,7 +31,8 @@ class Kept:
                 os.close(fd)
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "fd"):  # it may have been interrupted before it had one
+            self.close()
 
 
 def _close_in_child() -> None:

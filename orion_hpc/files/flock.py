@@ -34,10 +34,10 @@ class Flock:
 
     def try_acquire(self) -> bool:
         """Take the lock if it is free; OSError if that can't be known."""
-        if self._queue.busy:
+        if self._kept.fd >= 0 and self._queue.busy:
             # The thread still stands in the queue with this descriptor. A lock that it gets and one
             # that is taken here would be one and the same, and letting go of one lets go of both.
-            return self._queue.wait(self._kept.fd, 0.0) and self._named()
+            return self.wait(0.0)
         for fresh in (False, True):
             try:
                 if fresh or self._kept.fd < 0:
@@ -57,22 +57,19 @@ class Flock:
     def wait(self, seconds: float) -> bool:
         """Stand in the kernel's queue for the lock; return whether it was had within so long.
 
-        If not, this one goes on standing there: :meth:`wait` or :meth:`leave` has to follow. Who
+        If not, this one goes on standing there: :meth:`wait` or :meth:`release` has to follow. Who
         waits costs nothing, and the lock goes to whoever waited longest. For local file systems
         only: the client of a network file system may itself ask its server again and again, with
         half a minute in between (Linux's NFSv4 does).
         """
         if self._kept.fd < 0:
+            self._queue.leave()
             return self.try_acquire()
         return self._queue.wait(self._kept.fd, seconds) and self._named()
 
-    def leave(self) -> None:
-        """Stand in the queue no longer; a lock that came meanwhile goes to the next one."""
-        if self._queue.leave():
-            self.release()
-
     def release(self) -> None:
-        """Let others have it."""
+        """Let others have it; or wait for it no longer, whatever state an interruption left."""
+        self._queue.leave()
         try:
             fcntl.flock(self._kept.fd, fcntl.LOCK_UN)
         except (OSError, ValueError):
@@ -104,69 +101,86 @@ class _Queue:
 
     A caller that leaves doesn't stop the thread, which the kernel holds. It lets go of the lock
     once it gets it, unless the caller has come back in the meantime.
+
+    Ctrl-C may raise in the caller between any two steps. So what is granted goes through a queue
+    that is one step in C, and :meth:`leave` puts everything right without asking what was reached.
     """
 
     def __init__(self) -> None:
-        self._thread: threading.Thread | None = None
-        self._asked = self._given = False
+        self._pid = 0
+        self._wanted = False
+        self._request: Kept | None = None
 
     @property
     def busy(self) -> bool:
         """Whether the thread waits, or has the lock for a caller that wasn't there to take it."""
-        return self._alive and (self._asked or self._given)
+        return self._is_here and (self._request is not None or not self._granted.empty())
 
     @property
-    def _alive(self) -> bool:
+    def _is_here(self) -> bool:
         # A process that was forked from this one has the object, and not the thread.
-        return self._thread is not None and self._thread.is_alive()
+        return self._pid == os.getpid()
 
     def wait(self, fd: int, seconds: float) -> bool:
-        if not self._alive:
+        """Return whether the lock was had within so long; if not, the caller still stands here."""
+        if not self._is_here:
             self._requests: queue.SimpleQueue[Kept] = queue.SimpleQueue()
+            self._granted: queue.SimpleQueue[None] = queue.SimpleQueue()
             self._mutex = threading.Lock()
-            self._had = threading.Semaphore(0)
-            self._asked = self._wanted = self._given = False
-            self._thread = threading.Thread(target=self._run, name="flock", daemon=True)
-            self._thread.start()
+            self._wanted, self._request = False, None
+            threading.Thread(target=self._run, name="flock", daemon=True).start()
+            self._pid = os.getpid()
         with self._mutex:
-            self._wanted = not self._given
-            if self._wanted and not self._asked:
+            self._wanted = self._granted.empty()
+            if self._wanted and self._request is None:
                 # A descriptor of the thread's own for the same open file: the caller may close its
                 # one, and the number be given to another file, before the thread lets go.
                 request = Kept()
                 request.fd = os.dup(fd)
-                self._asked = True
-                self._requests.put(request)
-        return self._take(seconds)
-
-    def leave(self) -> bool:
-        """Return whether the lock was had meanwhile, and is now the caller's to let go of."""
-        if not self._alive:
+                self._request = request
+            if self._request is not None and self._requests.empty():
+                self._requests.put(self._request)  # again, if it was put before: that does no harm
+        try:
+            self._granted.get(timeout=seconds)
+        except queue.Empty:
             return False
-        with self._mutex:
-            self._wanted = False
-        return self._take(0.0)
-
-    def _take(self, seconds: float) -> bool:
-        if not self._had.acquire(timeout=seconds):
-            return False
-        self._given = False
         return True
+
+    def leave(self) -> None:
+        """Stand here no longer. A lock that was granted is the caller's to let go of."""
+        if self._is_here and (self._wanted or self.busy):
+            with self._mutex:
+                self._wanted = False
+                while not self._granted.empty():
+                    self._granted.get()
 
     def _run(self) -> None:
         while True:
             request = self._requests.get()
+            if request is not self._request:
+                continue  # it was put twice, and is done
             try:
-                fcntl.flock(request.fd, fcntl.LOCK_EX)
-                held = True
-            except (OSError, ValueError):
-                held = False  # the caller sees the same when it tries again
-            with self._mutex:
-                if held and self._wanted:
-                    self._wanted, self._given = False, True
-                    self._had.release()
-                elif held:
-                    fcntl.flock(request.fd, fcntl.LOCK_UN)
-                self._asked = False
+                while not self._serve(request.fd):
+                    pass
+            except (OSError, ValueError):  # the caller sees the same when it tries again
+                with self._mutex:
+                    self._request = None
             # The lock is the open file's, and stays as long as the caller's descriptor does.
             request.close()
+
+    def _serve(self, fd: int) -> bool:
+        """Wait for the lock and grant it, if it is wanted still; return whether that is settled."""
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        with self._mutex:
+            if not self._wanted:
+                fcntl.flock(fd, fcntl.LOCK_UN)
+                self._request = None
+                return True
+            try:
+                # The caller may have left, let go of what it didn't know to be had, and come back.
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            self._wanted, self._request = False, None
+            self._granted.put(None)
+            return True

@@ -83,10 +83,8 @@ class Lease:
                 os.unlink(self._path)
                 self._empty = None
 
-    def leave(self) -> None:
-        pass  # nobody stands in a queue here
-
     def release(self) -> None:
-        # A marker that can't be removed expires, and one that was taken isn't ours.
+        # A marker that can't be removed expires, and one that was taken isn't ours. By force: an
+        # interruption may have left one behind, which counts as taken once and would be kept fresh.
         with suppress(OSError):
-            self._lock.release()
+            self._lock.release(force=True)

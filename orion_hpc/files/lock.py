@@ -58,11 +58,9 @@ class _Lock(Protocol):
         """Take it within so many seconds, or a little more; return whether it was had."""
         ...
 
-    def leave(self) -> None:
-        """Wait for it no longer. Called where :meth:`acquire` isn't called again after a False."""
+    def release(self) -> None:
+        """Let go of it if it is had, and wait for it no longer: good after any interruption."""
         ...
-
-    def release(self) -> None: ...
 
 
 class DatabaseLock:
@@ -119,10 +117,6 @@ class DatabaseLock:
         """Hold the lock for the time of the block; until it is had, call ``meanwhile`` at times."""
         try:
             self._acquire(meanwhile)
-        except BaseException:
-            self._lock.leave()
-            raise
-        try:
             yield
         finally:
             self._lock.release()
@@ -185,9 +179,6 @@ class _Kernel:
         if self._local:
             return self._lock.try_acquire() or self._lock.wait(seconds)
         return poll(self._lock.try_acquire, seconds, self._waiting)
-
-    def leave(self) -> None:
-        self._lock.leave()
 
     def release(self) -> None:
         self._lock.release()

@@ -31,7 +31,7 @@ import os
 import pickle
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
@@ -272,10 +272,15 @@ class PickledDB:
         """Replay what others write while this one waits for the lock.
 
         Under the lock everyone else would wait for it: a thousand workers each replay a thousand
-        frames between two of their own.
+        frames between two of their own. What can't be read now is told under the lock, if it still
+        can't be then.
+
+        On a file system that isn't coherent the holder syncs before it lets go, and a sync may
+        fail: what this host's cache shows until then never was in the file. A frame with another
+        one behind it was synced.
         """
-        with self._opened():
-            self._replay_new()
+        with suppress(StorageError), self._opened():
+            self._replay_new(but_last=not self._file.coherent)
 
     def _frame_beyond(self, rest: bytes) -> int | None:
         """Return where behind no frame at all one begins again; 0 if that can't be told."""
@@ -297,8 +302,11 @@ class PickledDB:
             "repair' saves what is whole.",
         )
 
-    def _replay_new(self) -> bytes | None:
-        """Replay the whole frames; return the bytes behind them, None if the file was cut."""
+    def _replay_new(self, but_last: bool = False) -> bytes | None:
+        """Replay the whole frames; return the bytes behind them, None if the file was cut.
+
+        ``but_last`` leaves the last one for another time.
+        """
         size = self._file.size()
         if size < self._offset:
             return None
@@ -310,9 +318,14 @@ class PickledDB:
                     return rest
                 data = rest + more if rest else more
                 begin = self._offset
+                kept: framing.Frame | None = None
                 for frame in framing.frames(data, begin):
                     if framing.passes_over(frame) and self._doubts(frame):
                         return data[self._offset - begin :]
+                    if but_last:
+                        kept, frame = frame, kept
+                        if frame is None:
+                            continue
                     self._replay(frame)
                     self._offset = frame.end
                 rest = data[self._offset - begin :]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from orion_hpc.errors import StorageError
@@ -128,5 +128,6 @@ class NoLock:
     overdue = False
 
     @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
+    def held(self, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
+        meanwhile()
         yield
