@@ -68,7 +68,7 @@ def tell_submission(
             if notice.cause is not None:
                 _stop(terminal, done.jobs, notice)
         recover(done, settings)
-        if notice.cause is not None:
+        if notice.cause is not None or done.jobs.stopped:
             terminal.note(f"Stopped. Go on from here with: {commands.again}")
             sys.exit(130)
         for failure in done.jobs.failures():

@@ -33,8 +33,9 @@ def chosen(
     known = ", ".join(names)
     if name in names:
         known = ", ".join(one.title for one in experiments if one.name == name)
+    guess = did_you_mean(name, names) if name and name not in names else ""
     raise NoConfigurationError(
-        f"there is no experiment{asked} in {where}{did_you_mean(name, names) if name else ''}",
+        f"there is no experiment{asked} in {where}{guess}",
         f"There are: {known}." if names else "'orion-hpc submit CONFIG' makes one.",
     )
 
@@ -54,7 +55,7 @@ def the_one(
     if len(names) > 1:
         raise NoConfigurationError(
             f"there are several experiments in {where}: {', '.join(names)}",
-            "Say which one with --name.",
+            "Say which one by its name: --name NAME, or name='NAME' from Python.",
         )
     if not found:
         raise NoConfigurationError(

@@ -158,7 +158,8 @@ def _refuse_beyond_budget(experiment: ExperimentState, trials: Sequence[Trial], 
         raise ConfigurationError(
             f"other trials have taken the place of broken ones: with {back} of them back there "
             f"would be {wanted} in {experiment.title}, and max_trials is {experiment.max_trials}",
-            "Set fewer of them. Nothing was changed.",
+            "Set fewer of them, or make room with 'orion-hpc submit --max-trials N' first. Nothing "
+            "was changed.",
         )
 
 

@@ -62,6 +62,8 @@ class Jobs(Protocol):
         As the launcher calls them; one id for a whole array.
     logs : str
         Where their output goes; a pattern that the shell understands.
+    stopped : bool
+        Whether a stop notice ended them before the launch was over.
 
     ``alive`` and ``failures`` tell of jobs on this machine only.
     """
@@ -70,6 +72,8 @@ class Jobs(Protocol):
     def ids(self) -> tuple[str, ...]: ...
     @property
     def logs(self) -> str: ...
+    @property
+    def stopped(self) -> bool: ...
     def alive(self) -> int:
         """Return how many run still."""
         ...

@@ -14,6 +14,7 @@ class EndedJobs:
     """A job that ran to its end when it was launched."""
 
     ids: tuple[str, ...]
+    stopped: bool
     logs: str = "this terminal"
 
     def alive(self) -> int:
@@ -36,8 +37,8 @@ class DebugLauncher:
         pass
 
     def launch(self, request: LaunchRequest) -> EndedJobs:
-        request.function(request.argument)
-        return EndedJobs((f"debug-{os.getpid()}",))
+        summary = request.function(request.argument)
+        return EndedJobs((f"debug-{os.getpid()}",), bool(getattr(summary, "stopped", False)))
 
     def preview(self, request: LaunchRequest) -> str:
         return "# in this process:\n" + shlex.join(request.command)

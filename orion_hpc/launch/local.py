@@ -29,6 +29,7 @@ class LocalJobs:
         self._processes = processes
         self.ids = tuple(process.id for process in processes)
         self.logs = os.path.join(folder, "*.out")
+        self.stopped = False
         self._next_notice = 0.0
 
     def alive(self) -> int:

@@ -41,6 +41,7 @@ class SlurmJobs:
 
     ids: tuple[str, ...]
     logs: str
+    stopped: bool = False
 
     def alive(self) -> int:
         return 0

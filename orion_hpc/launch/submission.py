@@ -181,18 +181,21 @@ def local_processes(request: LaunchRequest) -> list[LocalProcess]:
     """Start ``request.tasks`` processes on this machine; all of them or, with an OSError, none."""
     executor = submitit.LocalExecutor(request.folder)
     executor.update_parameters(timeout_min=_TEN_YEARS, stderr_to_stdout=True)
-    # Ctrl-C reaches the whole terminal. An ignored signal stays ignored in a child: the controller,
-    # which would kill its worker within a second, doesn't hear it; the worker has handlers.
-    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches the whole terminal. A blocked signal stays blocked in a child: the controller,
+    # which would kill its worker within a second, doesn't hear it; the worker unblocks it. One that
+    # comes to this process meanwhile is heard at the end.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     started: list[LocalProcess] = []
     try:
-        with environment_variables(**request.environment):
-            for _ in range(request.tasks):
-                started.append(LocalProcess(executor.submit(request.function, request.argument)))
+        try:
+            with environment_variables(**request.environment):
+                for _ in range(request.tasks):
+                    process = executor.submit(request.function, request.argument)
+                    started.append(LocalProcess(process))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
     except BaseException:
-        for process in started:
-            kill_tree(process.pid)
+        for local in started:
+            kill_tree(local.pid)
         raise
-    finally:
-        signal.signal(signal.SIGINT, previous)
     return started

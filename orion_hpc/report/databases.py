@@ -101,7 +101,7 @@ def info_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-INFO_COLUMNS = ("experiment", "trials", "completed", "reserved", "interrupted", "broken", "workers")
+INFO_COLUMNS = ("experiment", "trials", "completed", "reserved", "waiting", "broken", "workers")
 """Headings of :func:`experiment_rows`."""
 
 

@@ -100,7 +100,7 @@ STATUS_COLUMNS = (
     "state",
     "completed",
     "running",
-    "interrupted",
+    "waiting",
     "broken",
     "best",
     "workers",
@@ -142,8 +142,9 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             why = lines[0] if len(lines[0]) <= _LONGEST_REASON else f"{lines[0][:_LONGEST_REASON]}…"
             notes.append(f"{title}: trial {broken['number']} broke ({broken['cause']}): {why}")
         if one["state"] == "broken":
+            count = one["trials"]["broken"]
             notes.append(
-                f"{title}: stopped after {one['trials']['broken']} broken trials. Mend the cause, "
+                f"{title}: stopped after {count} broken trial{'s' * (count > 1)}. Mend the cause, "
                 f"then submit again with --max-broken {one['max_broken'] + 3}."
             )
         for name in one["silent"]:

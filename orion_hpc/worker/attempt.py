@@ -37,8 +37,8 @@ def _noticed(task: TrialTask, before: int) -> bool:
 def run_task(task: TrialTask) -> Outcome:
     """Make the attempt; whatever the user's code raises is told in the outcome, nothing is raised.
 
-    An interruption (Ctrl-C, or the worker's own in the executor ``single``) is no fault of the
-    trial.
+    An attempt that ends with a stop notice is no fault of the trial. In the executor ``single`` the
+    notice comes as KeyboardInterrupt, which only the worker can tell from the function's own.
     """
     start, kills, noticed = time.monotonic(), _memory.mark(), notices()
     try:
@@ -49,14 +49,12 @@ def run_task(task: TrialTask) -> Outcome:
         else:
             value = call_function(task.target, task)
         results = check_results(value)
-    except KeyboardInterrupt as error:
-        message = f"interrupted by {error}" if str(error) else "interrupted"
-        duration = time.monotonic() - start
-        return Outcome(INTERRUPTED, cause=CANCELLED, message=message, duration=duration)
     except BaseException as error:
         told = failure(error, out_of_memory=_memory.risen(kills))
         duration = time.monotonic() - start
-        if _noticed(task, noticed):
+        # A command raises nothing in this process.
+        sent = isinstance(error, KeyboardInterrupt) and isinstance(task.target, CommandTarget)
+        if sent or _noticed(task, noticed):
             message = f"interrupted by a stop notice ({told.message})"
             return Outcome(INTERRUPTED, cause=CANCELLED, message=message, duration=duration)
         return Outcome(told.status, None, told.cause, told.message, told.detail, duration)

@@ -84,6 +84,7 @@ class Summary:
     interrupted: int = 0
     lost: int = 0
     reason: str = ""
+    stopped: bool = False
 
 
 class Worker:
@@ -186,6 +187,7 @@ class Worker:
                     return "idle: there is no trial to be had"
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_IDLE, self._options.heartbeat)
+        self.summary.stopped = True
         return f"stopped by {self._stop.signal}"
 
     def _idle_patience(self, state: ExperimentState) -> float:

@@ -63,9 +63,12 @@ class StopNotice:
             # nohup(1) ignores it, and means to.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 previous[number] = signal.signal(number, take)
+        # A launcher may have blocked some until there are handlers.
+        before = signal.pthread_sigmask(signal.SIG_UNBLOCK, previous)
         try:
             yield self
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             for number, handler in previous.items():
                 signal.signal(number, handler)
 

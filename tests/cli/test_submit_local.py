@@ -311,9 +311,24 @@ def test_status_shows_workers_and_jobs_while_they_run(waiting):
     }
     table = orion_hpc("status", "--storage", waiting.parent / "db.pkl").stdout.splitlines()
     assert table[0].split() == [
-        "experiment", "state", "completed", "running", "interrupted", "broken", "best", "workers",
+        "experiment", "state", "completed", "running", "waiting", "broken", "best", "workers",
         "jobs",
     ]  # fmt: skip
     assert table[1].split()[:9] == ["quick", "v1", "running", "0/4", "2", "0", "0", "-", "2"]
     (waiting.parent / "go").touch()
     process.communicate(timeout=100)
+
+
+def test_ctrl_c_in_a_debug_run_is_told_as_such(waiting):
+    """The worker is in the command's own process; a script can tell it from a failure."""
+    process = subprocess.Popen(
+        [*COMMAND, "submit", "--executor", "debug", str(waiting)],
+        cwd=waiting.parent, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    wait_until(lambda: bool(list(waiting.parent.glob("started-*"))), 60, "a trial runs")
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130, told
+    assert f"Stopped. Go on from here with: orion-hpc submit --executor debug {waiting}" in told
+    assert [trial.status for trial in trials_of(waiting)] == [INTERRUPTED]

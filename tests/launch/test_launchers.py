@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
+import submitit
 
 from orion_hpc.errors import LaunchError, OrionHpcError
 from orion_hpc.files import layout
@@ -172,3 +174,21 @@ def test_local_jobs_start_all_or_none(tmp_path: Path, monkeypatch):
         LocalLauncher().launch(request)
     started = [child for child in psutil.Process().children() if child not in before]
     assert psutil.wait_procs(started, 10)[1] == []
+
+
+def test_ctrl_c_while_local_jobs_start_is_heard_after_it(tmp_path: Path, monkeypatch):
+    """It isn't lost, and leaves none of the processes that were started."""
+    pids = []
+    real = submitit.LocalExecutor.submit
+
+    def submit(executor, *words):
+        job = real(executor, *words)
+        pids.append(job._process.pid)
+        os.kill(os.getpid(), signal.SIGINT)
+        return job
+
+    monkeypatch.setattr(submitit.LocalExecutor, "submit", submit)
+    with pytest.raises(KeyboardInterrupt):
+        LocalLauncher().launch(replace(request_in(tmp_path), function=time.sleep, argument=1000))
+    assert len(pids) == 2
+    wait_until(lambda: not any(map(psutil.pid_exists, pids)), 10, "both to be gone")

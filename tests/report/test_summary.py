@@ -63,7 +63,7 @@ def test_a_row_shows_it_at_a_glance():
         "state": "running",
         "completed": "1/5",
         "running": "1",
-        "interrupted": "0",
+        "waiting": "0",
         "broken": "1",
         "best": "0.123457",
         "workers": "1",

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from orion_hpc.executors.joblib import JoblibExecutor
-from orion_hpc.model.trial import CANCELLED, KILLED, OUT_OF_MEMORY, USER_ERROR
+from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.worker.attempt import run_task
 from orion_hpc.worker.failure import CommandFailed, bounded, failure
 from orion_hpc.worker.task import CommandTarget, FunctionTarget, Outcome, TrialTask
@@ -94,11 +94,11 @@ def test_whatever_is_raised_breaks_the_trial(run, what, cause, message):
     assert "\n" not in outcome.message
 
 
-def test_an_interruption_is_not_the_trials_fault(run):
-    """Ctrl-C and the worker's own interruption leave the trial for another attempt."""
+def test_an_interruption_of_the_functions_own_breaks_the_trial(run):
+    """Taken for the worker's, it would have the trial begun again at once, and for ever."""
     outcome = run("interrupt")
-    assert (outcome.status, outcome.cause) == ("interrupted", CANCELLED)
-    assert outcome.message == "interrupted by SIGTERM"
+    assert (outcome.status, outcome.cause) == ("broken", USER_ERROR)
+    assert outcome.message == "KeyboardInterrupt: SIGTERM"
 
 
 def test_the_traceback_is_the_users(run):
