@@ -80,8 +80,48 @@ class LockTimeout(StorageError):
     """The database's lock wasn't had in time."""
 
 
-class InvalidResult(OrionHpcError):
+class InvalidResult(OrionHpcError, ValueError):
     """What a trial returned isn't a result."""
+
+
+class InvalidParams(ConfigurationError, ValueError):
+    """These hyperparameters aren't a point of the search space."""
+
+
+class DuplicateKeyError(OrionHpcError):
+    """The experiment has a trial with these hyperparameters already."""
+
+
+class UnsupportedOperation(OrionHpcError):
+    """The experiment was opened for reading only, or without the right to run trials."""
+
+
+class CompletedExperiment(OrionHpcError):
+    """The experiment is done: there is no further trial to be run."""
+
+
+class BrokenExperiment(OrionHpcError):
+    """So many trials are broken that the experiment doesn't go on."""
+
+
+class WaitingForTrials(OrionHpcError):
+    """All trials that can be run now are being run; there may be others when one of them ends."""
+
+
+class ReservationRaceCondition(OrionHpcError):
+    """Other workers were faster to reserve, several times in a row."""
+
+
+class LazyWorkers(OrionHpcError):
+    """There was no trial to be run for the idle timeout."""
+
+
+class ReservationLost(OrionHpcError, RuntimeError):
+    """The trial isn't reserved by this client, or isn't any more."""
+
+
+class AlreadyReleased(ReservationLost):
+    """This client has released the trial before."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:

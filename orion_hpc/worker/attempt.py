@@ -12,10 +12,11 @@ from orion_hpc.executors.processes import notices
 from orion_hpc.files.processes import OomWatch
 from orion_hpc.model.result import check_results
 from orion_hpc.model.trial import CANCELLED, COMPLETED, INTERRUPTED
+from orion_hpc.worker import portable
 from orion_hpc.worker.failure import failure
 from orion_hpc.worker.function import call_function
 from orion_hpc.worker.script import run_command
-from orion_hpc.worker.task import CommandTarget, Outcome, TrialTask
+from orion_hpc.worker.task import CallableTarget, CommandTarget, Outcome, TrialTask
 
 _memory = OomWatch()
 
@@ -57,5 +58,7 @@ def run_task(task: TrialTask) -> Outcome:
         if sent or _noticed(task, noticed):
             message = f"interrupted by a stop notice ({told.message})"
             return Outcome(INTERRUPTED, cause=CANCELLED, message=message, duration=duration)
-        return Outcome(told.status, None, told.cause, told.message, told.detail, duration)
+        asked = isinstance(task.target, CallableTarget)  # by whoever passed the function
+        pickled = portable.pack_error(error) if asked else None
+        return Outcome(told.status, None, told.cause, told.message, told.detail, duration, pickled)
     return Outcome(COMPLETED, results, duration=time.monotonic() - start)

@@ -14,17 +14,23 @@ from typing import Any
 from orion_hpc.errors import ConfigurationError, did_you_mean
 from orion_hpc.worker.handle import TrialHandle
 from orion_hpc.worker.loading import load_function
-from orion_hpc.worker.task import FunctionTarget, TrialTask
+from orion_hpc.worker.portable import name_of, unpack
+from orion_hpc.worker.task import CallableTarget, FunctionTarget, TrialTask
 
 __all__ = ["TrialHandle", "call_function", "check_signature", "load_function"]
 
 _BY_NAME = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
-def call_function(target: FunctionTarget, task: TrialTask) -> Any:
-    """Return what the function returns. Its arguments are its own to change."""
-    function = load_function(target.path, target.name)
-    arguments = copy.deepcopy({**task.params, **target.kwargs})
+def call_function(target: FunctionTarget | CallableTarget, task: TrialTask) -> Any:
+    """Return what the function returns. The hyperparameters are its own to change."""
+    if isinstance(target, FunctionTarget):
+        function = load_function(target.path, target.name)
+        arguments = copy.deepcopy({**task.params, **target.kwargs})
+    else:
+        found = target.function
+        function = unpack(found) if isinstance(found, bytes) else found
+        arguments = copy.deepcopy(task.params)
     if target.trial_arg is not None:
         arguments[target.trial_arg] = TrialHandle(task)
     return function(**arguments)
@@ -57,7 +63,7 @@ def check_signature(
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return  # some functions written in C don't tell
-    title = _title(function)
+    title = f"the function {name_of(function)}"
     given = dict.fromkeys(names, "the space")
     given |= dict.fromkeys(kwargs, "kwargs")
     if trial_arg is not None:
@@ -86,8 +92,3 @@ def check_signature(
                 "gives",
                 "Add it to the space or to kwargs, or give it a default.",
             )
-
-
-def _title(function: Callable[..., Any]) -> str:
-    name = getattr(function, "__qualname__", None) or type(function).__qualname__
-    return f"the function {getattr(function, '__module__', None) or '?'}:{name}"

@@ -8,27 +8,26 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from orion_hpc.algorithms.base import make_algorithm
 from orion_hpc.errors import NoConfigurationError, StorageUnusable
 from orion_hpc.executors import limits
 from orion_hpc.executors.base import make_executor
 from orion_hpc.files import identity, layout
-from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import CANCELLED, INTERRUPTED, Trial
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Heartbeat, Watch
 from orion_hpc.storage.pickleddb import PickledDB
-from orion_hpc.worker.attempt import run_task
-from orion_hpc.worker.loop import Summary, Worker, WorkerOptions
+from orion_hpc.worker.loop import Summary, WorkerOptions
+from orion_hpc.worker.making import make_worker, seed_of
+from orion_hpc.worker.portable import read_packed
 from orion_hpc.worker.recovery import MARK, Recovery
 from orion_hpc.worker.stop import StopNotice
-from orion_hpc.worker.task import CommandTarget, FunctionTarget, Outcome, TrialTask
+from orion_hpc.worker.task import CallableTarget, CommandTarget, FunctionTarget, Target
 
 log = logging.getLogger("orion_hpc.worker")
 
@@ -57,6 +56,13 @@ class WorkerJob:
         CPUs of the job; None: what the job or, outside of one, the machine offers.
     path : str or None
         Directory of the function's module or the script; None: the one that the database records.
+    function : str or None
+        The file that holds a Python program's function (:mod:`orion_hpc.worker.portable`), instead
+        of what the database says that trials run.
+    trial_arg : str or None
+        Of that function.
+    options : mapping
+        The executor's own.
     """
 
     storage: str
@@ -68,6 +74,9 @@ class WorkerJob:
     idle_timeout: float
     cpus: int | None = None
     path: str | None = None
+    function: str | None = None
+    trial_arg: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def run_job(job: WorkerJob) -> Summary:
@@ -79,7 +88,13 @@ def run_job(job: WorkerJob) -> Summary:
 
     stop = StopNotice()
     storage, experiment = _find(
-        job.storage, job.name, job.version, wanted, WAIT_FOR_EXPERIMENT, lambda: bool(stop.cause)
+        job.storage,
+        job.name,
+        job.version,
+        wanted,
+        WAIT_FOR_EXPERIMENT,
+        lambda: bool(stop.cause),
+        bare=job.function is not None,
     )
     if storage.group:
         # What a trial leaves is for its next attempt, which may be another member's.
@@ -94,15 +109,19 @@ def _find(
     follows: Callable[[ExperimentState], bool],
     wait: float,
     hurried: Callable[[], bool] = lambda: False,
+    bare: bool = False,
 ) -> tuple[PickledDB, ExperimentState]:
-    """Open the database and return it with the experiment, for which to wait ``wait`` seconds."""
+    """Open the database and return it with the experiment, for which to wait ``wait`` seconds.
+
+    ``bare``: also if nothing says there what its trials run.
+    """
     deadline = time.monotonic() + wait
     while True:
         late = time.monotonic() >= deadline
         try:
             storage = PickledDB(path, follows=follows, hurried=hurried)
             experiment = storage.refresh().find(name, version)
-            if experiment is not None and not experiment.is_bare:
+            if experiment is not None and (bare or not experiment.is_bare):
                 return storage, experiment
             storage.close()
         except StorageUnusable:
@@ -112,8 +131,8 @@ def _find(
             which = f" version {version}" if version is not None else ""
             if experiment is not None:
                 raise NoConfigurationError(
-                    f"experiment {name!r}{which} was imported, and nothing says what its trials "
-                    "run",
+                    f"nothing says what its trials run of the experiment {name!r}{which}: it was "
+                    "imported, or made by a Python program",
                     "'orion-hpc submit CONFIG' does, with the same name, space and algorithm.",
                 )
             raise NoConfigurationError(
@@ -135,62 +154,34 @@ def run_worker(
     signs = layout.workers_folder(job.storage, experiment.title)
     about = {"host": who.host, "pid": who.pid, "job": who.job, "n_workers": job.n_workers}
     heartbeat = Heartbeat(signs, name, job.heartbeat, about)
-    executor = make_executor(job.executor, job.n_workers, cpus)
+    executor = make_executor(job.executor, job.n_workers, cpus, **job.options)
     if executor.in_process:
         os.environ.update(limits.environment(cpus, os.environ))
-    algorithm = experiment.configuration["algorithm"]
     options = WorkerOptions(
         name=name,
         heartbeat=job.heartbeat,
         idle_timeout=job.idle_timeout,
-        seed=seed_of(algorithm),
+        seed=seed_of(experiment.configuration["algorithm"]),
         max_attempts=experiment.configuration["max_attempts"],
     )
-    target = target_of(experiment.configuration, job.path)
+    target: Target = (
+        CallableTarget(read_packed(job.function), job.trial_arg)
+        if job.function is not None
+        else target_of(experiment.configuration, job.path)
+    )
+    if job.function is not None and job.path is not None:
+        sys.path.insert(0, job.path)  # where the modules are that the function comes from
     folder_of = layout.trial_folders(
         job.storage, experiment.title, experiment.configuration["working_dir"]
     )
-
-    def make_task(state: ExperimentState, trial: Trial) -> TrialTask:
-        return TrialTask(
-            target=target,
-            number=trial.number,
-            id=trial.id,
-            attempt=trial.attempt,
-            params=space.nest(trial.params),
-            flat_params=trial.params,
-            working_dir=folder_of(trial.number),
-            experiment=state.name,
-        )
-
-    interrupted = Outcome(INTERRUPTED, cause=CANCELLED, message="interrupted")
-
-    def run_here(task: TrialTask) -> Outcome:
-        try:
-            with stop.interrupting():
-                outcome = run_task(task)
-        except KeyboardInterrupt:  # just before or after the function
-            outcome = interrupted
-        stop.reclaim()
-        # A function that caught the interruption and returned has returned half of its work.
-        return interrupted if stop.interrupted else outcome
-
-    space = Space.parse(experiment.configuration["space"])
     log.info("worker %s: %d CPUs, %d trials at once", name, cpus, job.n_workers)
     with stop.listening(in_job="SLURM_JOB_ID" in os.environ):
         heartbeat.start()
         orderly = False
         try:
-            worker = Worker(
-                storage=storage,
-                number=experiment.number,
-                algorithm=make_algorithm(algorithm, space),
-                executor=executor,
-                run=run_here if executor.in_process else run_task,
-                make_task=make_task,
-                recovery=Recovery(Watch(signs, job.heartbeat), folder_of),
-                stop=stop,
-                options=options,
+            recovery = Recovery(Watch(signs, job.heartbeat), folder_of)
+            worker = make_worker(
+                storage, experiment, executor, target, recovery, folder_of, stop, options
             )
             summary = worker.run()
             orderly = True
@@ -213,12 +204,6 @@ def _log_to_stderr() -> None:
         ours.addHandler(handler)
         ours.setLevel(logging.INFO)
         ours.propagate = False
-
-
-def seed_of(algorithm: Mapping[str, Mapping[str, Any]]) -> int:
-    """Return the seed in an algorithm's recorded configuration; 0 for one that takes none."""
-    (options,) = algorithm.values()
-    return int(options.get("seed") or 0)
 
 
 def target_of(

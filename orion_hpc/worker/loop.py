@@ -18,7 +18,7 @@ from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.executors.base import Executor, ProcessDied
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState, State
-from orion_hpc.model.trial import BROKEN, INTERRUPTED, RESERVED, Trial
+from orion_hpc.model.trial import BROKEN, CANCELLED, COMPLETED, INTERRUPTED, RESERVED, Trial
 from orion_hpc.storage.base import Storage
 from orion_hpc.worker import plan
 from orion_hpc.worker.recovery import Recovery
@@ -64,6 +64,14 @@ class WorkerOptions:
         Seconds for which a full disk or an unavailable lock is borne before the worker gives up.
     notice_delay : float, default 1
         Seconds in which a stop notice reaches all processes of a job, at most.
+    n_workers : int, optional
+        Trials at once, by default as many as the executor runs.
+    max_trials : int, optional
+        It begins no trial where so many of the experiment are completed or reserved.
+    max_attempts_here : int, optional
+        How many attempts it begins.
+    impatient : bool, default False
+        Whether ``idle_timeout`` holds also while others have trials and may be lost.
     """
 
     name: str
@@ -73,17 +81,25 @@ class WorkerOptions:
     max_attempts: int
     patience: float = 600.0
     notice_delay: float = 1.0
+    n_workers: int | None = None
+    max_trials: int | None = None
+    max_attempts_here: int | None = None
+    impatient: bool = False
 
 
 @dataclass(slots=True)
 class Summary:
-    """What a worker did, and why it left."""
+    """What a worker did, and why it left.
+
+    ``idle``: because there was no trial to be had; ``stopped``: because of a stop notice.
+    """
 
     completed: int = 0
     broken: int = 0
     interrupted: int = 0
     lost: int = 0
     reason: str = ""
+    idle: bool = False
     stopped: bool = False
 
 
@@ -107,6 +123,10 @@ class Worker:
     options : WorkerOptions
     clock : callable
         Seconds since the epoch, for the journal.
+    watcher : callable
+        Told of each attempt that ended and was recorded: ``(Trial, Outcome) -> str``. With a text,
+        the worker begins no further trial and leaves for that reason when those that run have
+        ended. What it raises ends them, and leaves :meth:`run`.
     """
 
     def __init__(
@@ -121,6 +141,7 @@ class Worker:
         stop: StopNotice,
         options: WorkerOptions,
         clock: Callable[[], float] = time.time,
+        watcher: Callable[[Trial, Outcome], str] = lambda trial, outcome: "",
     ) -> None:
         self._storage = storage
         self._number = number
@@ -132,6 +153,10 @@ class Worker:
         self._stop = stop
         self._options = options
         self._clock = clock
+        self._watcher = watcher
+        self._n_workers = min(options.n_workers or executor.n_workers, executor.n_workers)
+        self._begun = 0
+        self._leaving = ""
         self._running: dict[Future[Outcome], tuple[Trial, int]] = {}
         self._unrecorded: list[_Ended] = []
         self._trouble_since: float | None = None
@@ -150,11 +175,21 @@ class Worker:
         try:
             self.summary.reason = self._work()
             if self._stop.cause is not None:
-                self._abandon(self._stop.cause)
+                self._abandon(self._stop.cause, f"by {self._stop.signal}")
         except BaseException:
             self._keep_unrecorded()
             raise
         return self.summary
+
+    def abandon(self, cause: str, why: str) -> None:
+        """End what runs and release it as interrupted, after :meth:`run` has raised.
+
+        Raises
+        ------
+        StorageError
+            The database can't be written: others find the trials by this worker's silence.
+        """
+        self._abandon(cause, why)
 
     def _work(self) -> str:
         """Return why there is nothing more to do."""
@@ -177,13 +212,14 @@ class Worker:
                 self._executor.wait(self._running, _POLL)
             elif self._unrecorded:
                 time.sleep(_POLL)
-            elif reason := _over(state):
+            elif reason := self._over(state):
                 return reason
             else:
                 # Everything is taken, or this worker's reservations lose to faster ones.
                 now = time.monotonic()
                 idle_since = idle_since or now
                 if now - idle_since > self._idle_patience(state):
+                    self.summary.idle = True
                     return "idle: there is no trial to be had"
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_IDLE, self._options.heartbeat)
@@ -192,7 +228,7 @@ class Worker:
 
     def _idle_patience(self, state: ExperimentState) -> float:
         """Return how many seconds to wait for a trial: until any lost worker has been found."""
-        if not state.count(RESERVED):
+        if self._options.impatient or not state.count(RESERVED):
             return self._options.idle_timeout
         return max(self._options.idle_timeout, _LOSS_INTERVALS * self._options.heartbeat)
 
@@ -209,7 +245,28 @@ class Worker:
 
     @property
     def _free_slots(self) -> int:
-        return max(0, self._executor.n_workers - len(self._running))
+        return max(0, self._n_workers - len(self._running))
+
+    def _slots(self, state: ExperimentState) -> int:
+        """Return how many trials this worker may begin now, if there are any."""
+        slots: float = self._free_slots
+        if self._stop.cause is not None or self._leaving:
+            return 0
+        if self._options.max_attempts_here is not None:
+            slots = min(slots, self._options.max_attempts_here - self._begun)
+        if self._options.max_trials is not None:
+            taken = state.count(COMPLETED) + state.count(RESERVED)
+            slots = min(slots, self._options.max_trials - taken)
+        return max(0, int(slots))
+
+    def _over(self, state: ExperimentState) -> str:
+        """Return why this worker has nothing to do any more, or ``''``."""
+        most = self._options.max_trials
+        if most is not None and state.count(COMPLETED) >= most:
+            return f"{most} trials are completed"
+        if self._begun == self._options.max_attempts_here:
+            return f"it has begun {self._begun} trials"
+        return _over(state) or self._leaving
 
     def _state(self, state: State) -> ExperimentState:
         return state.experiments[self._number]
@@ -220,15 +277,15 @@ class Worker:
             trial, attempt = self._running.pop(future)
             self._unrecorded.append(_Ended(trial, attempt, self._end_of(future)))
         loss = self._look_for_losses(state)
-        free = self._free_slots and plan.something_to_reserve(state)
+        free = self._slots(state) and plan.something_to_reserve(state)
         if not self._unrecorded and not loss.workers and not free:
             return state
-        slots = self._free_slots if self._stop.cause is None else 0
-        proposal = self._propose(state, slots)
+        proposal = self._propose(state, self._slots(state))
         name, seed = self._options.name, self._options.seed
 
         def decide(database: State) -> Sequence[ev.Event]:
             now, seen = self._clock(), self._state(database)
+            slots = self._slots(seen)
             return [
                 *(plan.ending(*ended, now) for ended in self._unrecorded),
                 *plan.losses(seen, loss, self._options.max_attempts, now),
@@ -238,12 +295,24 @@ class Worker:
         state = self._state(self._storage.transact(self._number, decide))
         self._recovery.settle(loss)
         self._note_ends(state)
-        running = {trial.number for trial, _ in self._running.values()}
-        for trial in plan.held(state, name, running):
+        for trial in self._held(state):
+            if self._leaving:
+                break
             log.info("trial %d: attempt %d starts: %s", trial.number, trial.attempt, trial.params)
             task = self._make_task(state, trial)
             self._running[self._executor.submit(self._run, task)] = (trial, trial.attempt)
+            self._begun += 1
+        else:
+            return state
+        end = Outcome(INTERRUPTED, cause=CANCELLED, message=f"not begun: {self._leaving}")
+        self._unrecorded.extend(_Ended(one, one.attempt, end) for one in self._held(state))
         return state
+
+    def _held(self, state: ExperimentState) -> list[Trial]:
+        """Return what this worker has reserved and neither runs nor is about to give back."""
+        busy = {trial.number for trial, _ in self._running.values()}
+        busy |= {ended.trial.number for ended in self._unrecorded}
+        return plan.held(state, self._options.name, busy)
 
     def _end_of(self, future: Future[Outcome]) -> Outcome:
         """Return how a trial ended; one that died of the job's stop notice is no broken trial.
@@ -277,7 +346,7 @@ class Worker:
         state = self._state(self._storage.refresh())
         return self._recovery.look(state, self._options.name)
 
-    def _abandon(self, cause: str) -> None:
+    def _abandon(self, cause: str, why: str) -> None:
         """End what runs and give it back."""
         # What has ended by itself until now is still recorded as what it is.
         for future, (trial, attempt) in self._running.items():
@@ -285,9 +354,11 @@ class Worker:
                 self._unrecorded.append(_Ended(trial, attempt, self._end_of(future)))
         self._running = {future: one for future, one in self._running.items() if not future.done()}
         self._executor.close(kill=True)
-        end = Outcome(status=INTERRUPTED, cause=cause, message=f"by {self._stop.signal}")
+        end = Outcome(status=INTERRUPTED, cause=cause, message=why)
+        held = self._held(self._state(self._storage.state))
         self._unrecorded.extend(_Ended(*one, end) for one in self._running.values())
         self._running.clear()
+        self._unrecorded.extend(_Ended(one, one.attempt, end) for one in held)
         if self._unrecorded:
 
             def decide(database: State) -> Sequence[ev.Event]:
@@ -324,6 +395,7 @@ class Worker:
             log.info("trial %d: attempt %d %s: %s", trial.number, attempt, end.status, told)
             if end.detail:
                 log.error("trial %d: %s", trial.number, end.detail)
+            self._leaving = self._watcher(now, end) or self._leaving
 
 
 def _outcome(future: Future[Outcome]) -> Outcome:

@@ -7,7 +7,7 @@ in this very process (executor ``single``): it holds the main thread, so it has 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -38,13 +38,22 @@ class StopNotice:
         self._install: Callable[[], object] = lambda: None
 
     @contextmanager
-    def listening(self, in_job: bool) -> Iterator[StopNotice]:
+    def listening(
+        self,
+        in_job: bool,
+        numbers: Collection[signal.Signals] = tuple(_MEANINGS),
+        impatient: bool = False,
+    ) -> Iterator[StopNotice]:
         """Take the signals for the time of the block; must be entered in the main thread.
 
         Parameters
         ----------
         in_job : bool
             Outside a batch job SIGTERM is a person's wish, not a preemption.
+        numbers : collection of Signals
+            Those that are taken, by default all that anybody sends to a worker.
+        impatient : bool, default False
+            Whether a second notice raises KeyboardInterrupt, wherever the program is.
         """
         previous: dict[signal.Signals, Any] = {}
 
@@ -57,9 +66,11 @@ class StopNotice:
                 self._interruptible = False
                 self.interrupted = True
                 raise KeyboardInterrupt(self.signal)
+            if impatient and self.count > 1:
+                raise KeyboardInterrupt(self.signal)
 
         self._install = lambda: [signal.signal(number, take) for number in previous]
-        for number in _MEANINGS:
+        for number in numbers:
             # nohup(1) ignores it, and means to.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 previous[number] = signal.signal(number, take)

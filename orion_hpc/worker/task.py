@@ -1,12 +1,14 @@
 """One attempt at a trial: what crosses the border to the process that runs it, and what comes back.
 
-Plain data both ways. How an attempt is made is left to ``attempt``, and when to ``loop``.
+Plain data both ways, but for functions that users pass from Python. How an attempt is made is left
+to ``attempt``, and when to ``loop``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from orion_hpc.model.trial import Params, Results
 
@@ -34,11 +36,30 @@ class FunctionTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class CallableTarget:
+    """A Python function itself, its constant arguments bound to it.
+
+    Attributes
+    ----------
+    function : callable or bytes
+        Bytes where trials run in other processes: see :mod:`orion_hpc.worker.portable`.
+    trial_arg : str or None
+        As of :class:`FunctionTarget`.
+    """
+
+    function: Callable[..., Any] | bytes
+    trial_arg: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CommandTarget:
     """A program that trials run, in the directory ``path``; ``argv`` may hold placeholders."""
 
     argv: tuple[str, ...]
     path: str
+
+
+Target: TypeAlias = FunctionTarget | CallableTarget | CommandTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +68,7 @@ class TrialTask:
 
     Attributes
     ----------
-    target : FunctionTarget or CommandTarget
+    target : FunctionTarget, CallableTarget or CommandTarget
     number, id, attempt : int, str, int
         As the journal has them.
     params, flat_params : dict
@@ -58,7 +79,7 @@ class TrialTask:
         Its name.
     """
 
-    target: FunctionTarget | CommandTarget
+    target: Target
     number: int
     id: str
     attempt: int
@@ -86,6 +107,8 @@ class Outcome:
         The traceback, or the end of the command's output; bounded.
     duration : float
         Seconds.
+    error : bytes or None
+        The pickled exception of a broken one, where it can be pickled.
     """
 
     status: str
@@ -94,3 +117,4 @@ class Outcome:
     message: str = ""
     detail: str = ""
     duration: float = 0.0
+    error: bytes | None = None

@@ -123,7 +123,8 @@ def test_a_worker_does_not_run_what_nobody_submitted(tmp_path):
     done = orion_hpc("worker", "--storage", "db.pkl", "--name", "old", cwd=tmp_path)
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "Error: experiment 'old' was imported, and nothing says what its trials run",
+        "Error: nothing says what its trials run of the experiment 'old': it was imported, or made "
+        "by a Python program",
         "'orion-hpc submit CONFIG' does, with the same name, space and algorithm.",
     ]
 

@@ -1,0 +1,128 @@
+"""Sends a user's function to other processes by value: one of ``__main__`` or a notebook, too.
+
+The one file that knows cloudpickle. Functions of modules go by their names, as pickles always do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pickle
+import stat
+from collections.abc import Callable
+from typing import Any
+
+from orion_hpc.errors import ConfigurationError
+
+_MOST = 4
+_LONGEST_ERROR = 100_000
+_loaded: dict[bytes, Callable[..., Any]] = {}
+"""A process runs the same function for each trial."""
+
+
+def pack(function: Callable[..., Any]) -> bytes:
+    """Return ``function`` as bytes.
+
+    Raises
+    ------
+    ConfigurationError
+        It can't be sent: it refers to an open file, a lock, a connection, or the like.
+    """
+    import cloudpickle
+
+    try:
+        data: bytes = cloudpickle.dumps(function)
+    except Exception as error:  # whatever the objects that it refers to raise
+        raise ConfigurationError(
+            f"the function {name_of(function)} can't be sent to another process: {error}",
+            "Make what it uses inside of it; or run trials in this process: executor 'single'.",
+        ) from error
+    return data
+
+
+def unpack(data: bytes) -> Callable[..., Any]:
+    """Return the function that :func:`pack` was given, loaded once in each process.
+
+    Raises
+    ------
+    ConfigurationError
+        It can't be loaded here: a module isn't found, say.
+    """
+    function = _loaded.get(data)
+    if function is None:
+        import cloudpickle
+
+        try:
+            function = cloudpickle.loads(data)
+        except Exception as error:
+            raise ConfigurationError(
+                f"the function can't be loaded in the trial's process: {error}",
+                "The modules that it uses must be found there, too.",
+            ) from error
+        while len(_loaded) >= _MOST:
+            del _loaded[next(iter(_loaded))]
+        _loaded[data] = function
+    return function
+
+
+def write_packed(data: bytes, folder: str) -> str:
+    """Write what :func:`pack` gave into ``folder``, for jobs to read; return the file's path."""
+    path = os.path.join(folder, f"function-{hashlib.sha256(data).hexdigest()[:16]}.pkl")
+    part = f"{path}.{os.getpid()}"
+    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(fd, "wb") as file:
+        file.write(data)
+    os.replace(part, path)
+    return path
+
+
+def read_packed(path: str) -> bytes:
+    """Return what :func:`write_packed` wrote.
+
+    Raises
+    ------
+    ConfigurationError
+        It isn't there, or it is somebody else's: loading it would run what they like.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(fd, "rb") as file:
+            found = os.fstat(fd)
+            if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+                raise ConfigurationError(f"{path} isn't a file of yours; it isn't loaded")
+            return file.read()
+    except OSError as error:
+        raise ConfigurationError(
+            f"can't read the function of the job, {path}: {error.strerror}",
+            "Submit it again from Python.",
+        ) from error
+
+
+def name_of(function: Callable[..., Any]) -> str:
+    """Return what to call ``function``: ``module:name``; of a partial one, what it is a part of."""
+    function = getattr(function, "func", function)
+    name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return f"{getattr(function, '__module__', None) or '?'}:{name}"
+
+
+def pack_error(error: BaseException) -> bytes | None:
+    """Return an exception as bytes, or None where it isn't one that can be sent and read again."""
+    try:
+        data = pickle.dumps(error)
+        if len(data) <= _LONGEST_ERROR and isinstance(pickle.loads(data), BaseException):
+            return data
+    except Exception:  # anybody's __reduce__
+        pass
+    return None
+
+
+def unpack_error(data: bytes | None, message: str) -> BaseException:
+    """Return the exception that :func:`pack_error` was given, or one that says ``message``."""
+    if data is not None:
+        try:
+            error = pickle.loads(data)
+            if isinstance(error, BaseException):
+                return error
+        except Exception:  # of a module that isn't here
+            pass
+    return RuntimeError(message)
