@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
-from orion_hpc.errors import ConfigurationError, OrionHpcError
+from orion_hpc.errors import ConfigurationError, OrionHpcError, did_you_mean
 from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY
 from orion_hpc.plugins import load
 
@@ -20,11 +20,16 @@ R = TypeVar("R")
 BUILTIN = {
     "single": "orion_hpc.executors.single:SingleExecutor",
     "joblib": "orion_hpc.executors.joblib:JoblibExecutor",
+    "dask": "orion_hpc.executors.dask:DaskExecutor",
+    "poolexecutor": "orion_hpc.executors.pool:PoolExecutor",
 }
 
 
 class Executor(Protocol):
-    """Runs functions, up to ``n_workers`` at once; constructed as ``(n_workers, cpus)``.
+    """Runs functions, up to ``n_workers`` at once.
+
+    Constructed as ``(n_workers, cpus, **options)``; the options are the executor's own, and
+    ConfigurationError tells of a wrong one.
 
     Attributes
     ----------
@@ -32,6 +37,9 @@ class Executor(Protocol):
         How many run at once; further ones wait.
     in_process : bool
         Whether functions run in the very thread that submits them.
+    shares_memory : bool
+        Whether they run in this process, so that nothing needs to be pickled. A class without this
+        attribute says no.
     """
 
     n_workers: int
@@ -115,6 +123,15 @@ def check_executor(name: str, n_workers: int) -> None:
         )
 
 
+def check_backend(executor: str, backend: str, known: Collection[str]) -> None:
+    """Raise ConfigurationError if ``backend`` isn't one of those that the executor has."""
+    if backend not in known:
+        raise ConfigurationError(
+            f"the executor {executor!r} has no backend {backend!r}{did_you_mean(backend, known)}",
+            f"There are: {', '.join(known)}.",
+        )
+
+
 def runs_in_process(name: str) -> bool:
     """Return whether the executor runs trials in the worker's own process.
 
@@ -126,14 +143,33 @@ def runs_in_process(name: str) -> bool:
     return bool(getattr(load("executor", name, BUILTIN), "in_process", False))
 
 
-def make_executor(name: str, n_workers: int, cpus: int) -> Executor:
-    """Return a new executor for a worker that has ``cpus`` CPUs; it starts no process yet.
+def make_executor(name: str, n_workers: int, cpus: int, **options: Any) -> Executor:
+    """Return a new executor for a worker that has ``cpus`` CPUs.
+
+    ``options`` are the executor's own: ``backend`` of ``joblib``, ``address`` of ``dask``, ….
 
     Raises
     ------
     ConfigurationError
-        There is none of that name, or it doesn't run ``n_workers`` at once.
+        There is none of that name, it doesn't run ``n_workers`` at once, or has no such option.
     """
     check_executor(name, n_workers)
-    executor: Executor = load("executor", name, BUILTIN)(n_workers, cpus)
+    kind = load("executor", name, BUILTIN)
+    _check_options(name, kind, options)
+    executor: Executor = kind(n_workers, cpus, **options)
     return executor
+
+
+def _check_options(name: str, kind: Callable[..., Any], options: Collection[str]) -> None:
+    import inspect
+
+    parameters = inspect.signature(kind).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    known = [parameter.name for parameter in parameters][2:]
+    for option in options:
+        if option not in known:
+            raise ConfigurationError(
+                f"the executor {name!r} has no option {option!r}{did_you_mean(option, known)}",
+                f"It has {', '.join(known)}." if known else "It has none.",
+            )

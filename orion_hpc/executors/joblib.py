@@ -7,20 +7,22 @@ trial's and no other's. How many CPUs a process may use is worked out in ``limit
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from concurrent import futures as cf
 from contextlib import suppress
 from typing import Any, TypeVar
 
 from orion_hpc.executors import limits
-from orion_hpc.executors.base import ProcessDied, check_executor
+from orion_hpc.executors.base import ProcessDied, check_backend, check_executor
+from orion_hpc.executors.forks import ForkSlot
 from orion_hpc.executors.processes import become_inner, become_trial
+from orion_hpc.executors.slots import Slot, SlotExecutor
+from orion_hpc.executors.threads import ThreadSlot
 from orion_hpc.files.processes import VMSTAT, OomWatch, kill_group, kill_tree
 
 A = TypeVar("A")
@@ -31,7 +33,11 @@ _SAFE_PATH = "PYTHONSAFEPATH"
 directory for Python's own (Python 3.11)."""
 
 
-class JoblibExecutor:
+BACKENDS = ("loky", "multiprocessing", "threading")
+"""Of joblib's words for where functions run. ``loky`` starts fresh processes."""
+
+
+class JoblibExecutor(SlotExecutor):
     """Runs each function in one of ``n_workers`` processes, each with its share of ``cpus``.
 
     Processes start with the first function and are used again, except after a death. Functions are
@@ -40,55 +46,33 @@ class JoblibExecutor:
     Parameters
     ----------
     n_workers, cpus : int
+    backend : {"loky", "multiprocessing", "threading"}
+        Fresh processes, forks of this one, or threads of this one, which share its memory and its
+        interpreter's lock, and whose death is this process's.
     vmstat : str
         Where the kernel's count of out-of-memory kills is read.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such backend.
     """
 
-    in_process = False
-
-    def __init__(self, n_workers: int, cpus: int, vmstat: str = VMSTAT) -> None:
+    def __init__(
+        self, n_workers: int, cpus: int, backend: str = "loky", vmstat: str = VMSTAT
+    ) -> None:
         check_executor("joblib", n_workers)
+        check_backend("joblib", backend, BACKENDS)
         import joblib  # noqa: F401  # a broken installation shows now, and not with the first trial
 
-        self.n_workers = n_workers
         share = limits.cpus_per_trial(cpus, n_workers)
-        self._slots = [_Slot(share, OomWatch(vmstat)) for _ in range(n_workers)]
-        # Last in, first out: a slot whose process runs already comes before one that has none yet.
-        self._free: queue.LifoQueue[_Slot] = queue.LifoQueue()
-        for slot in self._slots:
-            self._free.put(slot)
-        # A thread for each slot waits for its process. It also starts it, so it has to outlive it:
-        # see die_with_parent.
-        self._threads = cf.ThreadPoolExecutor(n_workers, thread_name_prefix="trial")
-        self._unfinished: set[cf.Future[Any]] = set()
-
-    def submit(self, function: Callable[[A], R], argument: A) -> cf.Future[R]:
-        future: cf.Future[R] = self._threads.submit(self._run, function, argument)
-        self._unfinished.add(future)
-        future.add_done_callback(self._unfinished.discard)
-        return future
-
-    def wait(
-        self, futures: Collection[cf.Future[Any]], timeout: float | None
-    ) -> set[cf.Future[Any]]:
-        return cf.wait(futures, timeout, return_when=cf.FIRST_COMPLETED).done
-
-    def close(self, kill: bool = False) -> None:
-        if kill:
-            for future in tuple(self._unfinished):
-                future.cancel()
-        else:
-            cf.wait(tuple(self._unfinished))
-        for slot in self._slots:
-            slot.close(kill)
-        self._threads.shutdown()
-
-    def _run(self, function: Callable[[A], R], argument: A) -> R:
-        slot = self._free.get_nowait()  # there are as many slots as threads
-        try:
-            return slot.run(function, argument)
-        finally:
-            self._free.put(slot)
+        self.shares_memory = backend == "threading"
+        kinds: dict[str, Callable[[], Slot]] = {
+            "loky": lambda: _Slot(share, OomWatch(vmstat)),
+            "multiprocessing": lambda: ForkSlot(share, OomWatch(vmstat), _call),
+            "threading": lambda: ThreadSlot(share, _call),
+        }
+        super().__init__(n_workers, kinds[backend])
 
 
 class _Slot:

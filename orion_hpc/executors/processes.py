@@ -31,6 +31,13 @@ def become_trial(worker: int) -> None:
     _leave_notices_to_the_worker()
 
 
+def leave_terminal() -> None:
+    """Put this process out of reach of a terminal's Ctrl-C and of a job's stop notices."""
+    os.setsid()
+    if threading.current_thread() is threading.main_thread():
+        _leave_notices_to_the_worker()
+
+
 def become_inner(trial: int) -> None:
     """Set this process up as one of the inner pool of the trial in the process ``trial``."""
     _leave_notices_to_the_worker(parent=trial)

@@ -26,6 +26,7 @@ class SingleExecutor:
     """
 
     in_process = True
+    shares_memory = True
 
     def __init__(self, n_workers: int = 1, cpus: int = 1) -> None:
         check_executor("single", n_workers)

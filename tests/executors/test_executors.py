@@ -127,10 +127,29 @@ def gone(number, seconds=5):
     return True
 
 
-@pytest.fixture(params=["single", "joblib"])
+KINDS = {
+    "single": ("single", {}),
+    "loky": ("joblib", {}),
+    "multiprocessing": ("joblib", {"backend": "multiprocessing"}),
+    "threading": ("joblib", {"backend": "threading"}),
+    "multiprocess": ("poolexecutor", {}),
+    "thread": ("poolexecutor", {"backend": "thread"}),
+    "dask": ("dask", {}),
+}
+POOLS = [kind for kind in KINDS if kind != "single"]
+OF_PROCESSES = ["loky", "multiprocessing", "multiprocess", "dask"]
+
+
+def make(kind, n_workers, cpus):
+    """Return an executor of a kind."""
+    name, options = KINDS[kind]
+    return make_executor(name, n_workers, cpus, **options)
+
+
+@pytest.fixture(params=KINDS)
 def executor(request):
     """Each executor with one slot."""
-    made = make_executor(request.param, 1, 1)
+    made = make(request.param, 1, 1)
     yield made
     made.close(kill=True)
 
@@ -154,15 +173,16 @@ def test_exceptions_come_back(executor):
     """An exception, and an exit, are the function's and don't end the executor."""
     with pytest.raises(ValueError, match="no luck"):
         executor.submit(fail, "no luck").result()
-    with pytest.raises(SystemExit):
-        executor.submit(leave, 3).result()
+    if type(executor).__name__ != "DaskExecutor":  # there it ends the process
+        with pytest.raises(SystemExit):
+            executor.submit(leave, 3).result()
     assert executor.submit(square, 2).result() == 4
 
 
-def test_two_hundred_small_functions(executor):
+def test_a_thousand_small_functions(executor):
     """More than there are slots may be submitted; all are run."""
-    futures = [executor.submit(square, number) for number in range(200)]
-    assert [future.result() for future in futures] == [number**2 for number in range(200)]
+    futures = [executor.submit(square, number) for number in range(1000)]
+    assert [future.result() for future in futures] == [number**2 for number in range(1000)]
 
 
 def test_a_closed_executor_takes_nothing(executor):
@@ -171,6 +191,100 @@ def test_a_closed_executor_takes_nothing(executor):
     executor.close(kill=True)
     with pytest.raises(RuntimeError):
         executor.submit(square, 1)
+
+
+@pytest.mark.parametrize("kind", POOLS)
+def test_of_many_no_more_run_than_there_are_slots(kind, tmp_path):
+    """The others wait for their turn."""
+    pool = make(kind, 2, 4)
+    try:
+        paths = [tmp_path / str(number) for number in range(5)]
+        futures = [pool.submit(until, str(path)) for path in paths]
+        appear(tmp_path / "0.pid")
+        appear(tmp_path / "1.pid")
+        assert pool.wait(futures, 0.3) == set()
+        assert len(list(tmp_path.glob("*.pid"))) == 2
+        for path in paths:
+            path.touch()
+        assert {future.result(30) for future in futures} == {"done"}
+    finally:
+        pool.close(kill=True)
+
+
+@pytest.mark.parametrize("kind", OF_PROCESSES)
+def test_a_death_is_told_by_each_that_has_processes(kind):
+    """It is that function's end alone; the next one has a new process."""
+    pool = make(kind, 2, 2)
+    try:
+        for how in (signal.SIGKILL, 3):
+            assert isinstance(pool.submit(die, how).exception(60), ProcessDied)
+        assert pool.submit(square, 3).result(60) == 9
+    finally:
+        pool.close(kill=True)
+
+
+@pytest.mark.parametrize("kind", POOLS)
+def test_close_by_force_ends_what_runs(kind, tmp_path):
+    """And cancels what waits; it doesn't take long."""
+    pool = make(kind, 1, 1)
+    running = pool.submit(until, str(tmp_path / "never"))
+    waiting = pool.submit(square, 2)
+    number = appear(tmp_path / "never.pid")
+    start = time.monotonic()
+    pool.close(kill=True)
+    assert time.monotonic() - start < 15
+    assert waiting.cancelled()
+    assert isinstance(running.exception(5), BaseException)
+    if kind in OF_PROCESSES:
+        assert gone(number)
+    with pytest.raises(RuntimeError):
+        pool.submit(square, 1)
+
+
+def test_a_dask_cluster_leaves_the_environment_alone():
+    """What is started later would think that it had been told to use one thread."""
+    before = dict(os.environ)
+    pool = make("dask", 1, 1)
+    try:
+        assert pool.submit(os.getenv, "OMP_NUM_THREADS").result(30) == "1"
+        assert os.environ == before
+        assert isinstance(pool.submit(die, 3).exception(30), ProcessDied)
+        assert pool.submit(square, 2).result(60) == 4
+    finally:
+        pool.close(kill=True)
+    assert os.environ == before
+
+
+def sum_in(arguments):
+    """Return a sum that joblib's tasks on a backend add up."""
+    import joblib
+
+    backend, number = arguments
+    with joblib.parallel_backend(backend):
+        return sum(joblib.Parallel()(joblib.delayed(square)(one) for one in range(number)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "backend"),
+    [
+        ("loky", "loky"),
+        ("loky", "threading"),
+        ("multiprocessing", "loky"),
+        ("multiprocess", "threading"),
+        ("threading", "threading"),
+        ("threading", "loky"),
+        ("dask", "dask"),
+        ("dask", "loky"),
+    ],
+)
+def test_functions_start_tasks_of_their_own(kind, backend):
+    """As many functions as there are slots do, and more wait: nobody blocks anybody."""
+    pool = make(kind, 2, 4)
+    try:
+        futures = [pool.submit(sum_in, (backend, 10)) for _ in range(4)]
+        assert [future.result(120) for future in futures] == [285] * 4
+    finally:
+        pool.close(kill=True)
 
 
 def test_single_runs_in_this_thread_and_one_at_a_time():
@@ -238,7 +352,7 @@ def test_a_death_while_idle_is_no_trials(pool):
     os.kill(first, signal.SIGKILL)
     assert gone(first)
     # The pool learns of it in a thread of its own; until then a function may be sent to the dead.
-    broken = pool._free.queue[-1]._pool
+    broken = pool._slots[-1]._pool
     end = time.monotonic() + 10
     while broken._flags.broken is None:
         assert time.monotonic() < end

@@ -1,0 +1,281 @@
+"""The executor on dask: a cluster of processes here, one that runs already, or Slurm jobs.
+
+The only importer of dask, distributed and dask_jobqueue.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent import futures as cf
+from typing import Any, TypeVar
+
+from orion_hpc.errors import ConfigurationError
+from orion_hpc.executors import limits
+from orion_hpc.executors.base import ProcessDied, check_executor
+from orion_hpc.executors.main_module import check_guarded
+from orion_hpc.executors.processes import leave_terminal
+from orion_hpc.files.processes import kill_tree
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+_START_TIMEOUT = 60.0
+_CLOSE_TIMEOUT = 10.0
+
+
+class DaskExecutor:
+    """Runs each function as a task of a dask cluster.
+
+    Parameters
+    ----------
+    n_workers : int
+        How many functions run at once.
+    cpus : int
+        How many dask workers the cluster has, with a thread each. A function that starts tasks of
+        its own (``joblib.parallel_backend("dask")``) shares them with the others.
+    address : str, optional
+        Of a scheduler that runs already; ``cpus`` doesn't matter then, and the cluster stays.
+    cluster : optional
+        A cluster of dask's, which stays; or ``{"slurm": options}`` for one of Slurm jobs, with the
+        options of ``dask_jobqueue.SLURMCluster``, which ends with this executor.
+    client : optional
+        A ``distributed.Client``, which stays.
+
+    Raises
+    ------
+    ConfigurationError
+        dask isn't installed, there is no such cluster, or the scheduler doesn't answer.
+    """
+
+    in_process = False
+
+    def __init__(
+        self,
+        n_workers: int,
+        cpus: int,
+        address: str | None = None,
+        cluster: Any = None,
+        client: Any = None,
+    ) -> None:
+        check_executor("dask", n_workers)
+        if sum(given is not None for given in (address, cluster, client)) > 1:
+            raise ConfigurationError(
+                "the executor 'dask' is given more than one of address, cluster and client",
+                "Keep one of them.",
+            )
+        self.n_workers = n_workers
+        self._lock = threading.Lock()
+        self._waiting: deque[tuple[cf.Future[Any], Any, Any]] = deque()
+        self._running: dict[cf.Future[Any], Any] = {}
+        self._closed = False
+        self._with = contextlib.ExitStack()
+        self._own: Any = None
+        if client is not None:
+            self._client = client
+            return
+        try:
+            import distributed
+        except ImportError as error:
+            raise ConfigurationError(
+                "the executor 'dask' needs dask and distributed, which aren't installed",
+                "Install them with: pip install 'orion-hpc[dask]'",
+            ) from error
+        if isinstance(cluster, Mapping):
+            self._own = cluster = _named_cluster(cluster, max(cpus, n_workers))
+        elif address is None and cluster is None:
+            check_guarded("dask")
+            # When a worker's process is started, dask sets these in this one as well.
+            self._with.enter_context(_kept(_limits()))
+            with _kept(_limits()):
+                self._own = cluster = _local_cluster(max(cpus, n_workers))
+        try:
+            self._client = distributed.Client(
+                address or cluster, timeout=_START_TIMEOUT, set_as_default=False
+            )
+        except (OSError, ValueError, TimeoutError) as error:
+            self._close_own()
+            raise ConfigurationError(
+                f"the dask scheduler {address or cluster} doesn't answer: {error}",
+                "Is it running, and is its version of distributed the same as here?",
+            ) from error
+        self._with.callback(self._close_own)
+        self._with.callback(self._client.close, timeout=_CLOSE_TIMEOUT)
+        if self._own is not None:
+            self._client.register_plugin(_apart())
+
+    def submit(self, function: Callable[[A], R], argument: A) -> cf.Future[R]:
+        future: cf.Future[R] = cf.Future()
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the executor is closed")
+            self._waiting.append((future, function, argument))
+        self._start()
+        return future
+
+    def wait(
+        self, futures: Collection[cf.Future[Any]], timeout: float | None
+    ) -> set[cf.Future[Any]]:
+        return cf.wait(futures, timeout, return_when=cf.FIRST_COMPLETED).done
+
+    def close(self, kill: bool = False) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            waiting, running = list(self._waiting), list(self._running)
+            if kill:
+                self._waiting.clear()
+        if kill:
+            for future, *_ in waiting:
+                future.cancel()
+            self._kill()
+            for future in running:
+                _set(future, error=cf.CancelledError("the executor is closed"))
+        else:
+            cf.wait([*(future for future, *_ in waiting), *running])
+        self._with.close()
+
+    def _start(self) -> None:
+        """Hand tasks to dask while fewer than ``n_workers`` are there."""
+        while True:
+            with self._lock:
+                if len(self._running) >= self.n_workers or not self._waiting:
+                    return
+                future, function, argument = self._waiting.popleft()
+                if not future.set_running_or_notify_cancel():
+                    continue
+                task = self._client.submit(function, argument, pure=False, retries=0)
+                self._running[future] = task
+            task.add_done_callback(lambda task, future=future: self._end(future, task))
+
+    def _end(self, future: cf.Future[Any], task: Any) -> None:
+        with self._lock:
+            self._running.pop(future, None)
+        try:
+            error = task.exception() if task.status == "error" else None
+            if task.status == "finished":
+                _set(future, task.result())
+            elif error is not None:
+                _set(future, error=_told(error))
+            else:
+                _set(future, error=cf.CancelledError(f"dask gave up a trial: {task.status}"))
+        except Exception as lost:  # the scheduler is gone
+            _set(future, error=lost)
+        self._start()
+
+    def _kill(self) -> None:
+        tasks = list(self._running.values())
+        if self._own is None:
+            # What runs there can't be ended from here without ending others' tasks.
+            with contextlib.suppress(Exception):
+                self._client.cancel(tasks, force=True)
+            return
+        for nanny in tuple(getattr(self._own, "workers", {}).values()):
+            nanny.auto_restart = False
+            if (pid := getattr(nanny, "pid", None)) is not None:
+                kill_tree(pid)
+
+    def _close_own(self) -> None:
+        if self._own is not None:
+            with contextlib.suppress(Exception):
+                self._own.close(timeout=_CLOSE_TIMEOUT)
+            self._own = None
+
+
+def _apart() -> Any:
+    """Return the plugin that takes a worker's process out of the terminal's reach."""
+    from distributed import WorkerPlugin
+
+    class Apart(WorkerPlugin):
+        name = "orion-hpc"
+
+        def setup(self, worker: Any) -> None:
+            leave_terminal()
+
+    return Apart()
+
+
+def _set(future: cf.Future[Any], result: Any = None, error: BaseException | None = None) -> None:
+    with contextlib.suppress(cf.InvalidStateError):
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(error)
+
+
+def _told(error: BaseException) -> BaseException:
+    """Return the error, or that the worker's process died, in our own words."""
+    if type(error).__name__ == "KilledWorker":
+        return ProcessDied.of(None, oom_killed=False)
+    return error
+
+
+def _local_cluster(n_workers: int) -> Any:
+    import dask
+    import distributed
+
+    settings = {
+        # A trial whose process died is ours to judge: dask mustn't run it again behind our back.
+        "distributed.scheduler.allowed-failures": 0,
+        # A daemon's process couldn't start an inner pool.
+        "distributed.worker.daemon": False,
+        "distributed.nanny.pre-spawn-environ": _limits(),
+        "distributed.comm.timeouts.connect": _START_TIMEOUT,
+    }
+    with dask.config.set(settings):
+        return distributed.LocalCluster(
+            n_workers=n_workers,
+            threads_per_worker=1,
+            processes=True,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        )
+
+
+def _limits() -> dict[str, str]:
+    """Return the variables that hold a worker's libraries to one thread."""
+    found = limits.environment(1, os.environ)
+    return {name: text for name, text in found.items() if name in limits.THREADS}
+
+
+@contextlib.contextmanager
+def _kept(names: Collection[str]) -> Iterator[None]:
+    """Leave variables of the environment as they are now, whatever the block does to them."""
+    before = {name: os.environ.get(name) for name in names}
+    try:
+        yield
+    finally:
+        for name, text in before.items():
+            if text is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = text
+
+
+def _named_cluster(named: Mapping[str, Any], n_workers: int) -> Any:
+    if list(named) != ["slurm"] or not isinstance(named["slurm"], Mapping):
+        raise ConfigurationError(
+            f"the executor 'dask' knows no cluster {dict(named)!r:.100}",
+            "Write {'slurm': {'cores': 1, 'memory': '2GB', …}}, with SLURMCluster's options.",
+        )
+    try:
+        from dask_jobqueue.slurm import SLURMCluster
+    except ImportError as error:
+        raise ConfigurationError(
+            "a dask cluster of Slurm jobs needs dask-jobqueue, which isn't installed",
+            "Install it with: pip install 'orion-hpc[slurm-dask]'",
+        ) from error
+    try:
+        cluster = SLURMCluster(**named["slurm"])
+        cluster.scale(n_workers)
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(
+            f"the options of the dask cluster are wrong: {error}",
+            "They are those of dask_jobqueue.SLURMCluster.",
+        ) from error
+    return cluster

@@ -1,0 +1,97 @@
+"""Runs functions in forks of this process, which have its memory as it was (multiprocessing).
+
+Quick to start, and for whoever needs what this process has loaded. A fork of a process with threads
+may find locks that nobody will open again; ``loky``'s fresh processes don't.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import warnings
+from collections.abc import Callable
+from concurrent import futures as cf
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+from orion_hpc.executors.base import ProcessDied
+from orion_hpc.executors.processes import become_trial
+from orion_hpc.files.processes import OomWatch, kill_group, kill_tree
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+
+_one_fork = threading.Lock()
+"""A process is known to be alive by a pipe's end that it holds. Another one that is forked at the
+same moment would hold it, too, and outlive it."""
+
+
+class ForkSlot:
+    """One process at a time, and a new one after a death.
+
+    Parameters
+    ----------
+    cpus : int
+    memory : OomWatch
+    call : callable
+        Calls the function, in the process: ``call(function, argument, cpus)``.
+    """
+
+    def __init__(self, cpus: int, memory: OomWatch, call: Callable[..., Any]) -> None:
+        self._cpus = cpus
+        self._memory = memory
+        self._call = call
+        self._pool: cf.ProcessPoolExecutor | None = None
+        self._process: Any = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def run(self, function: Callable[[A], R], argument: A) -> R:
+        kills = self._memory.mark()
+        with self._lock:
+            future, process = self._submit(function, argument)
+        try:
+            result: R = future.result()
+            return result
+        except BrokenProcessPool as error:
+            # It may also be the function's own: its inner pool's.
+            if process.is_alive() and not self._closed:
+                process.join(0.2)
+                if process.is_alive():
+                    raise
+            with self._lock:
+                self._drop()
+            kill_group(process.pid)
+            process.join(1.0)
+            raise ProcessDied.of(process.exitcode, self._memory.risen(kills)) from error
+
+    def _submit(self, function: Callable[[A], R], argument: A) -> tuple[cf.Future[R], Any]:
+        if self._closed:
+            raise cf.CancelledError("the executor is closed")
+        if self._process is not None and not self._process.is_alive():
+            self._drop()  # it died while it was idle: that is no trial's death
+        if self._pool is None:
+            self._pool = cf.ProcessPoolExecutor(
+                1, get_context("fork"), initializer=become_trial, initargs=(os.getpid(),)
+            )
+        with _one_fork, warnings.catch_warnings():
+            # Python 3.12 warns of forks beside threads; who chose this executor knows.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            future: cf.Future[R] = self._pool.submit(self._call, function, argument, self._cpus)
+        (self._process,) = self._pool._processes.values()
+        return future, self._process
+
+    def _drop(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True)
+        self._pool = self._process = None
+
+    def close(self, kill: bool) -> None:
+        with self._lock:
+            self._closed = True
+            if kill and self._process is not None and self._process.is_alive():
+                kill_tree(self._process.pid)
+                kill_group(self._process.pid)
+            self._drop()

@@ -1,0 +1,69 @@
+"""Whether new processes may run the main program's file again, as those do that are spawned.
+
+Such a process imports the main program to find what it defines. A program that starts processes
+when it is imported would start them again in each of its processes, and they in theirs.
+"""
+
+from __future__ import annotations
+
+import ast
+import multiprocessing
+import sys
+from types import FrameType
+
+from orion_hpc.errors import ConfigurationError
+
+_HINT = (
+    "Put what your program does behind the line  if __name__ == '__main__':  and indent it; or use "
+    "the executor 'joblib', which doesn't import the program again."
+)
+
+
+def check_guarded(executor: str) -> None:
+    """Raise ConfigurationError if processes that are spawned now would run this very call again.
+
+    Parameters
+    ----------
+    executor : str
+        Who wants to start them.
+    """
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        raise ConfigurationError(
+            f"a process of the executor {executor!r} runs the program that started it", _HINT
+        )
+    frame = _main_frame()
+    if frame is None:
+        return
+    path = frame.f_code.co_filename
+    try:
+        with open(path, "rb") as file:
+            tree = ast.parse(file.read())
+    except (OSError, SyntaxError, ValueError):
+        return  # typed in: nothing can be imported again
+    if not _is_guarded(tree, frame.f_lineno):
+        raise ConfigurationError(
+            f"the executor {executor!r} starts processes that import {path}, which would start "
+            f"them again in line {frame.f_lineno}",
+            _HINT,
+        )
+
+
+def _main_frame() -> FrameType | None:
+    """Return the frame of the main program's own lines, if they are what calls this."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "__main__" and frame.f_code.co_name == "<module>":
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def _is_guarded(tree: ast.Module, line: int) -> bool:
+    return any(
+        isinstance(node, ast.If)
+        and any(
+            isinstance(name, ast.Name) and name.id == "__name__" for name in ast.walk(node.test)
+        )
+        and node.lineno <= line <= (node.end_lineno or line)
+        for node in tree.body
+    )

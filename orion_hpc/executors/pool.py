@@ -1,0 +1,50 @@
+"""The executor on Python's own processes or threads; Oríon's name for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from orion_hpc.executors import limits
+from orion_hpc.executors.base import check_backend, check_executor
+from orion_hpc.executors.forks import ForkSlot
+from orion_hpc.executors.slots import Slot, SlotExecutor
+from orion_hpc.executors.threads import ThreadSlot
+from orion_hpc.files.processes import VMSTAT, OomWatch
+
+A = TypeVar("A")
+R = TypeVar("R")
+
+BACKENDS = ("multiprocess", "thread")
+
+
+class PoolExecutor(SlotExecutor):
+    """Runs each function in a fork or a thread of this process.
+
+    Parameters
+    ----------
+    n_workers, cpus : int
+        joblib inside of a function isn't told of its share of ``cpus``; the executor ``joblib``
+        does that.
+    backend : {"multiprocess", "thread"}
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such backend.
+    """
+
+    def __init__(self, n_workers: int, cpus: int, backend: str = "multiprocess") -> None:
+        check_executor("poolexecutor", n_workers)
+        check_backend("poolexecutor", backend, BACKENDS)
+        share = limits.cpus_per_trial(cpus, n_workers)
+        self.shares_memory = backend == "thread"
+        kinds: dict[str, Callable[[], Slot]] = {
+            "multiprocess": lambda: ForkSlot(share, OomWatch(VMSTAT), _call),
+            "thread": lambda: ThreadSlot(share, _call),
+        }
+        super().__init__(n_workers, kinds[backend])
+
+
+def _call(function: Callable[[A], R], argument: A, cpus: int) -> R:
+    return function(argument)
