@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from orion_hpc.config.identity import differences, experiment_configuration
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ExperimentConflict
 from orion_hpc.model import event as ev
-from orion_hpc.model.state import CATALOGUE, ExperimentState, State
+from orion_hpc.model.state import CATALOGUE, ExperimentState, State, lacks_run
 from orion_hpc.storage.base import Storage
+
+Comparison: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,9 @@ class Built:
     kept: list[str] = field(default_factory=list)
 
 
-def build(storage: Storage, settings: Settings, now: float) -> Built:
+def build(
+    storage: Storage, settings: Settings, now: float, compare: Comparison = differences
+) -> Built:
     """Return the experiment of ``settings``; one that isn't there is created.
 
     Parameters
@@ -39,6 +43,8 @@ def build(storage: Storage, settings: Settings, now: float) -> Built:
         Without a version: the highest there is, or 1.
     now : float
         Seconds since the epoch.
+    compare : callable, default every difference that makes another experiment
+        Says what is wrong with the wanted settings, given those that are recorded.
 
     Raises
     ------
@@ -48,20 +54,20 @@ def build(storage: Storage, settings: Settings, now: float) -> Built:
     name = str(settings.name)
     # Drawn here and recorded, so that every worker draws the same points.
     recorded = experiment_configuration(settings, seed=int.from_bytes(os.urandom(4), "big"))
-    before = check(storage.refresh(), settings)
+    before = check(storage.refresh(), settings, compare)
 
     def create(state: State) -> list[ev.Event]:
         found = state.find(name, settings.version)
         if found is None:
             return [ev.CreateExperiment(name, settings.version or 1, recorded, now)]
-        # An imported one learns what it runs.
-        bare = found.is_bare
-        return [ev.CreateExperiment(name, found.version, recorded, now)] if bare else []
+        # One that was imported, or made by a Python program, learns what it runs.
+        learns = found.is_bare and not lacks_run(recorded)
+        return [ev.CreateExperiment(name, found.version, recorded, now)] if learns else []
 
     # Somebody else may have been faster, with other settings: then theirs stands.
-    lacking = before is None or before.is_bare
+    lacking = before is None or (before.is_bare and not lacks_run(recorded))
     state = storage.transact(CATALOGUE, create) if lacking else storage.state
-    experiment = check(state, settings)
+    experiment = check(state, settings, compare)
     assert experiment is not None
     created = before is None and experiment.create_time == now
     limits = ev.ChangeLimits(*wanted_limits(settings, experiment), now)
@@ -84,7 +90,9 @@ def _kept(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def check(state: State, settings: Settings) -> ExperimentState | None:
+def check(
+    state: State, settings: Settings, compare: Comparison = differences
+) -> ExperimentState | None:
     """Return the experiment of ``settings`` in ``state``, or None.
 
     Raises
@@ -101,7 +109,7 @@ def check(state: State, settings: Settings) -> ExperimentState | None:
             f"{experiment.to_import} trials are missing",
             "Run the same 'orion-hpc db import' again; it goes on from there.",
         )
-    unlike = differences(experiment.configuration, experiment_configuration(settings))
+    unlike = compare(experiment.configuration, experiment_configuration(settings))
     if unlike:
         highest = state.find(experiment.name)
         assert highest is not None

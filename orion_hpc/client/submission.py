@@ -133,7 +133,7 @@ def submit(
         built = replace(built, kept=[*built.kept, *_database_kept(storage, settings)])
         tell(built)
         # Somebody else may have done some of it in between.
-        tasks = plan_.tasks if jobs else _useful(settings, built.experiment.left)
+        tasks = plan_.tasks if jobs else useful_tasks(settings, built.experiment.left)
         if tasks and jobs is None:
             jobs = launcher.launch(replace(plan_.request, tasks=tasks))
         if jobs is not None:
@@ -181,8 +181,8 @@ def _plan(settings: Settings, launcher: Launcher) -> _Plan:
         experiment = ExperimentState(0, str(settings.name), settings.version or 1, {}, 0.0, *limits)
     else:
         experiment.max_trials, experiment.max_broken = limits
-    tasks = _useful(settings, experiment.left)
-    request = _request(settings, launcher, experiment, max(1, tasks))
+    tasks = useful_tasks(settings, experiment.left)
+    request = launch_request(settings, launcher, experiment, max(1, tasks))
     return _Plan(request, _array(settings), tasks)
 
 
@@ -218,7 +218,7 @@ def _array(settings: Settings) -> int:
     return size.tasks if size else 1
 
 
-def _useful(settings: Settings, left: float) -> int:
+def useful_tasks(settings: Settings, left: float) -> int:
     """Return how many of the tasks asked for would have a trial to run."""
     asked = _array(settings)
     return asked if math.isinf(left) else min(asked, math.ceil(left / settings.worker.n_workers))
@@ -233,9 +233,10 @@ def sbatch_options(settings: Settings) -> dict[str, str | bool]:
     return {**options, **settings.slurm.additional}
 
 
-def _request(
+def launch_request(
     settings: Settings, launcher: Launcher, experiment: ExperimentState, tasks: int
 ) -> LaunchRequest:
+    """Return what a launcher is asked for; nothing is looked up or written."""
     worker = settings.worker
     cpus = settings.slurm.cpus_per_task
     if cpus is None and launcher.name == "local":

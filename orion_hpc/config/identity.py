@@ -50,16 +50,20 @@ def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
     differ between two runs of one experiment, and so may a seed that ``wanted`` doesn't give. An
     imported experiment that has nothing to run yet takes whatever is wanted.
     """
-    search = [
-        *_unlike("space", recorded.get("space") or {}, wanted.get("space") or {}),
-        *_algorithm(recorded.get("algorithm"), wanted.get("algorithm")),
-    ]
     if lacks_run(recorded):
-        return search
+        return search_differences(recorded, wanted)
     return [
-        *search,
+        *search_differences(recorded, wanted),
         *_unlike("", {k: recorded.get(k) for k in _RUN}, {k: wanted.get(k) for k in _RUN}),
         *_unlike("kwargs", recorded.get("kwargs") or {}, wanted.get("kwargs") or {}),
+    ]
+
+
+def search_differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each difference in the search alone, be its trials run by what may."""
+    return [
+        *_unlike("space", recorded.get("space") or {}, wanted.get("space") or {}),
+        *_algorithm(recorded.get("algorithm"), wanted.get("algorithm")),
     ]
 
 

@@ -78,6 +78,10 @@ class Jobs(Protocol):
         """Return how many run still."""
         ...
 
+    def ended(self) -> bool:
+        """Whether all are known to have ended; False also means that nobody can tell."""
+        ...
+
     def stop(self, wait: float, force: bool = True) -> None:
         """Give the jobs their stop notice and ``wait`` seconds; then end them by ``force``."""
         ...

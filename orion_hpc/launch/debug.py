@@ -20,6 +20,9 @@ class EndedJobs:
     def alive(self) -> int:
         return 0
 
+    def ended(self) -> bool:
+        return True
+
     def stop(self, wait: float, force: bool = True) -> None:
         pass
 

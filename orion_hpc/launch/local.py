@@ -35,6 +35,9 @@ class LocalJobs:
     def alive(self) -> int:
         return sum(process.running for process in self._processes)
 
+    def ended(self) -> bool:
+        return not self.alive()
+
     def stop(self, wait: float, force: bool = True) -> None:
         deadline = time.monotonic() + wait
         while self.alive() and time.monotonic() < deadline:

@@ -46,6 +46,16 @@ class SlurmJobs:
     def alive(self) -> int:
         return 0
 
+    def ended(self) -> bool:
+        command = ["squeue", "--noheader", "--format=%i", f"--jobs={','.join(self.ids)}"]
+        try:
+            asked = subprocess.run(command, check=False, capture_output=True, text=True)
+        except OSError:
+            return False
+        # Slurm forgets jobs some minutes after their end.
+        forgotten = "Invalid job id" in asked.stderr
+        return forgotten or (asked.returncode == 0 and not asked.stdout.strip())
+
     def stop(self, wait: float, force: bool = True) -> None:
         subprocess.run(["scancel", *self.ids], check=False, capture_output=True)
 

@@ -7,9 +7,8 @@ what decides who holds a trial.
 ========================  ========================================================================
 event                     accepted when
 ========================  ========================================================================
-create experiment         no experiment has this name and version; or the one that has was imported,
-                          knows of nothing to run, and is told it now (it keeps its space and
-                          algorithm)
+create experiment         no experiment has this name and version; or the one that has knows of
+                          nothing to run, and is told it now (it keeps its space and algorithm)
 register trial n          n is the next number, no trial is at the same point (an imported trial has
                           an id of its own: no trial has the same), the experiment is open and not
                           exhausted, and completed + live trials < ``max_trials``; with a worker,
@@ -127,13 +126,13 @@ class ExperimentState:
 
     @property
     def is_bare(self) -> bool:
-        """Whether it was imported and nobody has said yet what its trials run."""
+        """Whether the journal doesn't say what its trials run: see :func:`lacks_run`."""
         return lacks_run(self.configuration)
 
     @property
     def to_import(self) -> int:
         """How many trials an import has still to write: it was cut short, or is under way."""
-        if not self.is_bare:
+        if not self.is_bare or IMPORTED not in self.configuration:
             return 0
         wanted: int = self.configuration[IMPORTED]["trials"]
         return max(0, wanted - len(self.trials))
@@ -374,9 +373,10 @@ of its trials as ``trials``."""
 
 
 def lacks_run(configuration: Mapping[str, Any]) -> bool:
-    """Return whether an experiment of this configuration was imported and has nothing to run."""
+    """Return whether an experiment of this configuration has nothing to run: it was imported, or
+    made by a Python program, which passes its function itself."""
     runs = configuration.get("function") or configuration.get("command")
-    return IMPORTED in configuration and not runs
+    return not runs
 
 
 CATALOGUE = 0
@@ -465,7 +465,8 @@ class State:
         if found is not None:
             if not found.is_bare or lacks_run(event.configuration):
                 return False
-            kept = {key: found.configuration[key] for key in (IMPORTED, "space", "algorithm")}
+            old, searched = found.configuration, (IMPORTED, "space", "algorithm")
+            kept = {key: old[key] for key in searched if key in old}
             found.configuration = {**event.configuration, **kept}
             return True
         number = len(self.experiments) + len(self.experiments.removed) + 1

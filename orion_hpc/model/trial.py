@@ -56,6 +56,11 @@ def params_key(params: Params) -> str:
     return repr(sorted(params.items()))
 
 
+def hash_of(params: Params) -> str:
+    """Return 32 hex digits that name this point (the MD5 of its :func:`params_key`)."""
+    return hashlib.md5(params_key(params).encode(), usedforsecurity=False).hexdigest()
+
+
 @dataclass(slots=True)
 class Trial:
     """A trial as the journal tells it. Times are seconds since the epoch, by the writer's clock."""
@@ -76,11 +81,10 @@ class Trial:
 
     @property
     def id(self) -> str:
-        """What another program called this trial; else 32 hex digits that name this point of the
-        space (the MD5 of its parameters)."""
+        """What another program called this trial; else :func:`hash_of` its params."""
         if self.imported_id is not None:
             return self.imported_id
-        return hashlib.md5(params_key(self.params).encode(), usedforsecurity=False).hexdigest()
+        return hash_of(self.params)
 
     @property
     def objective(self) -> float | None:
