@@ -1,0 +1,52 @@
+"""The Python API, in the names that Oríon's users know.
+
+::
+
+    from orion_hpc.client import build_experiment
+
+    experiment = build_experiment("demo", space={"x": "uniform(-5, 5)"}, max_trials=20)
+    experiment.workon(lambda x: (x - 1) ** 2, n_workers=2)
+    print(experiment.stats.best_evaluation)
+
+Nothing is imported before it is asked for: commands and workers use other modules of this package.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orion_hpc.client.builder import build_experiment as build_experiment
+    from orion_hpc.client.builder import create_experiment as create_experiment
+    from orion_hpc.client.builder import get_experiment as get_experiment
+    from orion_hpc.client.builder import workon as workon
+    from orion_hpc.client.experiment import ExperimentClient as ExperimentClient
+    from orion_hpc.client.reporting import report_bad_trial as report_bad_trial
+    from orion_hpc.client.reporting import report_objective as report_objective
+    from orion_hpc.client.reporting import report_results as report_results
+    from orion_hpc.client.trial import Trial as Trial
+
+_HOMES = {
+    "build_experiment": "builder",
+    "create_experiment": "builder",
+    "get_experiment": "builder",
+    "workon": "builder",
+    "ExperimentClient": "experiment",
+    "Trial": "trial",
+    "report_objective": "reporting",
+    "report_results": "reporting",
+    "report_bad_trial": "reporting",
+}
+
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,281 @@
+"""Makes and opens experiments for Python programs: Oríon's functions of the same names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from orion_hpc.client.building import build
+from orion_hpc.client.executor_choice import ExecutorChoice
+from orion_hpc.client.experiment import MODES, ExperimentClient
+from orion_hpc.client.experiments import the_one
+from orion_hpc.client.place import Place, is_in_memory
+from orion_hpc.client.session import Session
+from orion_hpc.config.identity import search_differences
+from orion_hpc.config.resolve import Layer, environment_layer, resolve
+from orion_hpc.config.settings import Settings
+from orion_hpc.errors import ConfigurationError, NoConfigurationError
+from orion_hpc.executors.base import Executor
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.storage.base import Storage
+
+log = logging.getLogger(__name__)
+
+_SOURCE = "build_experiment"
+
+
+def build_experiment(
+    name: str,
+    version: int | None = None,
+    space: Mapping[str, Any] | None = None,
+    algorithm: str | Mapping[str, Any] | None = None,
+    algorithms: str | Mapping[str, Any] | None = None,
+    max_trials: int | None = None,
+    max_broken: int | None = None,
+    storage: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+    heartbeat: float | None = None,
+    working_dir: str | os.PathLike[str] | None = None,
+    debug: bool = False,
+    executor: str | Mapping[str, Any] | Executor | None = None,
+) -> ExperimentClient:
+    """Return the experiment of this name; one that isn't there is made.
+
+    What isn't given comes from the database if the experiment is there, else from variables such
+    as ``ORION_HPC_STORAGE``, else it is the default.
+
+    Parameters
+    ----------
+    name : str
+        Letters, digits, ``_``, ``-`` and ``.``.
+    version : int, optional
+        By default the highest there is, or 1.
+    space : mapping, optional
+        Name -> prior, such as ``{"lr": "loguniform(1e-5, 1)"}``; may be nested. A new experiment
+        needs it.
+    algorithm : str or mapping, optional
+        A name or ``{name: options}``; ``random`` by default. ``algorithms`` is Oríon's older word.
+    max_trials : int, optional
+        How many trials complete; None: no limit, or as recorded. May be changed later.
+    max_broken : int, optional
+        How many broken trials stop the experiment: 3. May be changed later.
+    storage : path or mapping, optional
+        The database file, ``./db.pkl`` by default; or Oríon's ``{"type": "legacy", "database":
+        {"type": "pickleddb", "host": path}}``. ``{"type": "ephemeraldb"}`` is memory.
+    heartbeat : float, optional
+        Seconds between signs of life: 60. Who is silent for two of them loses its trials.
+    working_dir : path, optional
+        Where the trials' directories are made, by default beside the database.
+    debug : bool, default False
+        Whether to take memory for storage, whatever ``storage`` says.
+    executor : str, mapping or Executor, optional
+        What ``workon`` runs trials with: a name (``joblib`` by default), ``{"name": …, "n_workers":
+        …}`` with the options of ``tmp_executor``, or an executor.
+
+    Raises
+    ------
+    NoConfigurationError
+        There is no such experiment, and no space is given.
+    ExperimentConflict
+        There is one with another space or algorithm; the message says what differs.
+    ConfigurationError
+        Something given is wrong; the message tells all of it.
+    StorageError
+        The database can't be read or written.
+    """
+    if algorithm is not None and algorithms is not None:
+        raise ConfigurationError(
+            "algorithm and algorithms are both given; they mean the same", "Keep algorithm."
+        )
+    in_memory = debug or is_in_memory(storage)
+    given = {
+        "name": name,
+        "version": version,
+        "space": space,
+        "algorithm": algorithm if algorithm is not None else algorithms,
+        "max_trials": max_trials,
+        "max_broken": max_broken,
+        "storage": None if in_memory else _path(storage),
+        "working_dir": _path(working_dir),
+        "worker": {} if heartbeat is None else {"heartbeat": float(heartbeat)},
+    }
+    settings = _settings(given, needs=("name",))
+    place = Place(None if in_memory else settings.storage)
+    recorded = None if in_memory else _recorded(place, settings)
+    if recorded is not None:
+        kept = {"space": recorded.configuration["space"]} if settings.space is None else {}
+        if settings.origin("algorithm") == "defaults":
+            kept["algorithm"] = recorded.configuration["algorithm"]
+        settings = _settings({**given, **kept}, needs=("name", "space"))
+    elif settings.space is None:
+        raise NoConfigurationError(
+            f"there is no experiment {name!r}{_which(version)} in "
+            f"{place.path or 'memory'}, and no space is given to make one",
+            "Give space={'lr': 'loguniform(1e-5, 1)'}, say; or look at the name and the storage.",
+        )
+    opened = place.create(settings)
+    built = build(opened, settings, time.time(), search_differences)
+    for line in (*built.changes, *built.kept):
+        log.info("%s: %s", built.experiment.title, line)
+    return _client(place, opened, built.experiment, settings, executor, "x")
+
+
+def create_experiment(*args: Any, **kwargs: Any) -> ExperimentClient:
+    """The same as :func:`build_experiment`: Oríon's older name for it."""
+    return build_experiment(*args, **kwargs)
+
+
+def get_experiment(
+    name: str,
+    version: int | None = None,
+    mode: str = "r",
+    storage: str | os.PathLike[str] | Mapping[str, Any] | None = None,
+) -> ExperimentClient:
+    """Return an experiment that is there already.
+
+    Parameters
+    ----------
+    name : str
+    version : int, optional
+        By default the highest there is.
+    mode : {"r", "w", "x"}
+        To read only; to insert and release trials, too; to run them, too.
+    storage : path or mapping, optional
+        As of :func:`build_experiment`.
+
+    Raises
+    ------
+    NoConfigurationError
+        There is no such experiment; the message lists those there are.
+    ConfigurationError
+        There is no such mode.
+    StorageError
+        There is no database, or it can't be read.
+    """
+    if mode not in MODES:
+        raise ConfigurationError(
+            f"there is no mode {mode!r:.100}",
+            "Use 'r' to read, 'w' to insert trials, 'x' to run them.",
+        )
+    if is_in_memory(storage):
+        raise NoConfigurationError(
+            "a storage in memory is gone with the experiment that was built in it",
+            "Keep what build_experiment returned.",
+        )
+    given = {"name": name, "version": version, "storage": _path(storage)}
+    settings = _settings(given, needs=("name",))
+    place = Place(settings.storage)
+    opened = place.open(lambda one: one.name == name and version in (None, one.version))
+    found = the_one(opened.refresh().experiments.values(), settings.storage, name, version)
+    return _client(place, opened, found, settings, None, mode)
+
+
+def workon(
+    function: Callable[..., Any],
+    space: Mapping[str, Any],
+    name: str = "loop",
+    algorithm: str | Mapping[str, Any] | None = None,
+    algorithms: str | Mapping[str, Any] | None = None,
+    max_trials: int | None = None,
+    max_broken: int | None = None,
+    **kwargs: Any,
+) -> ExperimentClient:
+    """Optimise a function in memory; return the experiment, which holds the trials.
+
+    Parameters
+    ----------
+    function : callable
+        Called with the hyperparameters by name; returns a number to be minimised, or a list of
+        results.
+    space : mapping
+        As of :func:`build_experiment`; so are ``name``, ``algorithm``, ``max_trials`` and
+        ``max_broken``.
+    **kwargs
+        Of :meth:`ExperimentClient.workon`, constants for the function among them.
+
+    Raises
+    ------
+    ConfigurationError
+        Something given is wrong. Without ``max_trials``, an algorithm that never ends is, too.
+    """
+    client = build_experiment(
+        name,
+        space=space,
+        algorithm=algorithm,
+        algorithms=algorithms,
+        max_trials=max_trials,
+        max_broken=max_broken,
+        debug=True,
+    )
+    if max_trials is None and client.space.cardinality == float("inf"):
+        raise ConfigurationError(
+            "max_trials is missing: the search would never end", "Give max_trials=100, say."
+        )
+    with client.tmp_executor("single"):
+        client.workon(function, **kwargs)
+    return client
+
+
+def _settings(given: Mapping[str, Any], needs: tuple[str, ...]) -> Settings:
+    mapping = {key: value for key, value in given.items() if value not in (None, {})}
+    here = Path.cwd()
+    layers = [environment_layer(os.environ, here), Layer(_SOURCE, mapping, here, home=True)]
+    return resolve(layers, needs=needs)
+
+
+def _recorded(place: Place, settings: Settings) -> ExperimentState | None:
+    """Return the experiment of these settings as the database has it, if there is any."""
+    assert place.path is not None
+    if not os.path.lexists(place.path):
+        return None
+    storage = place.open(lambda one: False)
+    try:
+        return storage.refresh().find(str(settings.name), settings.version)
+    finally:
+        storage.close()
+
+
+def _client(
+    place: Place,
+    storage: Storage,
+    experiment: ExperimentState,
+    settings: Settings,
+    executor: str | Mapping[str, Any] | Executor | None,
+    mode: str,
+) -> ExperimentClient:
+    return ExperimentClient(
+        place,
+        Session(place, storage, experiment.number, settings.worker.heartbeat),
+        _executor(executor, settings),
+        settings.worker.n_workers,
+        settings.worker.idle_timeout,
+        mode,
+    )
+
+
+def _executor(
+    executor: str | Mapping[str, Any] | Executor | None, settings: Settings
+) -> ExecutorChoice:
+    if executor is None:
+        return ExecutorChoice(settings.worker.executor)
+    if not isinstance(executor, Mapping):
+        return ExecutorChoice(executor)
+    options = dict(executor)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise ConfigurationError(
+            f"executor is {dict(executor)!r:.100} and has no name",
+            "Write executor={'name': 'joblib', 'n_workers': 4}.",
+        )
+    return ExecutorChoice(name, options.pop("n_workers", None), **options)
+
+
+def _path(value: Any) -> Any:
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
+
+
+def _which(version: int | None) -> str:
+    return "" if version is None else f" version {version}"

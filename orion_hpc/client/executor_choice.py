@@ -1,0 +1,85 @@
+"""Which executor a client runs trials with: chosen by name and options, or given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from orion_hpc.errors import ConfigurationError
+from orion_hpc.executors.base import Executor, check_executor, make_executor, runs_in_process
+from orion_hpc.worker.job import available_cpus
+
+
+class ExecutorChoice:
+    """An executor that is made when trials are to be run.
+
+    Parameters
+    ----------
+    executor : str or Executor
+        A name, or an object that has the methods of :class:`orion_hpc.executors.base.Executor`,
+        which stays the caller's to close.
+    n_workers : int, optional
+        Of a named one: the processes that it may use. Trials that run at once share them, so that
+        with 10 of them and 2 trials each trial has 5 for its own inner tasks. -1 or None: the CPUs
+        of this job or machine.
+    **options
+        Of a named one: its own.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no executor of that name.
+    """
+
+    def __init__(
+        self, executor: str | Executor, n_workers: int | None = None, **options: Any
+    ) -> None:
+        self.options: Mapping[str, Any] = options
+        self._given: Executor | None = None
+        self._made: tuple[int, Executor] | None = None
+        if isinstance(executor, str):
+            self.name = executor
+            self.asked = None if n_workers in (None, -1) else n_workers
+            check_executor(executor, 1 if self.asked is None else self.asked)
+        elif n_workers is not None or options:
+            raise ConfigurationError(
+                "n_workers and options are for an executor that is chosen by its name",
+                "Make the executor with them, and pass it alone.",
+            )
+        elif all(hasattr(executor, name) for name in ("submit", "wait", "close", "n_workers")):
+            self._given = executor
+            self.name = type(executor).__name__
+            self.asked = executor.n_workers
+        else:
+            raise ConfigurationError(
+                f"{executor!r:.100} isn't an executor",
+                "Give a name, such as 'joblib', or an object like those in orion_hpc.executors.",
+            )
+
+    @property
+    def n_workers(self) -> int:
+        """How many processes it may use."""
+        if self.asked is not None:
+            return self.asked
+        return 1 if runs_in_process(self.name) else available_cpus(os.environ)
+
+    def ready(self, trials: int) -> Executor:
+        """Return the executor for so many trials at once; the same one for the same number."""
+        if self._given is not None:
+            return self._given
+        if self._made is not None and self._made[0] != trials:
+            self.close()
+        if self._made is None:
+            cpus = max(self.n_workers, trials)
+            self._made = trials, make_executor(self.name, trials, cpus, **self.options)
+        return self._made[1]
+
+    def close(self, kill: bool = False) -> None:
+        """End its processes, if they are its own; ``kill`` doesn't wait for what runs."""
+        if self._made is not None:
+            made, self._made = self._made, None
+            made[1].close(kill)
+
+    def __repr__(self) -> str:
+        return f"<executor {self.name!r}, n_workers={self.n_workers}>"

@@ -1,0 +1,291 @@
+"""Reserves, records and gives back single trials, for a program that runs them itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orion_hpc.algorithms.base import draw_generator, make_algorithm
+from orion_hpc.client.session import Session
+from orion_hpc.errors import (
+    AlreadyReleased,
+    BrokenExperiment,
+    CompletedExperiment,
+    ConfigurationError,
+    DuplicateKeyError,
+    InvalidParams,
+    OrionHpcError,
+    ReservationLost,
+    ReservationRaceCondition,
+    WaitingForTrials,
+)
+from orion_hpc.model import event as ev
+from orion_hpc.model.result import check_results
+from orion_hpc.model.space import Space
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import (
+    BROKEN,
+    CANCELLED,
+    COMPLETED,
+    INTERRUPTED,
+    RELEASABLE,
+    RESERVED,
+    USER_ERROR,
+    Params,
+    Trial,
+)
+from orion_hpc.worker import plan
+from orion_hpc.worker.failure import failure
+from orion_hpc.worker.making import seed_of
+
+_TRIES = 10
+
+Results = float | Sequence[Mapping[str, Any]]
+
+
+class Reservations:
+    """The trials of one session.
+
+    Parameters
+    ----------
+    session : Session
+    space : Space
+    """
+
+    def __init__(self, session: Session, space: Space) -> None:
+        self._session = session
+        self._space = space
+        self._algorithm = make_algorithm(session.state.configuration["algorithm"], space)
+        self._recovery = session.place.recovery(session.state, session.interval)
+        self._next_look = 0.0
+
+    def suggest(self) -> Trial:
+        """Reserve one; see :meth:`ExperimentClient.suggest`."""
+        session, algorithm = self._session, self._algorithm
+        for _ in range(_TRIES):
+            with session.lock:
+                session.live()
+                state = session.refresh()
+                seed = seed_of(state.configuration["algorithm"])
+                state = self._release_lost(state)
+                proposal = None
+                if not algorithm.cheap and plan.needs_proposal(state, 1):
+                    number = len(state.trials)
+                    params = algorithm.suggest(state, number, draw_generator(seed, number))
+                    proposal = plan.Proposal(number, params)
+
+                def decide(
+                    seen: ExperimentState,
+                    proposal: plan.Proposal | None = proposal,
+                    seed: int = seed,
+                ) -> Sequence[ev.Event]:
+                    now = time.time()
+                    return plan.reservations(seen, algorithm, seed, session.name, 1, now, proposal)
+
+                if plan.something_to_reserve(state):
+                    state = session.transact(decide)
+                for trial in plan.held(state, session.name, session.held):
+                    session.hold(trial)
+                    return trial
+            if not plan.something_to_reserve(state):
+                raise _nothing(state)
+        raise ReservationRaceCondition(
+            f"other workers were faster to reserve a trial of {state.title}, {_TRIES} times",
+            "Try again.",
+        )
+
+    def observe(self, trial: Trial, results: Results) -> Trial:
+        """Record results; see :meth:`ExperimentClient.observe`."""
+        checked = check_results(results)
+        return self._end(trial, ev.CompleteTrial(trial.number, trial.attempt, checked, time.time()))
+
+    def release(
+        self, trial: Trial, status: str, cause: str = CANCELLED, message: str = "by the program"
+    ) -> Trial:
+        """Give one back; see :meth:`ExperimentClient.release`."""
+        if status not in RELEASABLE:
+            raise ConfigurationError(
+                f"a trial can't be released to the status {status!r:.100}",
+                f"It can be to {', '.join(sorted(RELEASABLE))}.",
+            )
+        if status == BROKEN and cause == CANCELLED:
+            cause = USER_ERROR
+        return self._end(
+            trial,
+            ev.ReleaseTrial(trial.number, trial.attempt, status, cause, message, time.time()),
+        )
+
+    def leave(self, trial: Trial, error: BaseException | None) -> Trial:
+        """Give one back that a ``with`` block leaves."""
+        if error is None:
+            return self.release(trial, INTERRUPTED, message="left without results")
+        if not isinstance(error, Exception):
+            return self.release(trial, INTERRUPTED, message=f"by {type(error).__name__}")
+        told = failure(error)
+        message = "\n".join(part for part in (told.message, told.detail) if part)
+        return self.release(trial, BROKEN, told.cause, message)
+
+    def reserve(self, trial: Trial) -> Trial:
+        """Reserve this one; see :meth:`ExperimentClient.reserve`."""
+        session = self._session
+        with session.lock:
+            session.live()
+            state = session.refresh()
+            now = _same(state, trial)
+            if session.holds(now):
+                return now
+            if now.status == RESERVED:
+                raise ReservationLost(
+                    f"trial {trial.number} is reserved by {now.worker}",
+                    "Take another one, or wait until it is released.",
+                )
+            event = ev.ReserveTrial(trial.number, now.attempt + 1, session.name, time.time())
+            taken = session.transact(lambda seen: [event]).trials[trial.number]
+            if (taken.worker, taken.attempt, taken.status) != (
+                session.name,
+                event.attempt,
+                RESERVED,
+            ):
+                raise _refused(taken, session.refresh())
+            session.hold(taken)
+            return taken
+
+    def insert(self, params: Mapping[str, Any], results: Results | None, reserve: bool) -> Trial:
+        """Add one; see :meth:`ExperimentClient.insert`."""
+        point = self._point(params)
+        checked = None if results is None else check_results(results)
+        session = self._session
+        with session.lock:
+            if reserve:
+                session.live()
+            number = -1
+
+            def decide(state: ExperimentState) -> Sequence[ev.Event]:
+                nonlocal number
+                if state.has(point):
+                    raise DuplicateKeyError(
+                        f"there is a trial with these hyperparameters in {state.title}: {point}",
+                        "fetch_trials() gives it.",
+                    )
+                if not state.fits or (not state.is_open and (reserve or checked is not None)):
+                    raise _no_room(state)
+                number, now = len(state.trials), time.time()
+                owner = session.name if reserve or checked is not None else None
+                events: list[ev.Event] = [ev.RegisterTrial(number, point, now, worker=owner)]
+                if checked is not None:
+                    events.append(ev.CompleteTrial(number, 1, checked, now))
+                return events
+
+            state = session.transact(decide)
+            trial = state.trials[number] if number < len(state.trials) else None
+            if trial is None or trial.params != point:
+                raise _no_room(state)
+            if reserve:
+                session.hold(trial)
+            return trial
+
+    def _release_lost(self, state: ExperimentState) -> ExperimentState:
+        """Look for lost workers, now and then, and take their trials from them."""
+        session, now = self._session, time.monotonic()
+        if session.place.path is None or now < self._next_look:
+            return state
+        self._next_look = now + max(1.0, session.interval / 4)
+        loss = self._recovery.look(state, session.name)
+        if not loss.workers:
+            return state
+        most = state.configuration["max_attempts"]
+        state = session.transact(lambda seen: plan.losses(seen, loss, most, time.time()))
+        self._recovery.settle(loss)
+        return state
+
+    def _end(self, trial: Trial, event: ev.CompleteTrial | ev.ReleaseTrial) -> Trial:
+        session = self._session
+        with session.lock:
+            if session.held.get(trial.number) != trial.attempt:
+                now = _same(session.refresh(), trial)
+                if now.worker == session.name and now.attempt == trial.attempt:
+                    raise AlreadyReleased(
+                        f"trial {trial.number} was ended by this client before: it is {now.status}"
+                    )
+                raise _lost(trial, now)
+            status = COMPLETED if isinstance(event, ev.CompleteTrial) else event.status
+            now = session.transact(lambda state: [event]).trials[trial.number]
+            del session.held[trial.number]
+            if (now.attempt, now.status) != (trial.attempt, status):
+                raise _lost(trial, now)
+            return now
+
+    def _point(self, params: Mapping[str, Any]) -> Params:
+        """Return the flat point of the space that ``params`` are, with defaults filled in."""
+        if not isinstance(params, Mapping):
+            raise InvalidParams(f"{params!r:.100} isn't a mapping of names to values")
+        flat = Space.flatten(params)
+        for name, dimension in self._space.items():
+            if name not in flat and dimension.default_value is not None:
+                flat[name] = dimension.default_value
+        try:
+            self._space.check(flat)
+        except OrionHpcError as error:
+            raise InvalidParams(error.message, error.hint) from None
+        return {name: _plain(flat[name]) for name in self._space}
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as the journal keeps it: numpy's numbers as Python's."""
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    item = getattr(value, "item", None)
+    return item() if callable(item) else value
+
+
+def _same(state: ExperimentState, trial: Trial) -> Trial:
+    if trial.number < len(state.trials):
+        found = state.trials[trial.number]
+        if found.id == trial.id:
+            return found
+    raise ReservationLost(f"there is no such trial in {state.title}: {trial.params}")
+
+
+def _nothing(state: ExperimentState) -> OrionHpcError:
+    """Return why there is no trial to be had."""
+    if state.is_done:
+        return CompletedExperiment(f"experiment {state.title} is done")
+    if state.is_broken:
+        return BrokenExperiment(
+            f"experiment {state.title} is broken: {state.count(BROKEN)} trials are",
+            "Build it with a higher max_broken to go on.",
+        )
+    if state.stopped is not None:
+        return CompletedExperiment(f"experiment {state.title} was stopped: {state.stopped}")
+    return WaitingForTrials(
+        f"all trials of {state.title} that can be run now are reserved "
+        f"({state.count(RESERVED)} of them)",
+        "Try again when one of them has ended.",
+    )
+
+
+def _no_room(state: ExperimentState) -> OrionHpcError:
+    if state.is_open or not state.fits:
+        return CompletedExperiment(
+            f"experiment {state.title} has no room for a further trial: max_trials is "
+            f"{state.max_trials}",
+            "Build it with a higher max_trials.",
+        )
+    return _nothing(state)
+
+
+def _refused(now: Trial, state: ExperimentState) -> OrionHpcError:
+    if now.status == RESERVED:
+        return ReservationLost(f"trial {now.number} was reserved by {now.worker} meanwhile")
+    if not state.is_open or state.places < 1:
+        return _nothing(state)
+    return ReservationLost(f"trial {now.number} is {now.status} and can't be reserved")
+
+
+def _lost(trial: Trial, now: Trial) -> ReservationLost:
+    return ReservationLost(
+        f"trial {trial.number} isn't reserved by this client any more: it is {now.status}, attempt "
+        f"{now.attempt}" + (f", by {now.worker}" if now.worker else ""),
+        "Nothing was recorded.",
+    )

@@ -1,0 +1,204 @@
+"""Runs a Python function on an experiment's trials, in the calling process and its executor.
+
+How trials are reserved, run and recorded is the worker's business, as in a job; what errors of
+trials mean to the caller is decided here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from orion_hpc.client.place import Place
+from orion_hpc.client.session import new_name
+from orion_hpc.errors import BrokenExperiment, InvalidResult, LazyWorkers
+from orion_hpc.executors.base import Executor
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import BROKEN, CANCELLED, Trial
+from orion_hpc.worker.loop import Summary, WorkerOptions
+from orion_hpc.worker.making import make_worker, seed_of
+from orion_hpc.worker.portable import pack, unpack_error
+from orion_hpc.worker.recovery import MARK
+from orion_hpc.worker.stop import StopNotice
+from orion_hpc.worker.task import CallableTarget, Outcome
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What :meth:`ExperimentClient.workon` was asked for.
+
+    ``on_error`` is told the trial, the exception and the number of broken trials so far, and
+    returns whether it counts; ``prepare_trial`` a trial before it begins.
+    """
+
+    function: Callable[..., Any]
+    kwargs: dict[str, Any]
+    trial_arg: str | None
+    n_workers: int
+    max_trials: int | None
+    max_trials_per_worker: int | None
+    max_broken: int | None
+    on_error: Callable[[Trial, BaseException, int], bool] | None
+    prepare_trial: Callable[[Trial], None]
+    heartbeat: float
+    idle_timeout: float
+    impatient: bool
+
+
+class _Judge:
+    """Decides after each trial whether to go on."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._broken = 0
+        self.error: Exception | None = None
+
+    def watch(self, trial: Trial, outcome: Outcome) -> str:
+        if outcome.status != BROKEN:
+            return ""
+        error = unpack_error(outcome.error, outcome.message)
+        counts = True
+        if self._run.on_error is not None:
+            counts = self._run.on_error(trial, error, self._broken + 1) is not False
+        elif isinstance(error, InvalidResult):
+            # Not this trial's fault: the function returns what isn't a result.
+            raise error
+        self._broken += counts
+        most = self._run.max_broken
+        if counts and most is not None and self._broken >= most:
+            self.error = BrokenExperiment(
+                f"{self._broken} trials of this call are broken, the last one, {trial.number}, by: "
+                f"{outcome.message}",
+                "max_broken says how many may be.",
+            )
+            return "too many trials are broken"
+        return ""
+
+
+def run_trials(place: Place, experiment: ExperimentState, executor: Executor, run: Run) -> Summary:
+    """Run trials until there are no more; return what was done.
+
+    Raises
+    ------
+    KeyboardInterrupt
+        After Ctrl-C: what ran is released as interrupted. A second one doesn't wait for that.
+    BrokenExperiment, LazyWorkers, InvalidResult, StorageError
+        As :meth:`ExperimentClient.workon` says.
+    """
+    name = new_name()
+    stop = StopNotice()
+    judge = _Judge(run)
+    number = experiment.number
+    storage = place.open(lambda one: one.number == number)
+    storage.refresh()
+    bound = functools.partial(run.function, **run.kwargs) if run.kwargs else run.function
+    here = executor.in_process or getattr(executor, "shares_memory", False)
+    worker = make_worker(
+        storage,
+        experiment,
+        executor,
+        CallableTarget(bound if here else pack(bound), run.trial_arg),
+        place.recovery(experiment, run.heartbeat),
+        place.folder_of(experiment),
+        stop,
+        WorkerOptions(
+            name=name,
+            heartbeat=run.heartbeat,
+            idle_timeout=run.idle_timeout,
+            seed=seed_of(experiment.configuration["algorithm"]),
+            max_attempts=experiment.configuration["max_attempts"],
+            n_workers=run.n_workers,
+            max_trials=run.max_trials,
+            max_attempts_here=run.max_trials_per_worker,
+            impatient=run.impatient,
+        ),
+        judge.watch,
+        run.prepare_trial,
+    )
+    about = {"host": os.uname().nodename, "pid": os.getpid(), "job": "", "n_workers": run.n_workers}
+    beat = place.heartbeat(experiment, name, run.heartbeat, about)
+    orderly = False
+    with _environment(name), _listening(stop):
+        if beat is not None:
+            beat.start()
+        try:
+            try:
+                summary = worker.run()
+            except BaseException as error:
+                if stop.count > 1:
+                    executor.close(kill=True)  # no time for more
+                else:
+                    worker.abandon(CANCELLED, f"the run ended with {type(error).__name__}")
+                    orderly = True
+                raise
+            orderly = True
+        finally:
+            if beat is not None:
+                beat.stop(remove=orderly)
+            storage.close()
+    if stop.cause is not None:
+        _pass_on(stop)
+    if judge.error is not None:
+        raise judge.error
+    return summary
+
+
+def broken_error(state: ExperimentState) -> BrokenExperiment:
+    """Return the error that tells why an experiment is broken, with the last traceback."""
+    broken = state.having(BROKEN)
+    last = broken[-1]
+    return BrokenExperiment(
+        f"experiment {state.title} is broken: {len(broken)} trials are, and max_broken is "
+        f"{state.max_broken}. The last one, {last.number}, by: {last.message or last.cause}",
+        "Mend the cause, and build the experiment with a higher max_broken to go on.",
+    )
+
+
+def lazy_error() -> LazyWorkers:
+    """Return the error of a run that had no trial for too long."""
+    return LazyWorkers(
+        "there was no trial to be run for longer than the idle timeout: others hold what is left",
+        "Give a longer idle_timeout to wait for them.",
+    )
+
+
+@contextlib.contextmanager
+def _environment(worker: str) -> Iterator[None]:
+    """Mark what is started in the block as this worker's, so that it can be found if it is lost."""
+    before = os.environ.get(MARK)
+    os.environ[MARK] = worker
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[MARK]
+        else:
+            os.environ[MARK] = before
+
+
+@contextlib.contextmanager
+def _listening(stop: StopNotice) -> Iterator[None]:
+    """Take the signals that stop a run, where they can be taken: in the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    in_job = "SLURM_JOB_ID" in os.environ
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+    numbers += [signal.SIGUSR1, signal.SIGUSR2] if in_job else []
+    with stop.listening(in_job, numbers, impatient=True):
+        yield
+
+
+def _pass_on(stop: StopNotice) -> None:
+    """Let the signal do now what it would have done without us."""
+    signal.raise_signal(signal.Signals[stop.signal])
+    raise KeyboardInterrupt(stop.signal)  # it has a handler that returns

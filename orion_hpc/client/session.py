@@ -1,0 +1,130 @@
+"""One client's dealings with its experiment: who it is, what it holds, and its sign of life.
+
+May be used from several threads, and from forks of a process: there it is somebody else, who holds
+nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from orion_hpc.client.place import Place
+from orion_hpc.files import identity
+from orion_hpc.model.event import Event
+from orion_hpc.model.state import ExperimentState, State
+from orion_hpc.model.trial import RESERVED, Trial
+from orion_hpc.storage.base import Storage
+from orion_hpc.storage.heartbeat import Heartbeat
+
+_numbers = itertools.count(1)
+
+
+def new_name() -> str:
+    """Return a name for one more worker in this process: no two share a sign of life."""
+    own = identity.own()
+    return str(replace(own, job=f"{own.job or 'client'}+{next(_numbers)}"))
+
+
+class Session:
+    """Reads and writes one experiment.
+
+    Parameters
+    ----------
+    place : Place
+    storage : Storage
+        For this session alone.
+    number : int
+        The experiment's.
+    interval : float
+        Seconds between signs of life.
+
+    Attributes
+    ----------
+    held : dict
+        Number -> attempt of what this session has reserved; to be read with the lock held.
+    """
+
+    def __init__(self, place: Place, storage: Storage, number: int, interval: float) -> None:
+        self.place = place
+        self.number = number
+        self.interval = interval
+        self._storage = storage
+        self._heartbeat: Heartbeat | None = None
+        self._be_somebody()
+
+    def refresh(self) -> ExperimentState:
+        """Return the experiment as it is now."""
+        with self.lock:
+            return self._storage.refresh().experiments[self.number]
+
+    @property
+    def state(self) -> ExperimentState:
+        """The experiment as it was read last."""
+        return self._storage.state.experiments[self.number]
+
+    def transact(self, plan: Callable[[ExperimentState], Sequence[Event]]) -> ExperimentState:
+        """Append what ``plan`` decides; return the experiment as it is then."""
+        with self.lock:
+
+            def decide(state: State) -> Sequence[Event]:
+                return plan(state.experiments[self.number])
+
+            return self._storage.transact(self.number, decide).experiments[self.number]
+
+    @property
+    def lock(self) -> contextlib.AbstractContextManager[Any]:
+        """Held for steps that belong together; in a fork of a process, one of its own."""
+        if self._pid != os.getpid():
+            self._be_somebody()
+        return self._lock
+
+    @property
+    def name(self) -> str:
+        """The worker's name in the journal; to be asked with the lock held."""
+        return self._name
+
+    def hold(self, trial: Trial) -> None:
+        """Take note that this session has reserved ``trial``."""
+        self.held[trial.number] = trial.attempt
+
+    def holds(self, trial: Trial) -> bool:
+        """Return whether the trial is reserved by this session, by the state as it was read."""
+        return trial.status == RESERVED and self.held.get(trial.number) == trial.attempt
+
+    def live(self) -> None:
+        """Give signs of life from now on; before the first reservation."""
+        if self._heartbeat is None and self.place.path is not None:
+            about = {"host": os.uname().nodename, "pid": os.getpid(), "job": "", "n_workers": 1}
+            experiment = self._storage.state.experiments[self.number]
+            beat = self.place.heartbeat(experiment, self.name, self.interval, about)
+            if beat is not None:
+                beat.start()
+                self._heartbeat = beat
+                self._end = weakref.finalize(self, _stop, beat, os.getpid(), self.held)
+
+    def close(self) -> None:
+        """Give no more signs of life."""
+        if self._heartbeat is not None and self._pid == os.getpid():
+            self._end()
+        self._heartbeat = None
+        self._storage.close()
+
+    def _be_somebody(self) -> None:
+        self._pid = os.getpid()
+        self._name = new_name()
+        self.held: dict[int, int] = {}
+        self._heartbeat = None
+        self._lock = threading.RLock()  # another thread may have held it while this one forked
+
+
+def _stop(beat: Heartbeat, pid: int, held: dict[int, int]) -> None:
+    """End the signs of life; who still holds a trial leaves the last one to grow old."""
+    if os.getpid() == pid:
+        beat.stop(remove=not held)

@@ -1,0 +1,91 @@
+"""How far an experiment is, in Oríon's words. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import COMPLETED
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentStats:
+    """Figures of an experiment.
+
+    Attributes
+    ----------
+    trials_completed : int
+    nb_trials : int
+        Of all statuses.
+    max_trials : int or None
+    best_trials_id : str or None
+        The id of the best completed trial.
+    best_evaluation : float or None
+        Its objective.
+    start_time : datetime
+        When the experiment was created, in UTC without a time zone.
+    finish_time : datetime or None
+        When the last completed trial ended, in UTC.
+    duration, elapsed_time : timedelta
+        From the one to the other.
+    sum_of_trials_time : timedelta
+        What the completed attempts took, added up.
+    progress : float or None
+        From 0 to 1; None without ``max_trials``.
+    eta : timedelta or None
+        How long the rest takes at the speed until now; None where that can't be told.
+    """
+
+    trials_completed: int
+    nb_trials: int
+    max_trials: int | None
+    best_trials_id: str | None
+    best_evaluation: float | None
+    start_time: datetime
+    finish_time: datetime | None
+    duration: timedelta
+    sum_of_trials_time: timedelta
+    progress: float | None
+    eta: timedelta | None
+
+    @property
+    def elapsed_time(self) -> timedelta:
+        """The same as ``duration``."""
+        return self.duration
+
+
+def statistics(state: ExperimentState) -> ExperimentStats:
+    """Return the figures of the experiment as it stands."""
+    done = state.having(COMPLETED)
+    ends = [trial.end_time for trial in done if trial.end_time is not None]
+    begun = [trial.start_time for trial in done if trial.start_time is not None]
+    # An imported experiment was created after its trials.
+    start = min([state.create_time, *begun[:1]])
+    last = max(ends, default=None)
+    duration = max(0.0, last - start) if last is not None else 0.0
+    spent = sum(
+        max(0.0, trial.end_time - trial.start_time)
+        for trial in done
+        if trial.end_time is not None and trial.start_time is not None
+    )
+    best = state.best
+    left = state.max_trials - len(done) if state.max_trials is not None else None
+    eta = timedelta(seconds=duration / len(done) * max(0, left)) if done and left else None
+    return ExperimentStats(
+        trials_completed=len(done),
+        nb_trials=len(state.trials),
+        max_trials=state.max_trials,
+        best_trials_id=best.id if best else None,
+        best_evaluation=best.objective if best else None,
+        start_time=_utc(start),
+        finish_time=_utc(last) if last is not None else None,
+        duration=timedelta(seconds=duration),
+        sum_of_trials_time=timedelta(seconds=spent),
+        progress=min(1.0, len(done) / state.max_trials) if state.max_trials else None,
+        eta=timedelta(0) if left is not None and left <= 0 else eta,
+    )
+
+
+def _utc(time: float) -> datetime:
+    return datetime.fromtimestamp(time, timezone.utc).replace(tzinfo=None)
