@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Counts of trials unless said otherwise; ``rounds`` is how often ours and peer alternate."""
+    """Counts of trials unless said otherwise; ``rounds`` is how often ours and peer alternate.
+
+    ``busy_trials`` are those of each worker.
+    """
 
     rounds: int
     trials: int
@@ -25,6 +28,8 @@ class Sizes:
     opened: int
     opened_by_optuna: int
     starts: int
+    busy_trials: int
+    busy_seconds: float
 
 
 FULL = Sizes(
@@ -44,6 +49,8 @@ FULL = Sizes(
     opened=100_000,
     opened_by_optuna=100_000,
     starts=15,
+    busy_trials=20,
+    busy_seconds=1.0,
 )
 
 QUICK = Sizes(
@@ -63,6 +70,8 @@ QUICK = Sizes(
     opened=100_000,
     opened_by_optuna=10_000,
     starts=5,
+    busy_trials=5,
+    busy_seconds=1.0,
 )
 
 SMALLEST = Sizes(
@@ -82,4 +91,6 @@ SMALLEST = Sizes(
     opened=20,
     opened_by_optuna=20,
     starts=1,
+    busy_trials=2,
+    busy_seconds=0.05,
 )

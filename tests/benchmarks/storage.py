@@ -1,4 +1,4 @@
-"""The benchmarks of the storage: ``python -m tests.benchmarks.storage --help``.
+"""The benchmarks of the storage and the workers: ``python -m tests.benchmarks.storage --help``.
 
 Each row measures ours and its peer in the same run and in turn, since machines are noisy: what
 counts is the median of the ratios of the pairs.
@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 
-from tests.benchmarks import apart, growth, imports, opening, throughput, workers
+from tests.benchmarks import apart, busy, growth, imports, opening, throughput, workers
 from tests.benchmarks.report import Line, as_json, machine, table
 from tests.benchmarks.sizes import FULL, QUICK, SMALLEST, Sizes
 from tests.rigs.glusterfs import GlusterFS, missing_for_glusterfs
@@ -27,6 +27,7 @@ ROWS: dict[str, Callable[[str, Sizes], list[Line]]] = {
     "workers": workers.workers,
     "opening": opening.opening,
     "imports": imports.imports,
+    "busy": busy.busy,
 }
 MOUNTS_ROW = "glusterfs"
 PROFILES = {"trials": throughput.PROCESSES, "workers": 256}
