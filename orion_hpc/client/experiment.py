@@ -18,7 +18,7 @@ from orion_hpc.client.reservations import Reservations
 from orion_hpc.client.running import Run, broken_error, lazy_error, run_trials
 from orion_hpc.client.session import Session
 from orion_hpc.client.stats import ExperimentStats, statistics
-from orion_hpc.client.trial import Trial
+from orion_hpc.client.trial import Home, Trial
 from orion_hpc.client.trials import check_status
 from orion_hpc.errors import ConfigurationError, UnsupportedOperation
 from orion_hpc.executors.base import Executor
@@ -586,6 +586,11 @@ class ExperimentClient:
     def _state(self) -> ExperimentState:
         return self._session.refresh()
 
+    @property
+    def _home(self) -> Home:
+        state = self._session.state
+        return Home(state.name, state.version, self._space.fidelity)
+
     def _need(self, mode: str, method: str) -> None:
         if MODES.index(self._mode) < MODES.index(mode):
             raise UnsupportedOperation(
@@ -610,13 +615,16 @@ class ExperimentClient:
         return n_workers
 
     def _seen(self, trial: model.Trial) -> Trial:
-        return Trial(trial, self, self._place.folder_of(self._session.state)(trial.number))
+        folder = self._place.folder_of(self._session.state)(trial.number)
+        return Trial(trial, self._home, folder, self._leave)
 
     def _trials(self, choose: Callable[[ExperimentState], Sequence[model.Trial]]) -> list[Trial]:
         with self._session.lock:
             state = self._state
-            folder_of = self._place.folder_of(state)
-            return [Trial(trial, self, folder_of(trial.number)) for trial in choose(state)]
+            folder_of, home = self._place.folder_of(state), self._home
+            return [
+                Trial(trial, home, folder_of(trial.number), self._leave) for trial in choose(state)
+            ]
 
     def _having(self, *statuses: str) -> list[Trial]:
         return self._trials(lambda state: [one for one in state.trials if one.status in statuses])

@@ -23,7 +23,7 @@ from orion_hpc.executors.base import check_executor, runs_in_process
 from orion_hpc.executors.limits import environment as thread_limits
 from orion_hpc.files import layout
 from orion_hpc.launch.base import Jobs, Launcher, LaunchRequest, make_launcher
-from orion_hpc.launch.slurm import slurm_is_here
+from orion_hpc.launch.sbatch import slurm_is_here
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.storage.base import Storage

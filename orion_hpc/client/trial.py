@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from orion_hpc.files.layout import make_folder
 from orion_hpc.model import trial as model
 from orion_hpc.model.space import Space
-
-if TYPE_CHECKING:
-    from orion_hpc.client.experiment import ExperimentClient
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +34,14 @@ class Result:
         return {"name": self.name, "type": self.type, "value": self.value}
 
 
+class Home(NamedTuple):
+    """What a trial needs to know of its experiment."""
+
+    name: str
+    version: int
+    fidelity: str | None
+
+
 class Trial:
     """One point of the space and what became of it.
 
@@ -44,9 +50,16 @@ class Trial:
     it wasn't observed: as ``broken`` after an exception, else as ``interrupted``.
     """
 
-    def __init__(self, trial: model.Trial, client: ExperimentClient, folder: str) -> None:
-        self._client = client
+    def __init__(
+        self,
+        trial: model.Trial,
+        home: Home,
+        folder: str,
+        leave: Callable[[Trial, BaseException | None], None],
+    ) -> None:
+        self._home = home
         self._folder = folder
+        self._leave = leave
         self._update(trial)
 
     def _update(self, trial: model.Trial) -> None:
@@ -70,8 +83,8 @@ class Trial:
     @property
     def hash_params(self) -> str:
         """32 hex digits that trials share which differ at most in their fidelity."""
-        fidelity = self._client.space.fidelity
-        flat = {name: value for name, value in self._trial.params.items() if name != fidelity}
+        params = self._trial.params.items()
+        flat = {name: value for name, value in params if name != self._home.fidelity}
         return model.hash_of(flat)
 
     @property
@@ -154,7 +167,7 @@ class Trial:
     @property
     def experiment(self) -> str:
         """The name of its experiment."""
-        return self._client.name
+        return self._home.name
 
     @property
     def working_dir(self) -> str:
@@ -188,21 +201,16 @@ class Trial:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._client._leave(self, error)
+        self._leave(self, error)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Trial):
             return NotImplemented
-        mine, theirs = self._client, other._client
-        return (mine.name, mine.version, self.number, self.id) == (
-            theirs.name,
-            theirs.version,
-            other.number,
-            other.id,
-        )
+        mine, theirs = (self._home, self.number, self.id), (other._home, other.number, other.id)
+        return mine == theirs
 
     def __hash__(self) -> int:
-        return hash((self._client.name, self.number, self.id))
+        return hash((self._home, self.number, self.id))
 
     def __repr__(self) -> str:
         return (

@@ -3,36 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from dataclasses import dataclass, replace
 
-from orion_hpc.errors import LaunchError
 from orion_hpc.launch.base import LaunchRequest
 from orion_hpc.launch.folder import new_folder, provided
-
-_NO_CONTROLLER = ("Unable to contact slurm controller", "configuration source")
-
-
-def slurm_is_here() -> bool:
-    """Whether jobs can be submitted from this machine."""
-    return shutil.which("sbatch") is not None
-
-
-def check_slurm() -> None:
-    """Raise LaunchError unless jobs can be submitted from this machine."""
-    if not slurm_is_here():
-        raise LaunchError(
-            "there is no sbatch on this machine's PATH",
-            "Submit from a login node, or use --executor local.",
-        )
-
-
-def refusal(said: str, hint: str) -> LaunchError:
-    """Return the error for what sbatch ``said``; ``hint`` unless it couldn't ask the controller."""
-    if any(sign in said for sign in _NO_CONTROLLER):
-        hint = "Is this a login node? --executor local runs here."
-    return LaunchError(f"sbatch refused the jobs: {said.strip() or 'it said nothing'}", hint)
+from orion_hpc.launch.sbatch import check_slurm
 
 
 @dataclass(frozen=True, slots=True)

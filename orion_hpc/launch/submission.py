@@ -30,7 +30,7 @@ from orion_hpc.files.processes import kill_tree
 from orion_hpc.launch.base import LaunchRequest
 from orion_hpc.launch.environment import for_sbatch, safe_python
 from orion_hpc.launch.folder import escaped
-from orion_hpc.launch.slurm import refusal
+from orion_hpc.launch.sbatch import refusal
 
 _TEN_YEARS = 10 * 365 * 24 * 60
 """Minutes. Local processes have no time limit; submitit wants one."""

@@ -17,7 +17,8 @@ from orion_hpc.errors import ConfigurationError
 from orion_hpc.launch.base import LaunchRequest
 from orion_hpc.launch.environment import for_sbatch, safe_python
 from orion_hpc.launch.folder import escaped, new_folder, provided
-from orion_hpc.launch.slurm import SlurmJobs, check_slurm, refusal
+from orion_hpc.launch.sbatch import check_slurm, refusal
+from orion_hpc.launch.slurm import SlurmJobs
 
 _JOB_ID = re.compile(r"Submitted batch job (\d+)")
 

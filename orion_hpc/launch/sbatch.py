@@ -1,0 +1,30 @@
+"""Whether ``sbatch`` can be used here, and what is told when it refuses."""
+
+from __future__ import annotations
+
+import shutil
+
+from orion_hpc.errors import LaunchError
+
+_NO_CONTROLLER = ("Unable to contact slurm controller", "configuration source")
+
+
+def slurm_is_here() -> bool:
+    """Whether jobs can be submitted from this machine."""
+    return shutil.which("sbatch") is not None
+
+
+def check_slurm() -> None:
+    """Raise LaunchError unless jobs can be submitted from this machine."""
+    if not slurm_is_here():
+        raise LaunchError(
+            "there is no sbatch on this machine's PATH",
+            "Submit from a login node, or use --executor local.",
+        )
+
+
+def refusal(said: str, hint: str) -> LaunchError:
+    """Return the error for what sbatch ``said``; ``hint`` unless it couldn't ask the controller."""
+    if any(sign in said for sign in _NO_CONTROLLER):
+        hint = "Is this a login node? --executor local runs here."
+    return LaunchError(f"sbatch refused the jobs: {said.strip() or 'it said nothing'}", hint)
