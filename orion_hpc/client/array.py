@@ -101,8 +101,8 @@ def submit(
     """Submit jobs; see :meth:`~orion_hpc.client.experiment.ExperimentClient.submit`."""
     if place.path is None:
         raise ConfigurationError(
-            "an experiment in memory can't be run by other processes",
-            "Build it with a storage on a file system that the jobs see.",
+            f"an experiment in the storage {place.name!r} can't be run by jobs",
+            "Build it with a database file on a file system that the jobs see.",
         )
     if not callable(fct):
         raise ConfigurationError(f"{fct!r:.100} isn't a function", "Pass what trials call.")

@@ -13,7 +13,7 @@ from orion_hpc.client.building import build
 from orion_hpc.client.executor_choice import ExecutorChoice
 from orion_hpc.client.experiment import MODES, ExperimentClient
 from orion_hpc.client.experiments import the_one
-from orion_hpc.client.place import Place, is_in_memory
+from orion_hpc.client.place import Place, place_of
 from orion_hpc.client.session import Session
 from orion_hpc.config.identity import search_differences
 from orion_hpc.config.resolve import Layer, environment_layer, resolve
@@ -64,7 +64,8 @@ def build_experiment(
         How many broken trials stop the experiment: 3. May be changed later.
     storage : path or mapping, optional
         The database file, ``./db.pkl`` by default; or Oríon's ``{"type": "legacy", "database":
-        {"type": "pickleddb", "host": path}}``. ``{"type": "ephemeraldb"}`` is memory.
+        {"type": "pickleddb", "host": path}}``. ``{"type": "ephemeraldb"}`` is memory; another type
+        is a third party's (see :class:`orion_hpc.storage.base.Opener`).
     heartbeat : float, optional
         Seconds between signs of life: 60. Who is silent for two of them loses its trials.
     working_dir : path, optional
@@ -90,7 +91,7 @@ def build_experiment(
         raise ConfigurationError(
             "algorithm and algorithms are both given; they mean the same", "Keep algorithm."
         )
-    in_memory = debug or is_in_memory(storage)
+    other = Place() if debug else place_of(storage)
     given = {
         "name": name,
         "version": version,
@@ -98,13 +99,13 @@ def build_experiment(
         "algorithm": algorithm if algorithm is not None else algorithms,
         "max_trials": max_trials,
         "max_broken": max_broken,
-        "storage": None if in_memory else _path(storage),
+        "storage": None if other is not None else _path(storage),
         "working_dir": _path(working_dir),
         "worker": {} if heartbeat is None else {"heartbeat": float(heartbeat)},
     }
     settings = _settings(given, needs=("name",))
-    place = Place(None if in_memory else settings.storage)
-    recorded = None if in_memory else _recorded(place, settings)
+    place = Place(settings.storage) if other is None else other
+    recorded = _recorded(place, settings)
     if recorded is not None:
         kept = {"space": recorded.configuration["space"]} if settings.space is None else {}
         if settings.origin("algorithm") == "defaults":
@@ -113,7 +114,7 @@ def build_experiment(
     elif settings.space is None:
         raise NoConfigurationError(
             f"there is no experiment {name!r}{_which(version)} in "
-            f"{place.path or 'memory'}, and no space is given to make one",
+            f"{place.name}, and no space is given to make one",
             "Give space={'lr': 'loguniform(1e-5, 1)'}, say; or look at the name and the storage.",
         )
     opened = place.create(settings)
@@ -160,16 +161,17 @@ def get_experiment(
             f"there is no mode {mode!r:.100}",
             "Use 'r' to read, 'w' to insert trials, 'x' to run them.",
         )
-    if is_in_memory(storage):
+    other = place_of(storage)
+    if other is not None and not other.is_shared:
         raise NoConfigurationError(
             "a storage in memory is gone with the experiment that was built in it",
             "Keep what build_experiment returned.",
         )
-    given = {"name": name, "version": version, "storage": _path(storage)}
-    settings = _settings(given, needs=("name",))
-    place = Place(settings.storage)
+    file = None if other is not None else _path(storage)
+    settings = _settings({"name": name, "version": version, "storage": file}, needs=("name",))
+    place = Place(settings.storage) if other is None else other
     opened = place.open(lambda one: one.name == name and version in (None, one.version))
-    found = the_one(opened.refresh().experiments.values(), settings.storage, name, version)
+    found = the_one(opened.refresh().experiments.values(), place.name, name, version)
     return _client(place, opened, found, settings, None, mode)
 
 
@@ -228,8 +230,7 @@ def _settings(given: Mapping[str, Any], needs: tuple[str, ...]) -> Settings:
 
 def _recorded(place: Place, settings: Settings) -> ExperimentState | None:
     """Return the experiment of these settings as the database has it, if there is any."""
-    assert place.path is not None
-    if not os.path.lexists(place.path):
+    if place.path is not None and not os.path.lexists(place.path):
         return None
     storage = place.open(lambda one: False)
     try:

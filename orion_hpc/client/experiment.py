@@ -126,8 +126,8 @@ class ExperimentClient:
 
     @property
     def storage(self) -> str:
-        """The path of the database; ``ephemeraldb`` in memory."""
-        return self._place.path or "ephemeraldb"
+        """The path of the database; ``ephemeraldb`` in memory; a third party's name."""
+        return self._place.name
 
     @property
     def metadata(self) -> dict[str, Any]:

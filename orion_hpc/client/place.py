@@ -1,4 +1,5 @@
-"""Where an experiment of the Python API lives: a database file, or the memory of this process."""
+"""Where an experiment of the Python API lives: a database file, the memory of this process, or a
+third party's storage."""
 
 from __future__ import annotations
 
@@ -7,42 +8,62 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from orion_hpc import plugins
 from orion_hpc.config.settings import Settings
 from orion_hpc.files import layout
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.storage.base import Storage
+from orion_hpc.storage.base import Opener, Storage
 from orion_hpc.storage.heartbeat import Heartbeat, Watch
 from orion_hpc.storage.memory import MemoryStorage, SharedJournal
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.worker.recovery import Recovery
 
-_IN_MEMORY = "ephemeraldb"
+MEMORY = "ephemeraldb"
+FILE = "pickleddb"
+_BUILTIN = {
+    FILE: "orion_hpc.storage.pickleddb:PickledDB",
+    MEMORY: "orion_hpc.storage.memory:MemoryStorage",
+}
 
 
 class Place:
-    """What can be asked of both kinds alike.
+    """What can be asked of all kinds alike.
 
     Parameters
     ----------
-    path : str or None
-        Of the database file; None for memory.
+    path : str, optional
+        Of the database file.
+    opener : Opener, optional
+        Of a third party's storage, which is called ``name``. With neither it is memory.
+    name : str
     """
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(
+        self, path: str | None = None, opener: Opener | None = None, name: str = MEMORY
+    ) -> None:
         self.path = path
+        self.name = path or name
+        self._opener = opener
         self._journal = SharedJournal()
-        self._folder: str | None = None
+        self._folder: str | None = opener.folder if opener is not None else None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may be at work on it."""
+        return self.path is not None or self._opener is not None
 
     def create(self, settings: Settings) -> Storage:
         """Open the storage to write into; a file that isn't there is made."""
         if self.path is None:
-            return MemoryStorage(self._journal)
+            return self.open(lambda one: one.name == settings.name)
         return PickledDB.create(
             self.path, lambda one: one.name == settings.name, settings.lock, settings.allow_group
         )
 
     def open(self, follows: Callable[[ExperimentState], bool]) -> Storage:
         """Open it for one more reader and writer; StorageUnusable where there is no such file."""
+        if self._opener is not None:
+            return self._opener(follows)
         if self.path is None:
             return MemoryStorage(self._journal, follows)
         return PickledDB(self.path, follows)
@@ -57,7 +78,7 @@ class Place:
         self, experiment: ExperimentState, name: str, interval: float, about: dict[str, Any]
     ) -> Heartbeat | None:
         """Return what tells others that this worker lives; nobody needs to know it in memory."""
-        if self.path is None:
+        if not self.is_shared:
             return None
         return Heartbeat(self._signs(experiment), name, interval, about)
 
@@ -80,9 +101,23 @@ class Place:
         return f"{self._folder}/db.pkl"
 
 
-def is_in_memory(storage: Any) -> bool:
-    """Return whether Oríon's configuration of a storage asks for one in memory."""
+def place_of(storage: Any) -> Place | None:
+    """Return the place that Oríon's configuration of a storage names; None if it is a file's.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such storage; the message lists those there are.
+    """
     if not isinstance(storage, Mapping):
-        return False
-    kind = str(storage.get("type", "")).lower()
-    return kind == _IN_MEMORY or (kind == "legacy" and is_in_memory(storage.get("database")))
+        return None
+    options = {str(key): value for key, value in storage.items()}
+    kind = str(options.pop("type", FILE)).lower()
+    if kind == "legacy":
+        return place_of(options.get("database"))
+    if kind == FILE:
+        return None
+    if kind == MEMORY:
+        return Place()
+    make = plugins.load("storage", kind, _BUILTIN)
+    return Place(opener=make(**options), name=kind)

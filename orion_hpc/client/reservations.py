@@ -188,7 +188,7 @@ class Reservations:
     def _release_lost(self, state: ExperimentState) -> ExperimentState:
         """Look for lost workers, now and then, and take their trials from them."""
         session, now = self._session, time.monotonic()
-        if session.place.path is None or now < self._next_look:
+        if not session.place.is_shared or now < self._next_look:
             return state
         self._next_look = now + max(1.0, session.interval / 4)
         loss = self._recovery.look(state, session.name)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
 
 from orion_hpc.model.event import Event
-from orion_hpc.model.state import State
+from orion_hpc.model.state import ExperimentState, State
 
 Plan: TypeAlias = Callable[[State], Sequence[Event]]
 """Decides, on the state as it is now, which events to append; none leaves the journal alone.
@@ -17,6 +17,26 @@ Plan: TypeAlias = Callable[[State], Sequence[Event]]
 It runs while the lock is held: cheap, without I/O, and without effects, since it may be asked
 again.
 """
+
+
+class Opener(Protocol):
+    """Opens a third party's storage.
+
+    An entry point of the group ``orion_hpc.storages`` names what makes one: it is called with the
+    keys of ``storage: {type: NAME, …}`` but for ``type``.
+
+    Attributes
+    ----------
+    folder : str
+        A directory that all workers see: for their signs of life and the trials' directories.
+    """
+
+    folder: str
+
+    def __call__(self, follows: Callable[[ExperimentState], bool]) -> Storage:
+        """Return a storage for one reader and writer, which replays what ``follows`` says: see
+        :class:`~orion_hpc.model.state.State`."""
+        ...
 
 
 class Storage(Protocol):

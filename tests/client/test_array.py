@@ -106,7 +106,7 @@ def test_what_is_wrong_is_told_before_anything_starts(experiment, fake_slurm, tm
         (
             lambda: build_experiment("m", space=SPACE, debug=True).submit(len),
             ConfigurationError,
-            "in memory",
+            "'ephemeraldb' can't be run by jobs",
         ),
     ]
     for call, kind, told in cases:

@@ -1,0 +1,111 @@
+"""Executors, algorithms and storages that another distribution registers by entry points."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from orion_hpc.client import build_experiment, get_experiment
+from orion_hpc.errors import ConfigurationError
+
+THIRD = """\
+from concurrent.futures import Future
+
+from orion_hpc.storage.memory import MemoryStorage, SharedJournal
+
+journals = {}
+
+
+class Slow:
+    in_process = False
+
+    def __init__(self, n_workers, cpus, pause=0.0):
+        self.n_workers = n_workers
+
+    def submit(self, function, argument):
+        future = Future()
+        future.set_result(function(argument))
+        return future
+
+    def wait(self, futures, timeout):
+        return set(futures)
+
+    def close(self, kill=False):
+        pass
+
+
+class Middle:
+    cheap = True
+
+    def __init__(self, space, *, step=1.0):
+        self.space, self.step = space, step
+
+    def suggest(self, history, number, rng):
+        return {name: 5.0 + self.step * number for name in self.space}
+
+
+class Opener:
+    def __init__(self, folder, host="here"):
+        self.folder, self.host = folder, host
+
+    def __call__(self, follows):
+        journal = journals.setdefault(self.host, SharedJournal())
+        return MemoryStorage(journal, follows)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _third_party(tmp_path, monkeypatch):
+    (tmp_path / "third_party_of_test.py").write_text(THIRD)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = {
+        "orion_hpc.executors": [("slow", "Slow")],
+        "orion_hpc.algorithms": [("middle", "Middle")],
+        "orion_hpc.storages": [("elsewhere", "Opener")],
+    }
+
+    def entry_points(group):
+        return [
+            EntryPoint(name, f"third_party_of_test:{value}", group)
+            for name, value in found.get(group, ())
+        ]
+
+    monkeypatch.setattr(importlib.metadata, "entry_points", entry_points)
+    yield
+    sys.modules.pop("third_party_of_test", None)
+
+
+def test_all_three_work_together(tmp_path):
+    """Chosen by name, with their own options; a second client sees the same trials."""
+    storage = {"type": "elsewhere", "folder": str(tmp_path / "shared"), "host": "there"}
+    experiment = build_experiment(
+        "e", space={"x": "uniform(0, 10)"}, algorithm={"middle": {"step": 0.5}}, max_trials=3,
+        storage=storage,
+    )  # fmt: skip
+    with experiment.tmp_executor("slow", n_workers=2, pause=0.1):
+        assert experiment.workon(lambda x: x) == 3
+    assert [trial.params["x"] for trial in experiment.fetch_trials()] == [5.0, 5.5, 6.0]
+    assert experiment.storage == "elsewhere"
+    assert get_experiment("e", storage=storage).stats.trials_completed == 3
+    assert experiment.working_dir.startswith(str(tmp_path / "shared"))
+
+
+@pytest.mark.parametrize(
+    ("call", "told", "known"),
+    [
+        (lambda: build_experiment("e", space={"x": "uniform(0, 1)"}, algorithm="midle", debug=True),
+         "did you mean middle", "gridsearch, middle, random"),
+        (lambda: build_experiment("e", storage={"type": "elswhere"}),
+         "did you mean elsewhere", "elsewhere, ephemeraldb, pickleddb"),
+        (lambda: build_experiment("e", debug=True, space={"x": "uniform(0, 1)"}, executor="slo"),
+         "did you mean slow", "dask, joblib, poolexecutor, single, slow"),
+    ],
+)  # fmt: skip
+def test_an_unknown_one_is_told_with_all_there_are(call, told, known):
+    """Those that ship and those of others."""
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        call()
+    assert f"There are: {known}." in str(caught.value)
