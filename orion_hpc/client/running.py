@@ -26,7 +26,7 @@ from orion_hpc.worker.loop import Summary, WorkerOptions
 from orion_hpc.worker.making import make_worker, seed_of
 from orion_hpc.worker.portable import pack, unpack_error
 from orion_hpc.worker.recovery import MARK
-from orion_hpc.worker.stop import StopNotice
+from orion_hpc.worker.stop import StopNotice, in_batch_job, notice_delay
 from orion_hpc.worker.task import CallableTarget, Outcome
 
 log = logging.getLogger(__name__)
@@ -116,6 +116,7 @@ def run_trials(place: Place, experiment: ExperimentState, executor: Executor, ru
             idle_timeout=run.idle_timeout,
             seed=seed_of(experiment.configuration["algorithm"]),
             max_attempts=experiment.configuration["max_attempts"],
+            notice_delay=notice_delay(os.environ),
             n_workers=run.n_workers,
             max_trials=run.max_trials,
             max_attempts_here=run.max_trials_per_worker,
@@ -191,7 +192,7 @@ def _listening(stop: StopNotice) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    in_job = "SLURM_JOB_ID" in os.environ
+    in_job = in_batch_job(os.environ)
     numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
     numbers += [signal.SIGUSR1, signal.SIGUSR2] if in_job else []
     with stop.listening(in_job, numbers, impatient=True):

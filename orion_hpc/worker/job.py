@@ -26,7 +26,7 @@ from orion_hpc.worker.loop import Summary, WorkerOptions
 from orion_hpc.worker.making import make_worker, seed_of
 from orion_hpc.worker.portable import read_packed
 from orion_hpc.worker.recovery import MARK, Recovery
-from orion_hpc.worker.stop import StopNotice
+from orion_hpc.worker.stop import StopNotice, in_batch_job, notice_delay
 from orion_hpc.worker.task import CallableTarget, CommandTarget, FunctionTarget, Target
 
 log = logging.getLogger("orion_hpc.worker")
@@ -163,6 +163,7 @@ def run_worker(
         idle_timeout=job.idle_timeout,
         seed=seed_of(experiment.configuration["algorithm"]),
         max_attempts=experiment.configuration["max_attempts"],
+        notice_delay=notice_delay(os.environ),
     )
     target: Target = (
         CallableTarget(read_packed(job.function), job.trial_arg)
@@ -175,7 +176,7 @@ def run_worker(
         job.storage, experiment.title, experiment.configuration["working_dir"]
     )
     log.info("worker %s: %d CPUs, %d trials at once", name, cpus, job.n_workers)
-    with stop.listening(in_job="SLURM_JOB_ID" in os.environ):
+    with stop.listening(in_job=in_batch_job(os.environ)):
         heartbeat.start()
         orderly = False
         try:

@@ -7,7 +7,7 @@ in this very process (executor ``single``): it holds the main thread, so it has 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any
@@ -23,6 +23,20 @@ _MEANINGS = {
     signal.SIGUSR1: TIMED_OUT,
     signal.SIGUSR2: TIMED_OUT,
 }
+
+
+def in_batch_job(environ: Mapping[str, str]) -> bool:
+    """Return whether this is a job of a batch system, which sends a notice to all its processes."""
+    return "SLURM_JOB_ID" in environ
+
+
+def notice_delay(environ: Mapping[str, str]) -> float:
+    """Return for how many seconds a trial's failure may be the doing of a notice to come.
+
+    In a job the trial's processes get it, too, and may die of it first; elsewhere they are out of
+    its reach.
+    """
+    return 1.0 if in_batch_job(environ) else 0.0
 
 
 class StopNotice:
