@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
-from orion_hpc.algorithms.base import draw_generator, make_algorithm
+from orion_hpc.algorithms.base import Algorithm, draw_generator, make_algorithm
 from orion_hpc.client.session import Session
 from orion_hpc.errors import (
     AlreadyReleased,
@@ -56,9 +57,13 @@ class Reservations:
     def __init__(self, session: Session, space: Space) -> None:
         self._session = session
         self._space = space
-        self._algorithm = make_algorithm(session.state.configuration["algorithm"], space)
         self._recovery = session.place.recovery(session.state, session.interval)
         self._next_look = 0.0
+
+    @cached_property
+    def _algorithm(self) -> Algorithm:
+        # An experiment that was imported may have one that isn't here; it can be read all the same.
+        return make_algorithm(self._session.state.configuration["algorithm"], self._space)
 
     def suggest(self) -> Trial:
         """Reserve one; see :meth:`ExperimentClient.suggest`."""
