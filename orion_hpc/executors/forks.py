@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from typing import Any, TypeVar
 
 from orion_hpc.executors.base import ProcessDied
-from orion_hpc.executors.processes import become_trial
+from orion_hpc.executors.processes import become_trial, exit_status
 from orion_hpc.files.processes import OomWatch, kill_group, kill_tree
 
 A = TypeVar("A")
@@ -51,23 +51,20 @@ class ForkSlot:
     def run(self, function: Callable[[A], R], argument: A) -> R:
         kills = self._memory.mark()
         with self._lock:
-            future, process = self._submit(function, argument)
+            pool, future, process = self._submit(function, argument)
         try:
             result: R = future.result()
             return result
         except BrokenProcessPool as error:
-            # It may also be the function's own: its inner pool's.
-            if process.is_alive() and not self._closed:
-                process.join(0.2)
-                if process.is_alive():
-                    raise
+            if not pool._broken and not self._closed:
+                raise  # it is the function's own: its inner pool's
             with self._lock:
-                self._drop()
+                if self._pool is pool:
+                    self._drop()
             kill_group(process.pid)
-            process.join(1.0)
-            raise ProcessDied.of(process.exitcode, self._memory.risen(kills)) from error
+            raise ProcessDied.of(exit_status(process), self._memory.risen(kills)) from error
 
-    def _submit(self, function: Callable[[A], R], argument: A) -> tuple[cf.Future[R], Any]:
+    def _submit(self, function: Callable[[A], R], argument: A) -> tuple[Any, cf.Future[R], Any]:
         if self._closed:
             raise cf.CancelledError("the executor is closed")
         if self._process is not None and not self._process.is_alive():
@@ -81,7 +78,7 @@ class ForkSlot:
             warnings.simplefilter("ignore", DeprecationWarning)
             future: cf.Future[R] = self._pool.submit(self._call, function, argument, self._cpus)
         (self._process,) = self._pool._processes.values()
-        return future, self._process
+        return self._pool, future, self._process
 
     def _drop(self) -> None:
         if self._pool is not None:

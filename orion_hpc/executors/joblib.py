@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable
 from concurrent import futures as cf
@@ -20,7 +19,7 @@ from typing import Any, TypeVar
 from orion_hpc.executors import limits
 from orion_hpc.executors.base import ProcessDied, check_backend, check_executor
 from orion_hpc.executors.forks import ForkSlot
-from orion_hpc.executors.processes import become_inner, become_trial
+from orion_hpc.executors.processes import become_inner, become_trial, exit_status
 from orion_hpc.executors.slots import Slot, SlotExecutor
 from orion_hpc.executors.threads import ThreadSlot
 from orion_hpc.files.processes import VMSTAT, OomWatch, kill_group, kill_tree
@@ -115,7 +114,7 @@ class _Slot:
                 raise  # what was sent or returned can't be unpickled: the message says so
             for process in dead:
                 kill_group(process.pid)
-            status = _exit_status(dead[0]) if dead else None
+            status = exit_status(dead[0]) if dead else None
             raise ProcessDied.of(status, self._memory.risen(kills)) from None
 
     def _submit(self, function: Callable[[A], R], argument: A) -> tuple[Any, cf.Future[R]]:
@@ -192,17 +191,6 @@ def _terminated() -> type[Exception]:
 
     terminated: type[Exception] = TerminatedWorkerError
     return terminated
-
-
-def _exit_status(process: Any) -> int | None:
-    # multiprocessing polls all children whenever one is started, in whichever thread: that thread
-    # may have collected the status and not have noted it yet.
-    for _ in range(200):
-        status: int | None = process.exitcode
-        if status is not None:
-            return status
-        time.sleep(0.005)
-    return None
 
 
 # What follows runs in a trial's process.

@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
+from typing import Any
 
 from orion_hpc.files.processes import die_with_parent
 
@@ -20,6 +22,18 @@ _seen = 0
 def notices() -> int:
     """Return how many stop notices this process has had and left to its worker."""
     return _seen
+
+
+def exit_status(process: Any) -> int | None:
+    """Return the exit code of one of multiprocessing's processes that has ended, or None."""
+    # multiprocessing polls all children whenever one is started, in whichever thread: that thread
+    # may have collected the status and not have noted it yet.
+    for _ in range(200):
+        status: int | None = process.exitcode
+        if status is not None:
+            return status
+        time.sleep(0.005)
+    return None
 
 
 def become_trial(worker: int) -> None:
