@@ -191,4 +191,12 @@ def test_ctrl_c_while_local_jobs_start_is_heard_after_it(tmp_path: Path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         LocalLauncher().launch(replace(request_in(tmp_path), function=time.sleep, argument=1000))
     assert len(pids) == 2
-    wait_until(lambda: not any(map(psutil.pid_exists, pids)), 10, "both to be gone")
+    wait_until(lambda: not any(map(runs, pids)), 10, "both to be gone")
+
+
+def runs(pid: int) -> bool:
+    """Return whether a process is there, and not only its exit code."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
