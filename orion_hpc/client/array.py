@@ -7,7 +7,7 @@ import inspect
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +48,8 @@ class SubmittedJobs:
     job_ids: tuple[str, ...]
     tasks: int
     logs: str
-    _jobs: Jobs | None
-    _session: Session
+    _jobs: Jobs | None = field(repr=False)
+    _session: Session = field(repr=False)
 
     def status(self) -> dict[str, Any]:
         """Return how the experiment stands: what ``orion-hpc status --json`` shows of it."""
@@ -72,7 +72,7 @@ class SubmittedJobs:
             gone = self._jobs is None or self._jobs.ended()
             with self._session.lock:  # after the look at the jobs: what they did counts
                 state = self._session.refresh()
-                if state.is_done or gone or not state.is_open:
+                if state.is_done or gone:
                     return state.is_done
             left = _LONGEST_LOOK if deadline is None else deadline - time.monotonic()
             if left <= 0:
@@ -104,8 +104,6 @@ def submit(
             f"an experiment in the storage {place.name!r} can't be run by jobs",
             "Build it with a database file on a file system that the jobs see.",
         )
-    if not callable(fct):
-        raise ConfigurationError(f"{fct!r:.100} isn't a function", "Pass what trials call.")
     state = session.refresh()
     settings = _settings(place.path, state.name, state.version, choice, session, n_workers,
                          array, options)  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -24,8 +25,6 @@ from orion_hpc.model.state import ExperimentState
 from orion_hpc.storage.base import Storage
 
 log = logging.getLogger(__name__)
-
-_SOURCE = "build_experiment"
 
 
 def build_experiment(
@@ -67,7 +66,7 @@ def build_experiment(
         {"type": "pickleddb", "host": path}}``. ``{"type": "ephemeraldb"}`` is memory; another type
         is a third party's (see :class:`orion_hpc.storage.base.Opener`).
     heartbeat : float, optional
-        Seconds between signs of life: 60. Who is silent for two of them loses its trials.
+        Seconds between signs of life: 60. Who is silent for four of them loses its trials.
     working_dir : path, optional
         Where the trials' directories are made, by default beside the database.
     debug : bool, default False
@@ -97,7 +96,7 @@ def build_experiment(
         "version": version,
         "space": space,
         "algorithm": algorithm if algorithm is not None else algorithms,
-        "max_trials": max_trials,
+        "max_trials": None if max_trials == math.inf else max_trials,
         "max_broken": max_broken,
         "storage": None if other is not None else _path(storage),
         "working_dir": _path(working_dir),
@@ -168,7 +167,8 @@ def get_experiment(
             "Keep what build_experiment returned.",
         )
     file = None if other is not None else _path(storage)
-    settings = _settings({"name": name, "version": version, "storage": file}, needs=("name",))
+    given = {"name": name, "version": version, "storage": file}
+    settings = _settings(given, needs=("name",), source="get_experiment")
     place = Place(settings.storage) if other is None else other
     opened = place.open(lambda one: one.name == name and version in (None, one.version))
     found = the_one(opened.refresh().experiments.values(), place.name, name, version)
@@ -196,7 +196,8 @@ def workon(
         As of :func:`build_experiment`; so are ``name``, ``algorithm``, ``max_trials`` and
         ``max_broken``.
     **kwargs
-        Of :meth:`ExperimentClient.workon`, constants for the function among them.
+        Of :meth:`ExperimentClient.workon`, constants for the function among them. Trials run in
+        this thread, unless ``n_workers`` is more than 1.
 
     Raises
     ------
@@ -212,19 +213,25 @@ def workon(
         max_broken=max_broken,
         debug=True,
     )
-    if max_trials is None and client.space.cardinality == float("inf"):
+    random = list(client.configuration["algorithm"]) == ["random"]
+    if max_trials is None and random and client.space.cardinality == math.inf:
         raise ConfigurationError(
             "max_trials is missing: the search would never end", "Give max_trials=100, say."
         )
-    with client.tmp_executor("single"):
+    if kwargs.get("n_workers") in (None, 1):
+        with client.tmp_executor("single"):
+            client.workon(function, **kwargs)
+    else:
         client.workon(function, **kwargs)
     return client
 
 
-def _settings(given: Mapping[str, Any], needs: tuple[str, ...]) -> Settings:
+def _settings(
+    given: Mapping[str, Any], needs: tuple[str, ...], source: str = "build_experiment"
+) -> Settings:
     mapping = {key: value for key, value in given.items() if value not in (None, {})}
     here = Path.cwd()
-    layers = [environment_layer(os.environ, here), Layer(_SOURCE, mapping, here, home=True)]
+    layers = [environment_layer(os.environ, here), Layer(source, mapping, here, home=True)]
     return resolve(layers, needs=needs)
 
 

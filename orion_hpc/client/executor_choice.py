@@ -41,7 +41,7 @@ class ExecutorChoice:
         if isinstance(executor, str):
             self.name = executor
             self.asked = None if n_workers in (None, -1) else n_workers
-            check_executor(executor, 1 if self.asked is None else self.asked)
+            check_executor(executor, 1 if self.asked is None else self.asked, options)
         elif n_workers is not None or options:
             raise ConfigurationError(
                 "n_workers and options are for an executor that is chosen by its name",

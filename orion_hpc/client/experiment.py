@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from orion_hpc.algorithms.base import Algorithm, make_algorithm
+from orion_hpc.client import arguments
 from orion_hpc.client.array import SubmittedJobs, submit
 from orion_hpc.client.executor_choice import ExecutorChoice
 from orion_hpc.client.place import Place
@@ -20,7 +21,7 @@ from orion_hpc.client.session import Session
 from orion_hpc.client.stats import ExperimentStats, statistics
 from orion_hpc.client.trial import Home, Trial
 from orion_hpc.client.trials import check_status
-from orion_hpc.errors import ConfigurationError, UnsupportedOperation
+from orion_hpc.errors import UnsupportedOperation
 from orion_hpc.executors.base import Executor
 from orion_hpc.model import trial as model
 from orion_hpc.model.space import Space
@@ -66,6 +67,7 @@ class ExperimentClient:
         state = session.refresh()
         self._space = Space.parse(state.configuration["space"])
         self._reservations = Reservations(session, self._space)
+        self._left: list[tuple[int, int]] = []
 
     # -- what it is ------------------------------------------------------------------------------
 
@@ -210,6 +212,8 @@ class ExperimentClient:
         ValueError
             None is given, or both and they don't match.
         """
+        if isinstance(trial, str):
+            trial, uid = None, uid or trial
         if trial is None and uid is None:
             raise ValueError("either a trial or its id (uid) must be given")
         if trial is not None and uid is not None and trial.id != uid:
@@ -266,6 +270,7 @@ class ExperimentClient:
             The experiment wasn't opened to run trials.
         """
         self._need("x", "suggest")
+        self._reservations.release_left(self._left)
         return self._seen(self._reservations.suggest())
 
     def observe(self, trial: Trial, results: float | Sequence[Mapping[str, Any]]) -> None:
@@ -289,6 +294,7 @@ class ExperimentClient:
             The experiment wasn't opened to run trials.
         """
         self._need("x", "observe")
+        arguments.check_trial(trial)
         trial._update(self._reservations.observe(trial._trial, results))
 
     def reserve(self, trial: Trial) -> None:
@@ -302,6 +308,7 @@ class ExperimentClient:
             The experiment wasn't opened to run trials.
         """
         self._need("x", "reserve")
+        arguments.check_trial(trial)
         trial._update(self._reservations.reserve(trial._trial))
 
     def release(self, trial: Trial, status: str = "interrupted") -> None:
@@ -325,6 +332,7 @@ class ExperimentClient:
             The experiment was opened for reading.
         """
         self._need("w", "release")
+        arguments.check_trial(trial)
         trial._update(self._reservations.release(trial._trial, status))
 
     def insert(
@@ -373,6 +381,7 @@ class ExperimentClient:
         RuntimeError
             It still holds trials: observe or release them first.
         """
+        self._reservations.release_left(self._left)
         with self._session.lock:
             if held := sorted(self._session.held):
                 raise RuntimeError(
@@ -486,9 +495,15 @@ class ExperimentClient:
             The experiment wasn't opened to run trials.
         """
         self._need("x", "workon")
-        if not callable(fct):
-            raise ConfigurationError(f"{fct!r:.100} isn't a function", "Pass what trials call.")
+        arguments.check_function(fct, self._space, kwargs, trial_arg)
+        arguments.check_count("max_trials", max_trials, least=0)
+        arguments.check_count("max_trials_per_worker", max_trials_per_worker, least=0)
+        arguments.check_count("max_broken", max_broken, least=1)
+        arguments.check_seconds("idle_timeout", idle_timeout)
+        arguments.check_callback("on_error", on_error)
+        arguments.check_callback("prepare_trial", prepare_trial)
         at_once = self._at_once(n_workers)
+        self._reservations.release_left(self._left)
         patience = self._idle_timeout if idle_timeout is None else float(idle_timeout)
 
         def told(trial: model.Trial, error: BaseException, broken: int) -> bool:
@@ -515,7 +530,8 @@ class ExperimentClient:
         )
         own = self._executor is self._default_executor
         try:
-            summary = run_trials(self._place, self._state, self._executor.ready(at_once), run)
+            executor = self._executor.ready(at_once)
+            summary = run_trials(self._place, self._state, executor, run, self._left)
         except BaseException:
             self._executor.close(kill=True)
             raise
@@ -571,13 +587,23 @@ class ExperimentClient:
             An option is wrong, ``fct`` can't be sent, or the experiment is in memory.
         LaunchError
             The jobs were refused; none runs.
+        BrokenExperiment
+            ``max_broken`` trials are broken.
         UnsupportedOperation
             The experiment wasn't opened to run trials.
         """
         self._need("x", "submit")
+        kwargs = kwargs or {}
+        arguments.check_options(fct, options)
+        arguments.check_function(fct, self._space, kwargs, trial_arg)
+        arguments.check_count("n_workers", n_workers, least=1)
+        self._reservations.release_left(self._left)
+        state = self._state
+        if state.is_broken and not state.is_done:
+            raise broken_error(state)
         return submit(
             self._place, self._session, self._executor, fct, array, executor, trial_arg, n_workers,
-            options, kwargs or {},
+            options, kwargs,
         )  # fmt: skip
 
     # -- inside ----------------------------------------------------------------------------------
@@ -599,12 +625,11 @@ class ExperimentClient:
             )
 
     def _at_once(self, n_workers: int | None) -> int:
+        arguments.check_count("n_workers", None if n_workers == -1 else n_workers, least=1)
         if n_workers is None:
             n_workers = self._executor.asked or self._n_workers
         elif n_workers == -1:
             n_workers = self._executor.n_workers
-        if n_workers < 1:
-            raise ConfigurationError(f"n_workers must be at least 1, not {n_workers}")
         most = self._executor.asked
         if most is not None and n_workers > most:
             log.warning(

@@ -46,6 +46,7 @@ class Place:
         self._opener = opener
         self._journal = SharedJournal()
         self._folder: str | None = opener.folder if opener is not None else None
+        self._cleanup: Callable[[], object] | None = None
 
     @property
     def is_shared(self) -> bool:
@@ -67,6 +68,12 @@ class Place:
         if self.path is None:
             return MemoryStorage(self._journal, follows)
         return PickledDB(self.path, follows)
+
+    def discard(self) -> None:
+        """Remove what memory needed of the disk."""
+        if self._cleanup is not None:
+            self._cleanup()
+            self._cleanup = self._folder = None
 
     def folder_of(self, experiment: ExperimentState) -> Callable[[int], str]:
         """Return what gives a trial's working directory by its number."""
@@ -96,7 +103,7 @@ class Place:
             return self.path
         if self._folder is None:
             folder = tempfile.TemporaryDirectory(prefix="orion-hpc-")
-            weakref.finalize(self, folder.cleanup)
+            self._cleanup = weakref.finalize(self, folder.cleanup)
             self._folder = folder.name
         return f"{self._folder}/db.pkl"
 

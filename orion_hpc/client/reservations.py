@@ -65,6 +65,17 @@ class Reservations:
         # An experiment that was imported may have one that isn't here; it can be read all the same.
         return make_algorithm(self._session.state.configuration["algorithm"], self._space)
 
+    def release_left(self, left: list[tuple[int, int]]) -> None:
+        """Release what a run of this client had no time to release."""
+        now = time.time()
+        events = [
+            ev.ReleaseTrial(number, attempt, INTERRUPTED, CANCELLED, "by a second Ctrl-C", now)
+            for number, attempt in left
+        ]
+        if events:
+            self._session.transact(lambda state: events)
+        left.clear()
+
     def suggest(self) -> Trial:
         """Reserve one; see :meth:`ExperimentClient.suggest`."""
         session, algorithm = self._session, self._algorithm
@@ -290,7 +301,7 @@ def _refused(now: Trial, state: ExperimentState) -> OrionHpcError:
 
 def _lost(trial: Trial, now: Trial) -> ReservationLost:
     return ReservationLost(
-        f"trial {trial.number} isn't reserved by this client any more: it is {now.status}, attempt "
+        f"trial {trial.number} isn't reserved by this client: it is {now.status}, attempt "
         f"{now.attempt}" + (f", by {now.worker}" if now.worker else ""),
         "Nothing was recorded.",
     )

@@ -22,6 +22,7 @@ from orion_hpc.errors import BrokenExperiment, InvalidResult, LazyWorkers
 from orion_hpc.executors.base import Executor
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, CANCELLED, Trial
+from orion_hpc.worker import plan
 from orion_hpc.worker.loop import Summary, WorkerOptions
 from orion_hpc.worker.making import make_worker, seed_of
 from orion_hpc.worker.portable import pack, unpack_error
@@ -76,7 +77,7 @@ class _Judge:
         most = self._run.max_broken
         if counts and most is not None and self._broken >= most:
             self.error = BrokenExperiment(
-                f"{self._broken} trials of this call are broken, the last one, {trial.number}, by: "
+                f"{_count(self._broken)} of this call broke, the last one, {trial.number}, by: "
                 f"{outcome.message}",
                 "max_broken says how many may be.",
             )
@@ -84,8 +85,16 @@ class _Judge:
         return ""
 
 
-def run_trials(place: Place, experiment: ExperimentState, executor: Executor, run: Run) -> Summary:
+def run_trials(
+    place: Place,
+    experiment: ExperimentState,
+    executor: Executor,
+    run: Run,
+    left: list[tuple[int, int]],
+) -> Summary:
     """Run trials until there are no more; return what was done.
+
+    ``left`` gets the trials, by number and attempt, that there was no time to release.
 
     Raises
     ------
@@ -136,7 +145,10 @@ def run_trials(place: Place, experiment: ExperimentState, executor: Executor, ru
                 summary = worker.run()
             except BaseException as error:
                 if stop.count > 1:
-                    executor.close(kill=True)  # no time for more
+                    # No time for more: the lock may be long in coming. They are released later.
+                    executor.close(kill=True)
+                    held = plan.held(storage.state.experiments[number], name, ())
+                    left.extend((trial.number, trial.attempt) for trial in held)
                 else:
                     worker.abandon(CANCELLED, f"the run ended with {type(error).__name__}")
                     orderly = True
@@ -147,6 +159,8 @@ def run_trials(place: Place, experiment: ExperimentState, executor: Executor, ru
                 beat.stop(remove=orderly)
             storage.close()
     if stop.cause is not None:
+        if stop.signal != "SIGINT":
+            place.discard()  # it may be the end of this program, without further words
         _pass_on(stop)
     if judge.error is not None:
         raise judge.error
@@ -157,11 +171,18 @@ def broken_error(state: ExperimentState) -> BrokenExperiment:
     """Return the error that tells why an experiment is broken, with the last traceback."""
     broken = state.having(BROKEN)
     last = broken[-1]
+    told = (last.message or last.cause or "").splitlines() or [""]
+    detail = "\n".join(told[1:])
     return BrokenExperiment(
-        f"experiment {state.title} is broken: {len(broken)} trials are, and max_broken is "
-        f"{state.max_broken}. The last one, {last.number}, by: {last.message or last.cause}",
+        f"experiment {state.title} is broken: {_count(len(broken))} broke, and max_broken is "
+        f"{state.max_broken}. The last one, {last.number}, by: "
+        + (detail if detail.startswith("Traceback") else told[0]),
         "Mend the cause, and build the experiment with a higher max_broken to go on.",
     )
+
+
+def _count(number: int) -> str:
+    return f"{number} trial{'s' * (number != 1)}"
 
 
 def lazy_error() -> LazyWorkers:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -148,6 +148,13 @@ class Trial:
     def end_time(self) -> datetime | None:
         """When its latest attempt ended, in UTC; None before that."""
         return _utc(self._trial.end_time)
+
+    @property
+    def duration(self) -> timedelta | None:
+        """What its latest attempt took; None while there is no such time."""
+        if self.start_time is None or self.end_time is None:
+            return None
+        return self.end_time - self.start_time
 
     @property
     def worker(self) -> str | None:

@@ -106,13 +106,17 @@ def death_notice(exit_status: int | None) -> str:
         return f"died with signal {-exit_status}"
 
 
-def check_executor(name: str, n_workers: int) -> None:
-    """Find out whether there is such an executor and whether it runs so many; starts nothing.
+def check_executor(name: str, n_workers: int, options: Collection[str] = ()) -> None:
+    """Find out whether there is such an executor, runs so many, and has such options; starts
+    nothing.
 
     Raises
     ------
     ConfigurationError
     """
+    _check_options(name, load("executor", name, BUILTIN), options)
+    if isinstance(n_workers, bool) or not isinstance(n_workers, int):
+        raise ConfigurationError(f"n_workers must be a whole number, not {n_workers!r:.60}")
     if n_workers < 1:
         raise ConfigurationError(f"n_workers must be at least 1, not {n_workers}")
     in_process = runs_in_process(name)
@@ -153,10 +157,8 @@ def make_executor(name: str, n_workers: int, cpus: int, **options: Any) -> Execu
     ConfigurationError
         There is none of that name, it doesn't run ``n_workers`` at once, or has no such option.
     """
-    check_executor(name, n_workers)
-    kind = load("executor", name, BUILTIN)
-    _check_options(name, kind, options)
-    executor: Executor = kind(n_workers, cpus, **options)
+    check_executor(name, n_workers, options)
+    executor: Executor = load("executor", name, BUILTIN)(n_workers, cpus, **options)
     return executor
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import multiprocessing
+import os
 import sys
 from types import FrameType
 
@@ -30,6 +31,13 @@ def check_guarded(executor: str) -> None:
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise ConfigurationError(
             f"a process of the executor {executor!r} runs the program that started it", _HINT
+        )
+    path = getattr(sys.modules.get("__main__"), "__file__", None)
+    if path is not None and not os.path.exists(path):
+        raise ConfigurationError(
+            f"the executor {executor!r} starts processes that import this program, and it has no "
+            f"file ({path})",
+            "Run it from a file; or use the executor 'joblib', which doesn't import it again.",
         )
     frame = _main_frame()
     if frame is None:

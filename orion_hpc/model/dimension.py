@@ -92,8 +92,12 @@ class Dimension(ABC):
         """How many values there are; infinite for reals."""
         return self._count() ** math.prod(self.shape)
 
-    def sample(self, rng: random.Random) -> Any:
-        """Return a value drawn from the prior."""
+    def sample(self, rng: random.Random | None = None) -> Any:
+        """Return a value drawn from the prior; without ``rng`` another one each time."""
+        if rng is None:
+            from random import Random
+
+            rng = Random()
         return _fill(self.shape, lambda: self._draw(rng))
 
     def __contains__(self, value: object) -> bool:

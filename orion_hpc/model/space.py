@@ -113,8 +113,12 @@ class Space(Mapping[str, Dimension]):
         names = (name for name, dimension in self.items() if dimension.type == "fidelity")
         return next(names, None)
 
-    def sample(self, rng: random.Random) -> Params:
-        """Return a point drawn from the priors, by flat name."""
+    def sample(self, rng: random.Random | None = None) -> Params:
+        """Return a point drawn from the priors, by flat name; without ``rng`` another each time."""
+        if rng is None:
+            from random import Random
+
+            rng = Random()
         return {name: dimension.sample(rng) for name, dimension in self.items()}
 
     def check(self, params: Mapping[str, Any]) -> None:

@@ -393,8 +393,10 @@ class Worker:
                 self.summary.completed += 1
             told = f"objective {now.objective:g}" if now.objective is not None else end.message
             log.info("trial %d: attempt %d %s: %s", trial.number, attempt, end.status, told)
-            if end.detail:
+            if end.detail.startswith("Traceback"):
                 log.error("trial %d: %s", trial.number, end.detail)
+            elif end.status == BROKEN:
+                log.error("trial %d: %s\n%s", trial.number, end.message, end.detail)
             self._leaving = self._watcher(now, end) or self._leaving
 
 

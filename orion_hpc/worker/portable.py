@@ -6,11 +6,14 @@ The one file that knows cloudpickle. Functions of modules go by their names, as 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import pickle
 import stat
+from collections import ChainMap
 from collections.abc import Callable
-from typing import Any
+from types import CodeType
+from typing import Any, ClassVar
 
 from orion_hpc.errors import ConfigurationError
 
@@ -28,16 +31,36 @@ def pack(function: Callable[..., Any]) -> bytes:
     ConfigurationError
         It can't be sent: it refers to an open file, a lock, a connection, or the like.
     """
-    import cloudpickle
-
     try:
-        data: bytes = cloudpickle.dumps(function)
+        data = _dumps(function)
     except Exception as error:  # whatever the objects that it refers to raise
         raise ConfigurationError(
             f"the function {name_of(function)} can't be sent to another process: {error}",
             "Make what it uses inside of it; or run trials in this process: executor 'single'.",
         ) from error
     return data
+
+
+def _dumps(function: Callable[..., Any]) -> bytes:
+    """Pickle as cloudpickle does, but keep the names of files, which tracebacks show."""
+    import cloudpickle
+
+    plain = cloudpickle.Pickler.dispatch_table
+
+    def reduce_code(code: CodeType) -> Any:
+        make, arguments = plain[CodeType](code)[:2]
+        return _code, (code.co_filename, make, arguments)
+
+    class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
+        dispatch_table: ClassVar[Any] = ChainMap({CodeType: reduce_code}, plain)
+
+    buffer = io.BytesIO()
+    Pickler(buffer).dump(function)
+    return buffer.getvalue()
+
+
+def _code(filename: str, make: Callable[..., CodeType], arguments: tuple[Any, ...]) -> CodeType:
+    return make(*arguments).replace(co_filename=filename)
 
 
 def unpack(data: bytes) -> Callable[..., Any]:

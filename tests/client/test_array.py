@@ -42,6 +42,10 @@ def sleeper():
     return function
 
 
+def same(x):
+    return x
+
+
 def running(experiment) -> int:
     return len(experiment.fetch_trials_by_status("reserved"))
 
@@ -57,7 +61,7 @@ def test_local_jobs_run_a_function_without_a_name(experiment, outside_slurm):
     assert jobs.status()["state"] == "done"
     for trial in experiment.fetch_trials():
         assert trial.objective.value == trial.params["x"] + 2
-    wait_until(lambda: jobs._jobs.ended(), 30, "the jobs to end")
+    wait_until(jobs._jobs.ended, 30, "the jobs to end")
     again = experiment.submit(lambda x: x, array=2, executor="local")
     assert (again.job_ids, again.tasks, again.wait()) == ((), 0, True)
 
@@ -99,12 +103,21 @@ def test_what_is_wrong_is_told_before_anything_starts(experiment, fake_slurm, tm
     fake_slurm.fail("sbatch", "sbatch: error: no such partition")
     cases = [
         (lambda: experiment.submit("main"), ConfigurationError, "isn't a function"),
-        (lambda: experiment.submit(len, array=0), ConfigurationError, "array"),
-        (lambda: experiment.submit(len, time="soon"), ConfigurationError, "time"),
-        (lambda: experiment.submit(len, executor="pbs"), ConfigurationError, "launcher 'pbs'"),
-        (lambda: experiment.submit(len, executor="slurm"), LaunchError, "no such partition"),
+        (lambda: experiment.submit(same, y=1), ConfigurationError, "long name"),
+        (lambda: experiment.submit(same, x=1), ConfigurationError, "argument of the function"),
         (
-            lambda: build_experiment("m", space=SPACE, debug=True).submit(len),
+            lambda: experiment.submit(same, cpus_per_tsk=1),
+            ConfigurationError,
+            "did you mean cpus_per_task",
+        ),
+        (lambda: experiment.submit(lambda y: y), ConfigurationError, "takes no argument 'x'"),
+        (lambda: experiment.submit(same, kwargs=5), ConfigurationError, "must be a mapping"),
+        (lambda: experiment.submit(same, array=0), ConfigurationError, "array"),
+        (lambda: experiment.submit(same, time="soon"), ConfigurationError, "time"),
+        (lambda: experiment.submit(same, executor="pbs"), ConfigurationError, "launcher 'pbs'"),
+        (lambda: experiment.submit(same, executor="slurm"), LaunchError, "no such partition"),
+        (
+            lambda: build_experiment("m", space=SPACE, debug=True).submit(same),
             ConfigurationError,
             "'ephemeraldb' can't be run by jobs",
         ),

@@ -233,6 +233,7 @@ def test_trials_are_found_by_status_and_id(experiment):
     assert experiment.get_trial(running) == running
     assert experiment.get_trial(uid=running.id) == running
     assert experiment.get_trial(uid="0" * 32) is None
+    assert experiment.get_trial(running.id) == running
     with pytest.raises(ValueError, match="must be given"):
         experiment.get_trial()
     with pytest.raises(ValueError, match="not 0"):
@@ -253,6 +254,10 @@ def test_a_trial_tells_what_orions_does(experiment):
     assert trial.experiment == "e"
     assert trial.to_dict()["params"].keys() == {"x", "model.kind"}
     assert not trial.stop_requested
+    assert trial.duration == trial.end_time - trial.start_time
+    for call in (lambda: experiment.observe(5, 1), lambda: experiment.release(trial.id)):
+        with pytest.raises(ConfigurationError, match="isn't a trial"):
+            call()
     trial.params["x"] = "changed"
     assert trial.params["x"] != "changed"
 
@@ -313,6 +318,8 @@ def test_the_space_is_a_mapping_of_dimensions(experiment):
     assert (kind.type, kind.interval()) == ("categorical", ("a", "b"))
     assert x.get_prior_string() == "uniform(0, 10)"
     assert 3.5 in x
+    assert x.sample() in x
+    experiment.insert(space.sample())
     assert 11 not in x
 
 

@@ -186,7 +186,7 @@ def test_max_broken_of_a_call_ends_it(experiment):
 
     with (
         experiment.tmp_executor("joblib", n_workers=2, backend="threading"),
-        pytest.raises(BrokenExperiment, match="1 trials of this call"),
+        pytest.raises(BrokenExperiment, match="1 trial of this call"),
     ):
         experiment.workon(function, trial_arg="trial", max_broken=1)
     assert not experiment.is_broken
@@ -377,6 +377,72 @@ def test_a_signal_releases_what_runs(experiment, tmp_path, words, at_once, numbe
     trials = experiment.fetch_trials()
     assert [(one.status, one.cause) for one in trials] == [("interrupted", "cancelled")] * at_once
     assert os.listdir(tmp_path / "db.pkl.files" / "e-v1" / "workers") == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"max_trials": 1.5}, "max_trials must be a whole number"),
+        ({"max_trials_per_worker": -1}, "max_trials_per_worker must be"),
+        ({"max_broken": "2"}, "max_broken must be"),
+        ({"n_workers": "2"}, "n_workers must be"),
+        ({"n_workers": 1.5}, "n_workers must be"),
+        ({"idle_timeout": -1}, "idle_timeout must be"),
+        ({"trial_arg": 5}, "trial_arg is 5"),
+        ({"trial_arg": "x"}, "a hyperparameter, too"),
+        ({"on_error": 5}, "on_error must be a function"),
+        ({"prepare_trial": 5}, "prepare_trial must be a function"),
+        ({"n_worker": 2}, "takes no argument 'n_worker'"),
+    ],
+)
+def test_a_wrong_argument_is_told_at_once(experiment, arguments, told):
+    """By its name, and no trial pays for it."""
+    with pytest.raises(ConfigurationError, match=told):
+        experiment.workon(lambda x: x, **arguments)
+    assert experiment.fetch_trials() == []
+
+
+def test_a_traceback_shows_the_lines_of_the_program(experiment):
+    """Also of a function that went by value."""
+
+    def function(x):
+        raise ValueError("oops")  # this very line
+
+    with pytest.raises(BrokenExperiment, match="this very line") as caught:
+        experiment.workon(function)
+    assert f'File "{__file__}"' in str(caught.value)
+    assert str(caught.value).count("ValueError: oops") == 1
+
+
+def test_a_second_ctrl_c_leaves_nothing_to_a_program_that_goes_on(experiment):
+    """What there was no time to release is released with the client's next call."""
+
+    def function(x, trial):
+        time.sleep(0.01 if trial.attempt > 1 else 1000)
+        return x
+
+    reader = build_experiment("e", storage=experiment.storage)
+    ended = threading.Event()
+
+    def interrupt():
+        wait_until(lambda: statuses(reader) == ["reserved"] * 2, 60, "trials to run")
+        with reader._session._storage._lock.held():
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+            os.kill(os.getpid(), signal.SIGINT)
+            ended.wait(30)
+
+    thread = threading.Thread(target=interrupt)
+    with experiment.tmp_executor("joblib", n_workers=2):
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            experiment.workon(function, trial_arg="trial")
+        ended.set()
+        thread.join()
+        assert statuses(experiment) == ["reserved"] * 2
+        assert experiment.workon(function, trial_arg="trial", max_trials=2) == 2
+    assert statuses(experiment) == ["completed"] * 2
+    reader.close()
 
 
 def test_a_second_ctrl_c_does_not_wait(experiment, tmp_path):

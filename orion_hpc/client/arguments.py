@@ -1,0 +1,84 @@
+"""Checks what a program passes, so that a wrong value is told at once and by its name."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from orion_hpc.client.trial import Trial
+from orion_hpc.config.settings import known_keys
+from orion_hpc.errors import ConfigurationError, did_you_mean
+from orion_hpc.model.space import Space
+from orion_hpc.worker.function import check_signature
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Raise ConfigurationError unless ``value`` is a whole number from ``least``, or None."""
+    # Oríon's own default for no limit is infinity.
+    if value is None or (value == math.inf and isinstance(value, float)):
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(
+            f"{name} must be a whole number of at least {least}, not {value!r}"
+        )
+
+
+def check_seconds(name: str, value: Any) -> None:
+    """Raise ConfigurationError unless ``value`` is a number from 0, or None."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+    if value is not None and not good:
+        raise ConfigurationError(f"{name} must be a number of seconds from 0, not {value!r}")
+
+
+def check_callback(name: str, value: Any) -> None:
+    """Raise ConfigurationError unless ``value`` can be called, or is None."""
+    if value is not None and not callable(value):
+        raise ConfigurationError(f"{name} must be a function, not {value!r:.100}")
+
+
+def check_trial(trial: Any) -> None:
+    """Raise ConfigurationError unless it is a trial of a client."""
+    if not isinstance(trial, Trial):
+        raise ConfigurationError(
+            f"{trial!r:.100} isn't a trial",
+            "Pass what suggest() or get_trial() returned.",
+        )
+
+
+def check_function(
+    fct: Any, space: Space, kwargs: Mapping[str, Any], trial_arg: str | None
+) -> None:
+    """Raise ConfigurationError unless ``fct`` takes what a trial would pass it."""
+    if not callable(fct):
+        raise ConfigurationError(f"{fct!r:.100} isn't a function", "Pass what trials call.")
+    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
+        raise ConfigurationError(
+            f"kwargs must be a mapping of names to values, not {kwargs!r:.100}"
+        )
+    names = list(dict.fromkeys(name.split(".")[0] for name in space))
+    if trial_arg is not None and (not isinstance(trial_arg, str) or trial_arg in names):
+        what = "is a hyperparameter, too" if trial_arg in names else "isn't the name of an argument"
+        raise ConfigurationError(f"trial_arg is {trial_arg!r:.100}, which {what}")
+    check_signature(fct, names, kwargs, trial_arg)
+
+
+def check_options(fct: Any, options: Mapping[str, Any]) -> None:
+    """Raise ConfigurationError for what can hardly be meant for ``sbatch``."""
+    try:
+        taken = set(inspect.signature(fct).parameters)
+    except (TypeError, ValueError):
+        taken = set()
+    known = [one for one in known_keys(("slurm",)) if one != "additional"]
+    for option in options:
+        if option in taken:
+            raise ConfigurationError(
+                f"{option!r} is an argument of the function, not an option of sbatch",
+                f"Constants for the function go into kwargs={{{option!r}: …}}.",
+            )
+        if option not in known and (guess := did_you_mean(option, known)):
+            raise ConfigurationError(
+                f"there is no option {option!r}{guess}",
+                f"Those with names of their own are {', '.join(known)}.",
+            )
