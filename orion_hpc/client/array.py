@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,10 @@ _SHORTEST_LOOK = 0.1
 _LONGEST_LOOK = 5.0
 _STOP_WAIT = 15.0
 """Seconds that local jobs get to release their trials."""
+
+
+_one_launch = threading.Lock()
+"""Launchers pass things through this process's environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,11 @@ def submit(
             f"an experiment in the storage {place.name!r} can't be run by jobs",
             "Build it with a database file on a file system that the jobs see.",
         )
+    if choice.is_given:
+        raise ConfigurationError(
+            f"jobs can't be given an executor that is an object ({choice.name})",
+            "Choose one by its name: tmp_executor('joblib', n_workers=4).",
+        )
     state = session.refresh()
     settings = _settings(place.path, state.name, state.version, choice, session, n_workers,
                          array, options)  # fmt: skip
@@ -122,7 +132,8 @@ def submit(
         options=dict(choice.options),
         path=_directory(fct),
     )
-    jobs = launcher.launch(replace(request, argument=job))
+    with _one_launch:
+        jobs = launcher.launch(replace(request, argument=job))
     try:
         launched = ev.LaunchJobs(launcher.name, jobs.ids, jobs.logs, time.time())
         session.transact(lambda seen: [launched])

@@ -237,8 +237,13 @@ def _settings(
 
 def _recorded(place: Place, settings: Settings) -> ExperimentState | None:
     """Return the experiment of these settings as the database has it, if there is any."""
-    if place.path is not None and not os.path.lexists(place.path):
-        return None
+    if place.path is not None:
+        try:
+            os.lstat(place.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError:
+            pass  # opening it tells
     storage = place.open(lambda one: False)
     try:
         return storage.refresh().find(str(settings.name), settings.version)

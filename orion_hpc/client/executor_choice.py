@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +19,8 @@ class ExecutorChoice:
     ----------
     executor : str or Executor
         A name, or an object that has the methods of :class:`orion_hpc.executors.base.Executor`,
-        which stays the caller's to close.
+        which stays the caller's to close; but a run that is interrupted ends what runs there by
+        closing it.
     n_workers : int, optional
         Of a named one: the processes that it may use. Trials that run at once share them, so that
         with 10 of them and 2 trials each trial has 5 for its own inner tasks. -1 or None: the CPUs
@@ -37,7 +39,8 @@ class ExecutorChoice:
     ) -> None:
         self.options: Mapping[str, Any] = options
         self._given: Executor | None = None
-        self._made: tuple[int, Executor] | None = None
+        self._kept: Executor | None = None
+        self._lock = threading.Lock()
         if isinstance(executor, str):
             self.name = executor
             self.asked = None if n_workers in (None, -1) else n_workers
@@ -58,28 +61,48 @@ class ExecutorChoice:
             )
 
     @property
+    def is_given(self) -> bool:
+        """Whether it is an object of the caller's."""
+        return self._given is not None
+
+    @property
     def n_workers(self) -> int:
         """How many processes it may use."""
         if self.asked is not None:
             return self.asked
         return 1 if runs_in_process(self.name) else available_cpus(os.environ)
 
-    def ready(self, trials: int) -> Executor:
-        """Return the executor for so many trials at once; the same one for the same number."""
+    def take(self, trials: int) -> Executor:
+        """Return an executor for so many trials at once; nobody else has it, but for a given one.
+
+        :meth:`give_back` has to follow.
+        """
         if self._given is not None:
             return self._given
-        if self._made is not None and self._made[0] != trials:
-            self.close()
-        if self._made is None:
-            cpus = max(self.n_workers, trials)
-            self._made = trials, make_executor(self.name, trials, cpus, **self.options)
-        return self._made[1]
+        with self._lock:
+            kept, self._kept = self._kept, None
+        if kept is not None:
+            if kept.n_workers == trials:
+                return kept
+            kept.close()
+        return make_executor(self.name, trials, max(self.n_workers, trials), **self.options)
 
-    def close(self, kill: bool = False) -> None:
-        """End its processes, if they are its own; ``kill`` doesn't wait for what runs."""
-        if self._made is not None:
-            made, self._made = self._made, None
-            made[1].close(kill)
+    def give_back(self, executor: Executor, keep: bool) -> None:
+        """Keep the executor for the next time, or end its processes and what they run."""
+        if executor is self._given:
+            return
+        with self._lock:
+            if keep and self._kept is None:
+                self._kept = executor
+                return
+        executor.close(kill=not keep)
+
+    def close(self) -> None:
+        """End the processes of the one that is kept."""
+        with self._lock:
+            kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     def __repr__(self) -> str:
         return f"<executor {self.name!r}, n_workers={self.n_workers}>"

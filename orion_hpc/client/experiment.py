@@ -21,7 +21,7 @@ from orion_hpc.client.session import Session
 from orion_hpc.client.stats import ExperimentStats, statistics
 from orion_hpc.client.trial import Home, Trial
 from orion_hpc.client.trials import check_status
-from orion_hpc.errors import UnsupportedOperation
+from orion_hpc.errors import ReservationLost, UnsupportedOperation
 from orion_hpc.executors.base import Executor
 from orion_hpc.model import trial as model
 from orion_hpc.model.space import Space
@@ -67,7 +67,7 @@ class ExperimentClient:
         state = session.refresh()
         self._space = Space.parse(state.configuration["space"])
         self._reservations = Reservations(session, self._space)
-        self._left: list[tuple[int, int]] = []
+        self._left: set[str] = set()
 
     # -- what it is ------------------------------------------------------------------------------
 
@@ -419,9 +419,6 @@ class ExperimentClient:
         self._executor = chosen
         try:
             yield self
-        except BaseException:
-            chosen.close(kill=True)
-            raise
         finally:
             self._executor = before
             chosen.close()
@@ -528,15 +525,14 @@ class ExperimentClient:
             idle_timeout=patience,
             impatient=idle_timeout is not None,
         )
-        own = self._executor is self._default_executor
+        choice = self._executor
+        executor = choice.take(at_once)
+        good = False
         try:
-            executor = self._executor.ready(at_once)
             summary = run_trials(self._place, self._state, executor, run, self._left)
-        except BaseException:
-            self._executor.close(kill=True)
-            raise
-        if own:
-            self._executor.close()
+            good = True
+        finally:
+            choice.give_back(executor, keep=good and choice is not self._default_executor)
         state = self._state
         if state.is_broken and not state.is_done:
             raise broken_error(state)
@@ -657,7 +653,9 @@ class ExperimentClient:
     def _leave(self, trial: Trial, error: BaseException | None) -> None:
         """End a ``with`` block on a trial."""
         if self._session.holds(trial._trial):
-            trial._update(self._reservations.leave(trial._trial, error))
+            # The caller's own error is what matters to them, not that the trial was lost.
+            with contextlib.suppress(*([] if error is None else [ReservationLost])):
+                trial._update(self._reservations.leave(trial._trial, error))
 
     def __repr__(self) -> str:
         return f"Experiment(name={self._state.name}, version={self._state.version})"

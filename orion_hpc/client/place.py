@@ -3,6 +3,8 @@ third party's storage."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import tempfile
 import weakref
 from collections.abc import Callable, Mapping
@@ -102,10 +104,14 @@ class Place:
         if self.path is not None:
             return self.path
         if self._folder is None:
-            folder = tempfile.TemporaryDirectory(prefix="orion-hpc-")
-            self._cleanup = weakref.finalize(self, folder.cleanup)
-            self._folder = folder.name
+            self._folder = tempfile.mkdtemp(prefix="orion-hpc-")
+            self._cleanup = weakref.finalize(self, _remove, self._folder, os.getpid())
         return f"{self._folder}/db.pkl"
+
+
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # and not a fork that ends
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def place_of(storage: Any) -> Place | None:

@@ -39,6 +39,7 @@ from orion_hpc.model.trial import (
 from orion_hpc.worker import plan
 from orion_hpc.worker.failure import failure
 from orion_hpc.worker.making import seed_of
+from orion_hpc.worker.task import Outcome
 
 _TRIES = 10
 
@@ -65,16 +66,27 @@ class Reservations:
         # An experiment that was imported may have one that isn't here; it can be read all the same.
         return make_algorithm(self._session.state.configuration["algorithm"], self._space)
 
-    def release_left(self, left: list[tuple[int, int]]) -> None:
-        """Release what a run of this client had no time to release."""
-        now = time.time()
-        events = [
-            ev.ReleaseTrial(number, attempt, INTERRUPTED, CANCELLED, "by a second Ctrl-C", now)
-            for number, attempt in left
-        ]
-        if events:
-            self._session.transact(lambda state: events)
-        left.clear()
+    def release_left(self, workers: set[str]) -> None:
+        """Release what runs of this client had no time to release, by their workers' names."""
+        if not workers:
+            return
+        names = set(workers)
+        loss = self._recovery.own(self._session.refresh(), names)
+
+        def decide(state: ExperimentState) -> list[ev.Event]:
+            now = time.time()
+            ends = []
+            for trial in state.having(RESERVED):
+                if trial.worker in names:
+                    kept = loss.kept.get((trial.number, trial.attempt))
+                    status = INTERRUPTED if kept is None else COMPLETED
+                    outcome = Outcome(status, kept, CANCELLED, "the run was cut short")
+                    ends.append(plan.ending(trial, trial.attempt, outcome, now))
+            return ends
+
+        self._session.transact(decide)
+        self._recovery.settle(loss)
+        workers -= names
 
     def suggest(self) -> Trial:
         """Reserve one; see :meth:`ExperimentClient.suggest`."""

@@ -18,11 +18,10 @@ from typing import Any
 
 from orion_hpc.client.place import Place
 from orion_hpc.client.session import new_name
-from orion_hpc.errors import BrokenExperiment, InvalidResult, LazyWorkers
+from orion_hpc.errors import BrokenExperiment, InvalidResult, LazyWorkers, StorageError
 from orion_hpc.executors.base import Executor
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, CANCELLED, Trial
-from orion_hpc.worker import plan
 from orion_hpc.worker.loop import Summary, WorkerOptions
 from orion_hpc.worker.making import make_worker, seed_of
 from orion_hpc.worker.portable import pack, unpack_error
@@ -90,11 +89,11 @@ def run_trials(
     experiment: ExperimentState,
     executor: Executor,
     run: Run,
-    left: list[tuple[int, int]],
+    left: set[str],
 ) -> Summary:
     """Run trials until there are no more; return what was done.
 
-    ``left`` gets the trials, by number and attempt, that there was no time to release.
+    ``left`` gets the worker's name if there was no time to release its trials.
 
     Raises
     ------
@@ -108,7 +107,13 @@ def run_trials(
     judge = _Judge(run)
     number = experiment.number
     storage = place.open(lambda one: one.number == number)
-    storage.refresh()
+    found = storage.refresh().experiments
+    if number not in found or _which(found[number]) != _which(experiment):
+        storage.close()
+        raise StorageError(
+            f"{place.name} isn't the database any more that {experiment.title} was opened in",
+            "Build or get the experiment again.",
+        )
     bound = functools.partial(run.function, **run.kwargs) if run.kwargs else run.function
     here = executor.in_process or getattr(executor, "shares_memory", False)
     worker = make_worker(
@@ -144,14 +149,14 @@ def run_trials(
             try:
                 summary = worker.run()
             except BaseException as error:
+                left.add(name)
                 if stop.count > 1:
                     # No time for more: the lock may be long in coming. They are released later.
                     executor.close(kill=True)
-                    held = plan.held(storage.state.experiments[number], name, ())
-                    left.extend((trial.number, trial.attempt) for trial in held)
-                else:
-                    worker.abandon(CANCELLED, f"the run ended with {type(error).__name__}")
-                    orderly = True
+                    raise
+                worker.abandon(CANCELLED, f"the run ended with {type(error).__name__}")
+                left.discard(name)
+                orderly = True
                 raise
             orderly = True
         finally:
@@ -165,6 +170,10 @@ def run_trials(
     if judge.error is not None:
         raise judge.error
     return summary
+
+
+def _which(experiment: ExperimentState) -> tuple[str, int, float]:
+    return experiment.name, experiment.version, experiment.create_time
 
 
 def broken_error(state: ExperimentState) -> BrokenExperiment:
@@ -201,10 +210,11 @@ def _environment(worker: str) -> Iterator[None]:
     try:
         yield
     finally:
-        if before is None:
+        # The function may have changed it, and so may another run in another thread.
+        if os.environ.get(MARK) == worker:
             del os.environ[MARK]
-        else:
-            os.environ[MARK] = before
+            if before is not None:
+                os.environ[MARK] = before
 
 
 @contextlib.contextmanager

@@ -48,7 +48,7 @@ class Executor(Protocol):
     def submit(self, function: Callable[[A], R], argument: A) -> Future[R]:
         """Run ``function(argument)``.
 
-        The future's exception is the function's own, or :class:`ProcessDied`.
+        The future's exception is the function's own, :class:`ProcessDied` or :class:`ExecutorLost`.
         """
 
     def wait(self, futures: Collection[Future[Any]], timeout: float | None) -> set[Future[Any]]:
@@ -92,6 +92,10 @@ class ProcessDied(OrionHpcError):
             message = "the trial's process was killed by the kernel: out of memory"
             return cls(message, OUT_OF_MEMORY, exit_status)
         return cls(f"the trial's process {death_notice(exit_status)}", KILLED, exit_status)
+
+
+class ExecutorLost(OrionHpcError):
+    """The executor runs nothing any more: its cluster is gone, say. No trial is at fault."""
 
 
 def death_notice(exit_status: int | None) -> str:

@@ -5,10 +5,12 @@ The only importer of dask, distributed and dask_jobqueue.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
 import threading
+import uuid
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent import futures as cf
@@ -16,7 +18,7 @@ from typing import Any, TypeVar
 
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.executors import limits
-from orion_hpc.executors.base import ProcessDied, check_executor
+from orion_hpc.executors.base import ExecutorLost, ProcessDied, check_executor
 from orion_hpc.executors.main_module import check_guarded
 from orion_hpc.executors.processes import leave_terminal
 from orion_hpc.files.processes import kill_tree
@@ -149,7 +151,14 @@ class DaskExecutor:
                 future, function, argument = self._waiting.popleft()
                 if not future.set_running_or_notify_cancel():
                     continue
-                task = self._client.submit(function, argument, pure=False, retries=0)
+                words: tuple[Any, ...] = (function, argument)
+                if self._own is None:
+                    words = (_once, f"orion-hpc-{uuid.uuid4().hex}", *words)
+                try:
+                    task = self._client.submit(*words, pure=False, retries=0)
+                except Exception as lost:
+                    _set(future, error=_gone(str(lost) or type(lost).__name__))
+                    continue
                 self._running[future] = task
             task.add_done_callback(lambda task, future=future: self._end(future, task))
 
@@ -163,9 +172,9 @@ class DaskExecutor:
             elif error is not None:
                 _set(future, error=_told(error))
             else:
-                _set(future, error=cf.CancelledError(f"dask gave up a trial: {task.status}"))
-        except Exception as lost:  # the scheduler is gone
-            _set(future, error=lost)
+                _set(future, error=_gone(f"a trial was {task.status}"))
+        except Exception as lost:
+            _set(future, error=_gone(str(lost) or type(lost).__name__))
         self._start()
 
     def _kill(self) -> None:
@@ -206,6 +215,31 @@ def _set(future: cf.Future[Any], result: Any = None, error: BaseException | None
             future.set_result(result)
         else:
             future.set_exception(error)
+
+
+def _gone(why: str) -> ExecutorLost:
+    return ExecutorLost(
+        f"the dask cluster is gone: {why}",
+        "Its trials are released. Start it anew, and run the same again.",
+    )
+
+
+def _once(token: str, function: Callable[[A], R], argument: A) -> R:
+    """Run the function, unless it was begun before: a cluster of others' begins a task again whose
+    process died, as often as its scheduler likes."""
+    from distributed import Variable, get_client
+
+    begun = Variable(token, client=get_client())
+    try:
+        begun.get(timeout=0.01)
+    except asyncio.TimeoutError:
+        begun.set(True)
+    else:
+        raise ProcessDied.of(None, oom_killed=False)
+    try:
+        return function(argument)
+    finally:
+        begun.delete()
 
 
 def _told(error: BaseException) -> BaseException:

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from orion_hpc.errors import InvalidResult, did_you_mean
+from orion_hpc.model import wire
+from orion_hpc.model.event import CompleteTrial
 from orion_hpc.model.trial import Results
 
 OBJECTIVE = "objective"
@@ -66,6 +68,13 @@ def check_results(value: Any) -> Results:
             f"one of the trial's results must have the type 'objective', not {found}",
             f"Give whatever isn't to be minimised the type 'statistic'. {EXPECTED}",
         )
+    try:
+        wire.decode(wire.encode(CompleteTrial(0, 1, results, 0.0)))
+    except (ValueError, RecursionError) as error:
+        raise InvalidResult(
+            f"the trial's results can't be recorded: {error}",
+            "Names are texts of whole characters; lists of numbers nest a few levels at most.",
+        ) from None
     numbers = sum(_count(result["value"]) for result in results)
     if numbers > MOST_NUMBERS:
         raise InvalidResult(

@@ -6,7 +6,11 @@ failure to ``failure``.
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+from contextlib import suppress
+from typing import NoReturn
 
 from orion_hpc.executors.processes import notices
 from orion_hpc.files.processes import OomWatch
@@ -35,6 +39,17 @@ def _noticed(task: TrialTask, before: int) -> bool:
     return notices() > before
 
 
+def _leave(code: object) -> NoReturn:
+    """End this process, a fork that the trial's function made and didn't end itself.
+
+    It would go on with the worker's life beside the worker.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
 def run_task(task: TrialTask) -> Outcome:
     """Make the attempt; whatever the user's code raises is told in the outcome, nothing is raised.
 
@@ -42,6 +57,7 @@ def run_task(task: TrialTask) -> Outcome:
     notice comes as KeyboardInterrupt, which only the worker can tell from the function's own.
     """
     start, kills, noticed = time.monotonic(), _memory.mark(), notices()
+    process = os.getpid()
     try:
         if isinstance(task.target, CommandTarget):
             value = run_command(task.target, task)
@@ -49,8 +65,12 @@ def run_task(task: TrialTask) -> Outcome:
                 raise KeyboardInterrupt("a stop notice")
         else:
             value = call_function(task.target, task)
+        if os.getpid() != process:
+            _leave(0)
         results = check_results(value)
     except BaseException as error:
+        if os.getpid() != process:
+            _leave(error.code if isinstance(error, SystemExit) else 1)
         told = failure(error, out_of_memory=_memory.risen(kills))
         duration = time.monotonic() - start
         # A command raises nothing in this process.

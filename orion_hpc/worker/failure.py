@@ -81,17 +81,24 @@ def failure(error: BaseException, out_of_memory: bool = False) -> Failure:
 
 def one_line(text: str) -> str:
     """Return ``text`` on one line of bounded length."""
-    line = " ".join(text.split())
+    line = " ".join(_writable(text).split())
     return line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 1]}…"
 
 
 def bounded(text: str) -> str:
     """Return ``text`` with its middle cut out where it is too long: both ends tell the most."""
+    text = _writable(text)
     if len(text) <= LONGEST_DETAIL:
         return text
     head = LONGEST_DETAIL // 4
     mark = f"\n[… {len(text) - LONGEST_DETAIL:,} characters left out …]\n"
     return text[:head] + mark + text[len(text) - LONGEST_DETAIL + head + len(mark) :]
+
+
+def _writable(text: str) -> str:
+    """Return ``text`` with what no file takes as an escape: half of a surrogate pair, which Python
+    makes of a file's name that isn't UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def users_frames(trace: TracebackType | None) -> TracebackType | None:

@@ -15,10 +15,18 @@ from typing import NamedTuple
 
 from orion_hpc.algorithms.base import Algorithm, draw_generator
 from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
-from orion_hpc.executors.base import Executor, ProcessDied
+from orion_hpc.executors.base import Executor, ExecutorLost, ProcessDied
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState, State
-from orion_hpc.model.trial import BROKEN, CANCELLED, COMPLETED, INTERRUPTED, RESERVED, Trial
+from orion_hpc.model.trial import (
+    BROKEN,
+    CANCELLED,
+    COMPLETED,
+    INTERRUPTED,
+    KILLED,
+    RESERVED,
+    Trial,
+)
 from orion_hpc.storage.base import Storage
 from orion_hpc.worker import plan
 from orion_hpc.worker.recovery import Recovery
@@ -157,6 +165,7 @@ class Worker:
         self._n_workers = min(options.n_workers or executor.n_workers, executor.n_workers)
         self._begun = 0
         self._leaving = ""
+        self._executor_lost: ExecutorLost | None = None
         self._running: dict[Future[Outcome], tuple[Trial, int]] = {}
         self._unrecorded: list[_Ended] = []
         self._trouble_since: float | None = None
@@ -168,12 +177,17 @@ class Worker:
 
         Raises
         ------
+        ExecutorLost
+            It can't run anything any more. What ran there is released.
         StorageError
             The database can't be read or written, and waiting didn't help. Results that have no
             place in it are kept in their trials' directories.
         """
         try:
             self.summary.reason = self._work()
+            if self._executor_lost is not None:
+                self._abandon(KILLED, self._executor_lost.message)
+                raise self._executor_lost
             if self._stop.cause is not None:
                 self._abandon(self._stop.cause, f"by {self._stop.signal}")
         except BaseException:
@@ -197,7 +211,7 @@ class Worker:
         pause = _SHORTEST_IDLE
         state = self._state(self._storage.refresh())
         position = self._storage.position()
-        while self._stop.cause is None:
+        while self._stop.cause is None and self._executor_lost is None:
             try:
                 state = self._advance(state)
                 # Only the file's size is looked at while nothing changes; the lock is left alone.
@@ -223,6 +237,8 @@ class Worker:
                     return "idle: there is no trial to be had"
                 time.sleep(pause)
                 pause = min(2 * pause, _LONGEST_IDLE, self._options.heartbeat)
+        if self._executor_lost is not None:
+            return self._executor_lost.message
         self.summary.stopped = True
         return f"stopped by {self._stop.signal}"
 
@@ -250,7 +266,7 @@ class Worker:
     def _slots(self, state: ExperimentState) -> int:
         """Return how many trials this worker may begin now, if there are any."""
         slots: float = self._free_slots
-        if self._stop.cause is not None or self._leaving:
+        if self._stop.cause is not None or self._leaving or self._executor_lost is not None:
             return 0
         if self._options.max_attempts_here is not None:
             slots = min(slots, self._options.max_attempts_here - self._begun)
@@ -292,7 +308,7 @@ class Worker:
                 *plan.reservations(seen, self._algorithm, seed, name, slots, now, proposal),
             ]
 
-        state = self._state(self._storage.transact(self._number, decide))
+        state = self._state(self._record(decide))
         self._recovery.settle(loss)
         self._note_ends(state)
         for trial in self._held(state):
@@ -319,6 +335,9 @@ class Worker:
 
         A notice reaches all processes of a job, and a trial's may die of it before this one hears.
         """
+        if isinstance(error := future.exception(), ExecutorLost):
+            self._executor_lost = error
+            return Outcome(INTERRUPTED, cause=KILLED, message=error.message)
         end = _outcome(future)
         deadline = time.monotonic() + self._options.notice_delay
         while end.status == BROKEN and self._stop.cause is None and time.monotonic() < deadline:
@@ -364,7 +383,17 @@ class Worker:
             def decide(database: State) -> Sequence[ev.Event]:
                 return [plan.ending(*ended, self._clock()) for ended in self._unrecorded]
 
-            self._note_ends(self._state(self._storage.transact(self._number, decide)))
+            self._note_ends(self._state(self._record(decide)))
+
+    def _record(self, decide: Callable[[State], Sequence[ev.Event]]) -> State:
+        """Make the transaction; an end that can't be written is replaced by words that can."""
+        try:
+            return self._storage.transact(self._number, decide)
+        except ValueError:
+            self._unrecorded = [
+                ended._replace(outcome=plan.writable(ended.outcome)) for ended in self._unrecorded
+            ]
+            return self._storage.transact(self._number, decide)
 
     def _keep_unrecorded(self) -> None:
         """Save the results that the database didn't take."""

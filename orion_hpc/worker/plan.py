@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from orion_hpc.algorithms.base import Algorithm, draw_generator
 from orion_hpc.model import event as ev
+from orion_hpc.model import wire
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import (
     BROKEN,
@@ -128,6 +129,18 @@ def losses(
                 ev.ReleaseTrial(trial.number, trial.attempt, status, LOST_WORKER, message, now)
             )
     return events
+
+
+def writable(outcome: Outcome) -> Outcome:
+    """Return the outcome if the journal takes it, else one that says that it doesn't."""
+    try:
+        wire.decode(wire.encode(ending(_ANY, 1, outcome, 0.0)))
+    except ValueError as error:
+        return Outcome(BROKEN, cause=USER_ERROR, message=f"its end can't be recorded: {error!a}")
+    return outcome
+
+
+_ANY = Trial(0, {}, 0.0)
 
 
 def ending(trial: Trial, attempt: int, outcome: Outcome, now: float) -> ev.Event:

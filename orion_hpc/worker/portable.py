@@ -10,6 +10,7 @@ import io
 import os
 import pickle
 import stat
+import tempfile
 from collections import ChainMap
 from collections.abc import Callable
 from types import CodeType
@@ -91,8 +92,7 @@ def unpack(data: bytes) -> Callable[..., Any]:
 def write_packed(data: bytes, folder: str) -> str:
     """Write what :func:`pack` gave into ``folder``, for jobs to read; return the file's path."""
     path = os.path.join(folder, f"function-{hashlib.sha256(data).hexdigest()[:16]}.pkl")
-    part = f"{path}.{os.getpid()}"
-    fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    fd, part = tempfile.mkstemp(dir=folder, prefix=".function-")
     with open(fd, "wb") as file:
         file.write(data)
     os.replace(part, path)
@@ -134,7 +134,7 @@ def pack_error(error: BaseException) -> bytes | None:
         data = pickle.dumps(error)
         if len(data) <= _LONGEST_ERROR and isinstance(pickle.loads(data), BaseException):
             return data
-    except Exception:  # anybody's __reduce__
+    except (Exception, SystemExit):  # anybody's __reduce__
         pass
     return None
 
@@ -146,6 +146,6 @@ def unpack_error(data: bytes | None, message: str) -> BaseException:
             error = pickle.loads(data)
             if isinstance(error, BaseException):
                 return error
-        except Exception:  # of a module that isn't here
+        except (Exception, SystemExit):  # of a module that isn't here
             pass
     return RuntimeError(message)

@@ -57,13 +57,17 @@ class Recovery:
         for worker in lost:
             log.warning("worker %s is gone; its trials are taken from it", worker)
             fence(worker)
+        return self.own(state, lost)
+
+    def own(self, state: ExperimentState, workers: Collection[str]) -> Loss:
+        """Return what is left of workers that are known to have ended."""
         kept = {
             (trial.number, trial.attempt): results
             for trial in state.having(RESERVED)
-            if trial.worker in lost
+            if trial.worker in workers
             and (results := aside.kept(self._folder_of(trial.number), trial.attempt)) is not None
         }
-        return Loss(lost, kept)
+        return Loss(workers, kept)
 
     def settle(self, loss: Loss) -> None:
         """Remove what was kept aside, once it stands in the journal."""

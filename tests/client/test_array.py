@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -168,3 +169,24 @@ def test_an_array_of_slurm_is_cancelled(slurm, experiment):
     assert not jobs.wait(60), "the jobs end before the experiment"
     wait_until(lambda: running(experiment) == 0, 30, "them to be released")
     assert [one.status for one in experiment.fetch_trials()] == ["interrupted"] * 2
+
+
+def test_threads_submit_at_once(experiment, outside_slurm):
+    """The same function, from one program."""
+    found, errors = [], []
+
+    def submit():
+        try:
+            found.append(experiment.submit(same, array=1, executor="local"))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=submit) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert errors == []
+    assert all(jobs.wait(60) for jobs in found)
+    for jobs in found:
+        wait_until(jobs._jobs.ended, 60, "the jobs to end")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from orion_hpc.client import build_experiment
 from orion_hpc.errors import ConfigurationError
+from orion_hpc.executors.base import ExecutorLost
 from tests.rigs.waiting import wait_until
 
 distributed = pytest.importorskip("distributed")
@@ -97,3 +102,52 @@ def test_wrong_options_of_a_cluster_are_told(experiment, fake_slurm):
     ):
         experiment.workon(lambda x: x)
     assert experiment.fetch_trials() == []
+
+
+def test_a_cluster_that_vanishes_breaks_no_trial(experiment):
+    """What ran there is released, and the caller is told."""
+    cluster = distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+    )
+
+    def function(x):
+        time.sleep(1000)
+
+    def vanish():
+        wait_until(lambda: len(reader.fetch_trials_by_status("reserved")) == 2, 60, "two to run")
+        time.sleep(0.3)
+        cluster.close()
+
+    reader = build_experiment("e", storage=experiment.storage)
+    thread = threading.Thread(target=vanish)
+    thread.start()
+    with (
+        pytest.raises(ExecutorLost, match="cluster is gone"),
+        experiment.tmp_executor("dask", n_workers=2, address=cluster.scheduler_address),
+    ):
+        experiment.workon(function)
+    thread.join(30)
+    assert [trial.status for trial in reader.fetch_trials()] == ["interrupted"] * 2
+    reader.close()
+
+
+def test_a_trial_that_kills_its_process_is_not_begun_again(experiment, tmp_path):
+    """Whatever the scheduler of others' cluster would do."""
+
+    def function(x, trial):
+        with open(tmp_path / f"begun-{trial.number}", "a") as file:
+            file.write("x")
+        if trial.number == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return x
+
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        ) as cluster,
+        experiment.tmp_executor("dask", n_workers=2, address=cluster.scheduler_address),
+    ):
+        experiment.workon(function, trial_arg="trial", max_trials=3)
+    statuses = [trial.status for trial in experiment.fetch_trials()]
+    assert statuses[:2] == ["completed", "broken"]
+    assert {path.read_text() for path in tmp_path.glob("begun-*")} == {"x"}

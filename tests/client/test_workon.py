@@ -19,6 +19,7 @@ from orion_hpc.errors import (
     ConfigurationError,
     InvalidResult,
     LazyWorkers,
+    StorageError,
 )
 from orion_hpc.executors.joblib import JoblibExecutor
 from tests.rigs.waiting import wait_until
@@ -479,3 +480,140 @@ def runs(process: psutil.Process) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+SURROGATE = os.fsdecode(b"caf\xe9.txt")
+
+
+def test_texts_that_no_file_takes_are_escaped(experiment):
+    """An exception with the name of such a file breaks its trial, and no other's."""
+
+    def function(x, trial):
+        if trial.number == 0:
+            raise FileNotFoundError(SURROGATE)
+        return x
+
+    with experiment.tmp_executor("joblib", n_workers=2, backend="threading"):
+        experiment.workon(function, trial_arg="trial")
+    assert statuses(experiment) == ["broken"] + ["completed"] * 6
+    assert "caf\\udce9.txt" in experiment.fetch_trials()[0].message
+
+
+def deep(levels):
+    value = 1.0
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("odd", [(SURROGATE, 1.0), ("deep", deep(100))])
+def test_results_that_no_file_takes_are_told(experiment, odd):
+    """As no results, before anything is lost."""
+    name, value = odd
+    results = [
+        {"name": "y", "type": "objective", "value": 1},
+        {"name": name, "type": "statistic", "value": value},
+    ]
+    trial = experiment.suggest()
+    with pytest.raises(InvalidResult):
+        experiment.observe(trial, results)
+    experiment.observe(trial, 1)
+    with experiment.tmp_executor("single"), pytest.raises(InvalidResult):
+        experiment.workon(lambda x: results)
+    assert statuses(experiment)[:2] == ["completed", "broken"]
+
+
+@pytest.mark.parametrize("kind", ["single", "loky", "multiprocessing", "multiprocess", "dask"])
+def test_a_fork_that_a_trial_forgets_to_end(experiment, kind):
+    """It doesn't go on as a second worker."""
+
+    def function(x):
+        child = os.fork()
+        if child == 0:
+            sys.exit(3)
+        _, status = os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status)
+
+    name, options = EXECUTORS[kind]
+    with experiment.tmp_executor(name, **options):
+        assert experiment.workon(function) == 6
+    assert {trial.objective.value for trial in experiment.fetch_trials()} == {3.0}
+
+
+def test_runs_of_one_client_do_not_disturb_each_other(tmp_path):
+    """Each has an executor of its own, whichever ends first, and however."""
+    experiment = build_experiment("e", space=SPACE, max_trials=40, storage=tmp_path / "db.pkl")
+    errors = []
+
+    def short():
+        for most in (2, 3):
+            experiment.workon(slow, max_trials_per_worker=most, n_workers=most)
+        try:
+            experiment.workon(lambda x: "no result", max_trials_per_worker=1)
+        except InvalidResult:
+            errors.append("as it should be")
+
+    def slow(x):
+        time.sleep(0.02)
+        return x
+
+    with experiment.tmp_executor("joblib", n_workers=4, backend="threading"):
+        thread = threading.Thread(target=short)
+        thread.start()
+        experiment.workon(slow, n_workers=2)
+        thread.join(30)
+    assert errors == ["as it should be"]
+    assert len(experiment.fetch_trials_by_status("broken")) == 1
+    assert experiment.is_done
+    experiment.close()
+
+
+def test_a_run_in_a_run(single):
+    """A function may search for itself."""
+
+    def outer(x):
+        inner = build_experiment("i", space=SPACE, max_trials=2, debug=True, executor="single")
+        inner.workon(lambda x: x)
+        return inner.stats.best_evaluation
+
+    assert single.workon(outer, max_trials=2) == 2
+    assert single.workon(lambda x: single.workon(lambda x: x, max_trials_per_worker=1)) >= 1
+    assert single.is_done
+
+
+def test_another_database_in_the_place_of_ours(experiment):
+    """Its trials aren't ours to run, though it has an experiment of the same number."""
+    os.rename(experiment.storage, f"{experiment.storage}.old")
+    other = build_experiment("o", space={"y": "uniform(0, 1)"}, storage=experiment.storage)
+    with experiment.tmp_executor("single"), pytest.raises(StorageError, match="any more"):
+        experiment.workon(lambda **params: 1.0)
+    assert other.fetch_trials() == []
+    os.rename(f"{experiment.storage}.old", experiment.storage)
+
+
+def test_a_function_may_spoil_the_environment(single):
+    """What it did to it stays, and is no error of ours."""
+    before = dict(os.environ)
+    try:
+        assert single.workon(lambda x: (os.environ.clear(), x)[1]) == 6
+        assert os.environ == {}
+    finally:
+        os.environ.update(before)
+
+
+def test_forks_leave_the_folder_of_memory_alone():
+    """It goes with the program that made it."""
+    experiment = build_experiment("m", space=SPACE, debug=True)
+    trial = experiment.suggest()
+    folder = trial.working_dir
+    child = os.fork()
+    if child == 0:
+        try:
+            experiment._place.discard()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert os.path.isdir(folder)
+    experiment.release(trial)
+    experiment._place.discard()
+    assert not os.path.exists(folder)
