@@ -188,8 +188,14 @@ def test_ctrl_c_while_local_jobs_start_is_heard_after_it(tmp_path: Path, monkeyp
         return job
 
     monkeypatch.setattr(submitit.LocalExecutor, "submit", submit)
-    with pytest.raises(KeyboardInterrupt):
-        LocalLauncher().launch(replace(request_in(tmp_path), function=time.sleep, argument=1000))
+    # A shell that starts the tests in the background has them ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        request = replace(request_in(tmp_path), function=time.sleep, argument=1000)
+        with pytest.raises(KeyboardInterrupt):
+            LocalLauncher().launch(request)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert len(pids) == 2
     wait_until(lambda: not any(map(runs, pids)), 10, "both to be gone")
 
