@@ -15,6 +15,8 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -177,23 +179,36 @@ class LocalProcess:
         return told[0].strip() if told else "it failed"
 
 
+@contextlib.contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Block SIGINT for the block; one that comes meanwhile is heard at its end."""
+    heard: list[int] = []
+    # Another thread may not block it; Python would have this one raise KeyboardInterrupt then.
+    here = threading.current_thread() is threading.main_thread()
+    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number)) if here else None
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if here:
+            signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
+        if heard:
+            signal.raise_signal(signal.SIGINT)
+
+
 def local_processes(request: LaunchRequest) -> list[LocalProcess]:
     """Start ``request.tasks`` processes on this machine; all of them or, with an OSError, none."""
     executor = submitit.LocalExecutor(request.folder)
     executor.update_parameters(timeout_min=_TEN_YEARS, stderr_to_stdout=True)
     # Ctrl-C reaches the whole terminal. A blocked signal stays blocked in a child: the controller,
-    # which would kill its worker within a second, doesn't hear it; the worker unblocks it. One that
-    # comes to this process meanwhile is heard at the end.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    # which would kill its worker within a second, doesn't hear it; the worker unblocks it.
     started: list[LocalProcess] = []
     try:
-        try:
-            with environment_variables(**request.environment):
-                for _ in range(request.tasks):
-                    process = executor.submit(request.function, request.argument)
-                    started.append(LocalProcess(process))
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        with _ctrl_c_later(), environment_variables(**request.environment):
+            for _ in range(request.tasks):
+                process = executor.submit(request.function, request.argument)
+                started.append(LocalProcess(process))
     except BaseException:
         for local in started:
             kill_tree(local.pid)

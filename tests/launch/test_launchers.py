@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -188,6 +189,10 @@ def test_ctrl_c_while_local_jobs_start_is_heard_after_it(tmp_path: Path, monkeyp
         return job
 
     monkeypatch.setattr(submitit.LocalExecutor, "submit", submit)
+    # Another thread doesn't block the signal.
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait, args=(60,))
+    thread.start()
     # A shell that starts the tests in the background has them ignore it.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -196,6 +201,8 @@ def test_ctrl_c_while_local_jobs_start_is_heard_after_it(tmp_path: Path, monkeyp
             LocalLauncher().launch(request)
     finally:
         signal.signal(signal.SIGINT, before)
+        done.set()
+        thread.join()
     assert len(pids) == 2
     wait_until(lambda: not any(map(runs, pids)), 10, "both to be gone")
 
