@@ -21,6 +21,15 @@ distributed = pytest.importorskip("distributed")
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(autouse=True)
+def _environment():
+    """Undo what dask does to this process's environment: later tests look at it."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.fixture
 def experiment(tmp_path, monkeypatch):
     """Return an experiment of six trials."""

@@ -298,9 +298,14 @@ def test_an_interruption_ends_the_command_with_its_children(tmp_path):
         os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
-    thread.start()
-    outcome = run_task(task(tmp_path, "sh", "-c", text))
-    thread.join()
+    # A shell that starts the tests in the background has them ignore it.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        thread.start()
+        outcome = run_task(task(tmp_path, "sh", "-c", text))
+        thread.join()
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (outcome.status, outcome.cause) == ("interrupted", "cancelled")
     assert all(ended(int((tmp_path / name).read_text())) for name in ("pid", "child"))
 
