@@ -26,6 +26,9 @@ from orion_hpc.files.processes import kill_tree
 A = TypeVar("A")
 R = TypeVar("R")
 
+_LEFT = (*limits.THREADS, "PYTHONHASHSEED", "__DASK_PARENT_PID")
+"""What dask leaves in the environment of the process that starts a cluster."""
+
 _START_TIMEOUT = 60.0
 _CLOSE_TIMEOUT = 10.0
 
@@ -92,8 +95,8 @@ class DaskExecutor:
         elif address is None and cluster is None:
             check_guarded("dask")
             # When a worker's process is started, dask sets these in this one as well.
-            self._with.enter_context(_kept(_limits()))
-            with _kept(_limits()):
+            self._with.enter_context(_kept(_LEFT))
+            with _kept(_LEFT):
                 self._own = cluster = _local_cluster(max(cpus, n_workers))
         try:
             self._client = distributed.Client(
