@@ -57,7 +57,7 @@ def check_function(
         raise ConfigurationError(
             f"kwargs must be a mapping of names to values, not {kwargs!r:.100}"
         )
-    names = list(dict.fromkeys(name.split(".")[0] for name in space))
+    names = space.arguments
     if trial_arg is not None and (not isinstance(trial_arg, str) or trial_arg in names):
         what = "is a hyperparameter, too" if trial_arg in names else "isn't the name of an argument"
         raise ConfigurationError(f"trial_arg is {trial_arg!r:.100}, which {what}")

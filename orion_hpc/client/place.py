@@ -84,11 +84,12 @@ class Place:
         )
 
     def heartbeat(
-        self, experiment: ExperimentState, name: str, interval: float, about: dict[str, Any]
+        self, experiment: ExperimentState, name: str, interval: float, n_workers: int
     ) -> Heartbeat | None:
         """Return what tells others that this worker lives; nobody needs to know it in memory."""
         if not self.is_shared:
             return None
+        about = {"host": os.uname().nodename, "pid": os.getpid(), "job": "", "n_workers": n_workers}
         return Heartbeat(self._signs(experiment), name, interval, about)
 
     def recovery(self, experiment: ExperimentState, interval: float) -> Recovery:

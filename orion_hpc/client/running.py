@@ -139,8 +139,7 @@ def run_trials(
         judge.watch,
         run.prepare_trial,
     )
-    about = {"host": os.uname().nodename, "pid": os.getpid(), "job": "", "n_workers": run.n_workers}
-    beat = place.heartbeat(experiment, name, run.heartbeat, about)
+    beat = place.heartbeat(experiment, name, run.heartbeat, run.n_workers)
     orderly = False
     with _environment(name), _listening(stop):
         if beat is not None:

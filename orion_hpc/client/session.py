@@ -101,9 +101,8 @@ class Session:
     def live(self) -> None:
         """Give signs of life from now on; before the first reservation."""
         if self._heartbeat is None and self.place.is_shared:
-            about = {"host": os.uname().nodename, "pid": os.getpid(), "job": "", "n_workers": 1}
             experiment = self._storage.state.experiments[self.number]
-            beat = self.place.heartbeat(experiment, self.name, self.interval, about)
+            beat = self.place.heartbeat(experiment, self.name, self.interval, 1)
             if beat is not None:
                 beat.start()
                 self._heartbeat = beat

@@ -70,8 +70,7 @@ def check_settings(settings: Settings) -> None:
     elif settings.function is not None:
         with _no_bytecode():
             function = load_function(str(settings.directory), settings.function)
-        names = list(dict.fromkeys(name.split(".")[0] for name in space))
-        check_signature(function, names, settings.kwargs, settings.trial_arg)
+        check_signature(function, space.arguments, settings.kwargs, settings.trial_arg)
 
 
 @contextlib.contextmanager

@@ -101,6 +101,11 @@ class Space(Mapping[str, Dimension]):
         return {name: dimension.get_prior_string() for name, dimension in self.items()}
 
     @property
+    def arguments(self) -> list[str]:
+        """The names on the top level: the arguments by which a function gets a point."""
+        return list(dict.fromkeys(name.partition(".")[0] for name in self))
+
+    @property
     def cardinality(self) -> int | float:
         """How many points there are; infinite with a real dimension."""
         counts = [dimension.cardinality for dimension in self.values()]

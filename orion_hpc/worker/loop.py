@@ -186,24 +186,14 @@ class Worker:
         try:
             self.summary.reason = self._work()
             if self._executor_lost is not None:
-                self._abandon(KILLED, self._executor_lost.message)
+                self.abandon(KILLED, self._executor_lost.message)
                 raise self._executor_lost
             if self._stop.cause is not None:
-                self._abandon(self._stop.cause, f"by {self._stop.signal}")
+                self.abandon(self._stop.cause, f"by {self._stop.signal}")
         except BaseException:
             self._keep_unrecorded()
             raise
         return self.summary
-
-    def abandon(self, cause: str, why: str) -> None:
-        """End what runs and release it as interrupted, after :meth:`run` has raised.
-
-        Raises
-        ------
-        StorageError
-            The database can't be written: others find the trials by this worker's silence.
-        """
-        self._abandon(cause, why)
 
     def _work(self) -> str:
         """Return why there is nothing more to do."""
@@ -365,8 +355,14 @@ class Worker:
         state = self._state(self._storage.refresh())
         return self._recovery.look(state, self._options.name)
 
-    def _abandon(self, cause: str, why: str) -> None:
-        """End what runs and give it back."""
+    def abandon(self, cause: str, why: str) -> None:
+        """End what runs and release it as interrupted, also after :meth:`run` has raised.
+
+        Raises
+        ------
+        StorageError
+            The database can't be written: others find the trials by this worker's silence.
+        """
         # What has ended by itself until now is still recorded as what it is.
         for future, (trial, attempt) in self._running.items():
             if future.done():
