@@ -9,14 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
+from orion_hpc.client.arguments import settings_of
 from orion_hpc.client.executor_choice import ExecutorChoice
 from orion_hpc.client.place import Place
 from orion_hpc.client.session import Session
 from orion_hpc.client.submission import choose_launcher, launch_request, useful_tasks
-from orion_hpc.config.resolve import Layer, environment_layer, resolve
 from orion_hpc.config.settings import Settings, known_keys
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.files import layout
@@ -166,9 +165,7 @@ def _settings(
     if n_workers is not None:
         worker["n_workers"] = n_workers
     given = {"name": name, "version": version, "storage": storage, "slurm": slurm, "worker": worker}
-    here = Path.cwd()
-    layers = [environment_layer(os.environ, here), Layer("submit", given, here, home=True)]
-    return resolve(layers, needs=("name",))
+    return settings_of("submit", given)
 
 
 def _directory(fct: Callable[..., Any]) -> str:

@@ -7,9 +7,9 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
+from orion_hpc.client.arguments import settings_of
 from orion_hpc.client.building import build
 from orion_hpc.client.executor_choice import ExecutorChoice
 from orion_hpc.client.experiment import MODES, ExperimentClient
@@ -17,7 +17,6 @@ from orion_hpc.client.experiments import the_one
 from orion_hpc.client.place import Place, place_of
 from orion_hpc.client.session import Session
 from orion_hpc.config.identity import search_differences
-from orion_hpc.config.resolve import Layer, environment_layer, resolve
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, NoConfigurationError
 from orion_hpc.executors.base import Executor
@@ -102,14 +101,14 @@ def build_experiment(
         "working_dir": _path(working_dir),
         "worker": {} if heartbeat is None else {"heartbeat": float(heartbeat)},
     }
-    settings = _settings(given, needs=("name",))
+    settings = settings_of("build_experiment", given)
     place = Place(settings.storage) if other is None else other
     recorded = _recorded(place, settings)
     if recorded is not None:
         kept = {"space": recorded.configuration["space"]} if settings.space is None else {}
         if settings.origin("algorithm") == "defaults":
             kept["algorithm"] = recorded.configuration["algorithm"]
-        settings = _settings({**given, **kept}, needs=("name", "space"))
+        settings = settings_of("build_experiment", {**given, **kept})
     elif settings.space is None:
         raise NoConfigurationError(
             f"there is no experiment {name!r}{_which(version)} in "
@@ -168,7 +167,7 @@ def get_experiment(
         )
     file = None if other is not None else _path(storage)
     given = {"name": name, "version": version, "storage": file}
-    settings = _settings(given, needs=("name",), source="get_experiment")
+    settings = settings_of("get_experiment", given)
     place = Place(settings.storage) if other is None else other
     opened = place.open(lambda one: one.name == name and version in (None, one.version))
     found = the_one(opened.refresh().experiments.values(), place.name, name, version)
@@ -224,15 +223,6 @@ def workon(
     else:
         client.workon(function, **kwargs)
     return client
-
-
-def _settings(
-    given: Mapping[str, Any], needs: tuple[str, ...], source: str = "build_experiment"
-) -> Settings:
-    mapping = {key: value for key, value in given.items() if value not in (None, {})}
-    here = Path.cwd()
-    layers = [environment_layer(os.environ, here), Layer(source, mapping, here, home=True)]
-    return resolve(layers, needs=needs)
 
 
 def _recorded(place: Place, settings: Settings) -> ExperimentState | None:
