@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.executors import limits
 from orion_hpc.executors.base import ExecutorLost, ProcessDied, check_executor
+from orion_hpc.executors.joblib import import_joblib
 from orion_hpc.executors.main_module import check_guarded
 from orion_hpc.executors.processes import leave_terminal
 from orion_hpc.files.processes import kill_tree
@@ -82,6 +83,7 @@ class DaskExecutor:
         self._own: Any = None
         if client is not None:
             self._client = client
+            self._prepare()
             return
         try:
             import distributed
@@ -110,8 +112,7 @@ class DaskExecutor:
             ) from error
         self._with.callback(self._close_own)
         self._with.callback(self._client.close, timeout=_CLOSE_TIMEOUT)
-        if self._own is not None:
-            self._client.register_plugin(_apart())
+        self._prepare()
 
     def submit(self, function: Callable[[A], R], argument: A) -> cf.Future[R]:
         future: cf.Future[R] = cf.Future()
@@ -192,6 +193,17 @@ class DaskExecutor:
             if (pid := getattr(nanny, "pid", None)) is not None:
                 kill_tree(pid)
 
+    def _prepare(self) -> None:
+        """Make the workers ready, those that come later too."""
+        plugin = _prepared(ours=self._own is not None)
+        self._client.register_plugin(plugin)
+        if self._own is None:
+            self._with.callback(self._forget, plugin.name)
+
+    def _forget(self, plugin: str) -> None:
+        with contextlib.suppress(Exception):  # the cluster may be gone
+            self._client.unregister_worker_plugin(plugin)
+
     def _close_own(self) -> None:
         if self._own is not None:
             with contextlib.suppress(Exception):
@@ -199,17 +211,26 @@ class DaskExecutor:
             self._own = None
 
 
-def _apart() -> Any:
-    """Return the plugin that takes a worker's process out of the terminal's reach."""
+def _prepared(ours: bool) -> Any:
+    """Return the plugin that makes a worker's process ready for trials.
+
+    A function that runs its tasks on dask imports joblib in its thread, while the tasks of another
+    one bring joblib's objects to the thread that reads messages: of two threads that import a
+    package with circles, one may meet it half made, and the worker loses what it was to run. So it
+    is imported before there is anything to run.
+    """
     from distributed import WorkerPlugin
 
-    class Apart(WorkerPlugin):
-        name = "orion-hpc"
+    class Prepared(WorkerPlugin):
+        name = f"orion-hpc-{uuid.uuid4().hex}"
 
         def setup(self, worker: Any) -> None:
-            leave_terminal()
+            if ours:
+                leave_terminal()
+            with contextlib.suppress(ImportError):
+                import_joblib()
 
-    return Apart()
+    return Prepared()
 
 
 def _set(future: cf.Future[Any], result: Any = None, error: BaseException | None = None) -> None:

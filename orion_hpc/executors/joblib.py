@@ -36,6 +36,18 @@ BACKENDS = ("loky", "multiprocessing", "threading")
 """Of joblib's words for where functions run. ``loky`` starts fresh processes."""
 
 
+def import_joblib() -> None:
+    """Import joblib with all that its objects need to be unpickled.
+
+    Raises
+    ------
+    ImportError
+        joblib isn't installed: another cluster's workers may lack it.
+    """
+    import joblib  # noqa: F401
+    from joblib.externals import loky  # noqa: F401
+
+
 class JoblibExecutor(SlotExecutor):
     """Runs each function in one of ``n_workers`` processes, each with its share of ``cpus``.
 

@@ -264,6 +264,19 @@ def sum_in(arguments):
         return sum(joblib.Parallel()(joblib.delayed(square)(one) for one in range(number)))
 
 
+def has_joblib(_):
+    return "joblib" in sys.modules
+
+
+def test_joblib_is_whole_in_a_dask_worker_before_anything_runs():
+    """A function's import of it, and that of another's tasks as they arrive, met half way."""
+    pool = make("dask", 1, 1)
+    try:
+        assert pool.submit(has_joblib, 0).result(60)
+    finally:
+        pool.close()
+
+
 @pytest.mark.parametrize(
     ("kind", "backend"),
     [
