@@ -92,6 +92,19 @@ class DuplicateKeyError(OrionHpcError):
     """The experiment has a trial with these hyperparameters already."""
 
 
+class TrialInterrupted(OrionHpcError):
+    """Raised by a trial's function to end early: it goes on another time, where it left off.
+
+    Parameters
+    ----------
+    message : str, default ""
+        What to tell of it.
+    """
+
+    def __init__(self, message: str = "", hint: str = "") -> None:
+        super().__init__(message, hint)
+
+
 class UnsupportedOperation(OrionHpcError):
     """The experiment was opened for reading only, or without the right to run trials."""
 

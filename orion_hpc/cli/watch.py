@@ -19,7 +19,7 @@ from orion_hpc.worker.stop import StopNotice
 
 _STOP_STEP = 0.25
 _STOP_WAIT = 15.0
-"""Seconds that local workers get to release their trials after Ctrl-C."""
+"""Seconds that local workers get to release their trials after Ctrl-C, beyond the grace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def tell_submission(
             if done.jobs.alive():
                 _follow(terminal, done, done.jobs, notice)
             if notice.cause is not None:
-                _stop(terminal, done.jobs, notice)
+                _stop(terminal, done.jobs, notice, settings.worker.grace)
         recover(done, settings)
         if notice.cause is not None or done.jobs.stopped:
             terminal.note(f"Stopped. Go on from here with: {commands.again}")
@@ -95,9 +95,9 @@ def _follow(terminal: Terminal, done: Submission, jobs: Jobs, notice: StopNotice
     terminal.follow(look)
 
 
-def _stop(terminal: Terminal, jobs: Jobs, notice: StopNotice) -> None:
+def _stop(terminal: Terminal, jobs: Jobs, notice: StopNotice, grace: float) -> None:
     terminal.note("Stopping: the running trials are interrupted. Ctrl-C again stops at once.")
-    seen, deadline = notice.count, time.monotonic() + _STOP_WAIT
+    seen, deadline = notice.count, time.monotonic() + grace + _STOP_WAIT
     while jobs.alive() and notice.count == seen and time.monotonic() < deadline:
         jobs.stop(_STOP_STEP, force=False)
     jobs.stop(0)

@@ -23,11 +23,12 @@ from orion_hpc.launch.base import Jobs
 from orion_hpc.model import event as ev
 from orion_hpc.report.summary import experiment_summary
 from orion_hpc.storage.heartbeat import signs
+from orion_hpc.worker.grace import GRACE
 from orion_hpc.worker.portable import pack, write_packed
 
 _SHORTEST_LOOK = 0.1
 _LONGEST_LOOK = 5.0
-_STOP_WAIT = 15.0
+_STOP_WAIT = GRACE + 15.0
 """Seconds that local jobs get to release their trials."""
 
 

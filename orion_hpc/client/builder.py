@@ -255,6 +255,7 @@ def _client(
         _executor(executor, settings),
         settings.worker.n_workers,
         settings.worker.idle_timeout,
+        settings.worker.grace,
         mode,
     )
 

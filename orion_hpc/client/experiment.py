@@ -44,7 +44,7 @@ class ExperimentClient:
 
     Parameters
     ----------
-    place, session, executor, n_workers, idle_timeout, mode
+    place, session, executor, n_workers, idle_timeout, grace, mode
         As the functions above give them.
     """
 
@@ -55,6 +55,7 @@ class ExperimentClient:
         executor: ExecutorChoice,
         n_workers: int,
         idle_timeout: float,
+        grace: float,
         mode: str,
     ) -> None:
         self._place = place
@@ -63,6 +64,7 @@ class ExperimentClient:
         self._default_executor = executor
         self._n_workers = n_workers
         self._idle_timeout = idle_timeout
+        self._grace = grace
         self._mode = mode
         state = session.refresh()
         self._space = Space.parse(state.configuration["space"])
@@ -524,6 +526,7 @@ class ExperimentClient:
             heartbeat=self._session.interval,
             idle_timeout=patience,
             impatient=idle_timeout is not None,
+            grace=self._grace,
         )
         choice = self._executor
         executor = choice.take(at_once)

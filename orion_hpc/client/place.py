@@ -92,6 +92,10 @@ class Place:
         about = {"host": os.uname().nodename, "pid": os.getpid(), "job": "", "n_workers": n_workers}
         return Heartbeat(self._signs(experiment), name, interval, about)
 
+    def notice_path(self, experiment: ExperimentState, name: str) -> str:
+        """Return where a worker's stop notice lies for its trials."""
+        return os.path.join(layout.notices_folder(self._base(), experiment.title), name)
+
     def recovery(self, experiment: ExperimentState, interval: float) -> Recovery:
         """Return what finds lost workers."""
         watch = Watch(self._signs(experiment), interval)

@@ -22,8 +22,10 @@ from orion_hpc.errors import BrokenExperiment, InvalidResult, LazyWorkers, Stora
 from orion_hpc.executors.base import Executor
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, CANCELLED, Trial
+from orion_hpc.worker.grace import KILL_WAIT, NO_GRACE, grace_of
 from orion_hpc.worker.loop import Summary, WorkerOptions
 from orion_hpc.worker.making import make_worker, seed_of
+from orion_hpc.worker.notice import Notice
 from orion_hpc.worker.portable import pack, unpack_error
 from orion_hpc.worker.recovery import MARK
 from orion_hpc.worker.stop import StopNotice, in_batch_job, notice_delay
@@ -52,6 +54,7 @@ class Run:
     heartbeat: float
     idle_timeout: float
     impatient: bool
+    grace: float
 
 
 class _Judge:
@@ -104,6 +107,7 @@ def run_trials(
     """
     name = new_name()
     stop = StopNotice()
+    in_job = in_batch_job(os.environ)
     judge = _Judge(run)
     number = experiment.number
     storage = place.open(lambda one: one.number == number)
@@ -116,11 +120,12 @@ def run_trials(
         )
     bound = functools.partial(run.function, **run.kwargs) if run.kwargs else run.function
     here = executor.in_process or getattr(executor, "shares_memory", False)
+    target = CallableTarget(bound if here else pack(bound), run.trial_arg)
     worker = make_worker(
         storage,
         experiment,
         executor,
-        CallableTarget(bound if here else pack(bound), run.trial_arg),
+        target,
         place.recovery(experiment, run.heartbeat),
         place.folder_of(experiment),
         stop,
@@ -135,7 +140,10 @@ def run_trials(
             max_trials=run.max_trials,
             max_attempts_here=run.max_trials_per_worker,
             impatient=run.impatient,
+            # Who presses Ctrl-C in a program or a notebook waits for the prompt.
+            grace=grace_of(run.grace, target, KILL_WAIT) if in_job else NO_GRACE,
         ),
+        Notice(place.notice_path(experiment, name)),
         judge.watch,
         run.prepare_trial,
     )

@@ -23,13 +23,14 @@ from orion_hpc.executors.base import check_executor, runs_in_process
 from orion_hpc.executors.limits import environment as thread_limits
 from orion_hpc.files import layout
 from orion_hpc.launch.base import Jobs, Launcher, LaunchRequest, make_launcher
-from orion_hpc.launch.sbatch import slurm_is_here
+from orion_hpc.launch.sbatch import kill_wait, slurm_is_here
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Watch
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.worker.function import check_signature, load_function
+from orion_hpc.worker.grace import KILL_WAIT
 from orion_hpc.worker.job import WAIT_FOR_EXPERIMENT, WorkerJob, available_cpus, run_job
 from orion_hpc.worker.recovery import Recovery, release_lost
 from orion_hpc.worker.script import check_placeholders
@@ -235,7 +236,7 @@ def sbatch_options(settings: Settings) -> dict[str, str | bool]:
 def launch_request(
     settings: Settings, launcher: Launcher, experiment: ExperimentState, tasks: int
 ) -> LaunchRequest:
-    """Return what a launcher is asked for; nothing is looked up or written."""
+    """Return what a launcher is asked for; nothing is written."""
     worker = settings.worker
     cpus = settings.slurm.cpus_per_task
     if cpus is None and launcher.name == "local":
@@ -249,6 +250,8 @@ def launch_request(
         executor=worker.executor,
         heartbeat=worker.heartbeat,
         idle_timeout=worker.idle_timeout,
+        grace=worker.grace,
+        kill_wait=(kill_wait() if launcher.detached else None) or KILL_WAIT,
         cpus=cpus,
         path=str(settings.directory),
     )
@@ -257,6 +260,7 @@ def launch_request(
         "--storage", job.storage, "--name", job.name, "--version", str(job.version),
         "--n-workers", str(job.n_workers), "--executor", job.executor,
         "--heartbeat", f"{job.heartbeat:g}", "--idle-timeout", f"{job.idle_timeout:g}",
+        "--grace", f"{job.grace:g}", "--kill-wait", f"{job.kill_wait:g}",
         "--path", str(settings.directory), "--wait", f"{WAIT_FOR_EXPERIMENT:g}",
     ]  # fmt: skip
     if cpus is not None:

@@ -232,6 +232,7 @@ class WorkerOptions(_Block):
     executor: _Text = Field(default="joblib", description="the name of an executor, such as joblib")
     heartbeat: float = Field(default=60.0, gt=0, description="seconds, more than 0")
     idle_timeout: float = Field(default=60.0, ge=0, description="seconds, 0 or more")
+    grace: float = Field(default=60.0, ge=0, description="seconds, 0 or more")
 
 
 class SlurmOptions(_Block):

@@ -6,6 +6,7 @@
     db.pkl.lock                   its lock
     db.pkl.files/NAME-vVERSION/   one folder for each experiment, with
         workers/                  a sign of life for each worker
+        notices/                  a file for each worker that was told to stop
         jobs/                     what launchers leave: scripts, logs
             trials/NUMBER/            a trial's working directory, once it is used
 
@@ -43,6 +44,11 @@ def experiment_folder(database: str, title: str) -> str:
 def workers_folder(database: str, title: str) -> str:
     """Return where the workers' signs of life lie."""
     return os.path.join(experiment_folder(database, title), "workers")
+
+
+def notices_folder(database: str, title: str) -> str:
+    """Return where the workers' stop notices lie, for their trials to see."""
+    return os.path.join(experiment_folder(database, title), "notices")
 
 
 def jobs_folder(database: str, title: str) -> str:

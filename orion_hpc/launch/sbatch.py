@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 
 from orion_hpc.errors import LaunchError
+
+_ASK = 10.0
+"""Seconds for a question that can do without an answer."""
 
 _NO_CONTROLLER = ("Unable to contact slurm controller", "configuration source")
 
@@ -21,6 +26,17 @@ def check_slurm() -> None:
             "there is no sbatch on this machine's PATH",
             "Submit from a login node, or use --executor local.",
         )
+
+
+def kill_wait() -> float | None:
+    """Return the site's seconds from SIGTERM to SIGKILL; None where Slurm doesn't say."""
+    command = ["scontrol", "show", "config"]
+    try:
+        asked = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_ASK)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = re.search(r"^KillWait\s*=\s*(\d+)", asked.stdout, re.MULTILINE)
+    return float(found[1]) if found else None
 
 
 def refusal(said: str, hint: str) -> LaunchError:

@@ -12,6 +12,7 @@ import time
 from contextlib import suppress
 from typing import NoReturn
 
+from orion_hpc.errors import TrialInterrupted
 from orion_hpc.executors.processes import notices
 from orion_hpc.files.processes import OomWatch
 from orion_hpc.model.result import check_results
@@ -19,10 +20,13 @@ from orion_hpc.model.trial import CANCELLED, COMPLETED, INTERRUPTED
 from orion_hpc.worker import portable
 from orion_hpc.worker.failure import failure
 from orion_hpc.worker.function import call_function
+from orion_hpc.worker.notice import posted
 from orion_hpc.worker.script import run_command
 from orion_hpc.worker.task import CallableTarget, CommandTarget, Outcome, TrialTask
 
 _memory = OomWatch()
+
+ITSELF = "the function interrupted itself"
 
 _SIGNALS_APART = 0.02
 """Seconds between a command's signal and this process's own, at most."""
@@ -36,7 +40,7 @@ def _noticed(task: TrialTask, before: int) -> bool:
     """
     if isinstance(task.target, CommandTarget):
         time.sleep(_SIGNALS_APART)
-    return notices() > before
+    return notices() > before or bool(posted(task.notice))
 
 
 def _leave(code: object) -> NoReturn:
@@ -75,8 +79,13 @@ def run_task(task: TrialTask) -> Outcome:
         duration = time.monotonic() - start
         # A command raises nothing in this process.
         sent = isinstance(error, KeyboardInterrupt) and isinstance(task.target, CommandTarget)
+        itself = isinstance(error, TrialInterrupted)
         if sent or _noticed(task, noticed):
-            message = f"interrupted by a stop notice ({told.message})"
+            said = "" if itself and not told.message else f" ({told.message})"
+            message = f"interrupted by a stop notice{said}"
+            return Outcome(INTERRUPTED, cause=CANCELLED, message=message, duration=duration)
+        if itself:
+            message = f"{ITSELF}: {told.message or 'it raised TrialInterrupted'}"
             return Outcome(INTERRUPTED, cause=CANCELLED, message=message, duration=duration)
         asked = isinstance(task.target, CallableTarget)  # by whoever passed the function
         pickled = portable.pack_error(error) if asked else None

@@ -1,28 +1,37 @@
 """The trial as the user's function sees it, where ``trial_arg`` names an argument for it.
 
-Reads only; what it tells was fixed when the attempt began. The function's other arguments are left
-to ``function``.
+What it tells was fixed when the attempt began, but for whether to stop. The function's other
+arguments are left to ``function``.
 """
 
 from __future__ import annotations
 
 import copy
+import time
 from typing import Any
 
+from orion_hpc.executors.processes import notices
 from orion_hpc.files.layout import make_folder
+from orion_hpc.worker.notice import posted
 from orion_hpc.worker.task import TrialTask
+
+_LOOK = 0.1
+"""Seconds. A function may ask in its innermost loop, and the answer lies on a shared disk."""
 
 
 class TrialHandle:
     """An attempt at a trial."""
 
-    __slots__ = ("_task", "params")
+    __slots__ = ("_next_look", "_noticed", "_stop_requested", "_task", "params")
 
     params: dict[str, Any]
     """The hyperparameters, nested as in the space; the function's own to change."""
 
     def __init__(self, task: TrialTask) -> None:
         self._task = task
+        self._noticed = notices()
+        self._stop_requested = False
+        self._next_look = 0.0
         self.params = copy.deepcopy(task.params)
 
     @property
@@ -53,8 +62,15 @@ class TrialHandle:
 
     @property
     def stop_requested(self) -> bool:
-        """Whether the function should save its state and return soon."""
-        return False
+        """Whether the function should save its state in :attr:`working_dir` and end soon.
+
+        It ends by raising :class:`orion_hpc.TrialInterrupted`, and is called again another time,
+        with :attr:`resumed`. May be asked often: the answer is up to 0.1 s old.
+        """
+        if not self._stop_requested and (now := time.monotonic()) >= self._next_look:
+            self._next_look = now + _LOOK
+            self._stop_requested = notices() > self._noticed or bool(posted(self._task.notice))
+        return self._stop_requested
 
     def __repr__(self) -> str:
         return f"<trial {self.number} of {self._task.experiment!r}, attempt {self.attempt}>"

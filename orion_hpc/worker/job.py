@@ -6,11 +6,13 @@ This is the function that launchers pickle, by name only; all it needs to know f
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +21,14 @@ from orion_hpc.executors import limits
 from orion_hpc.executors.base import make_executor
 from orion_hpc.files import identity, layout
 from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import TIMED_OUT
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Heartbeat, Watch
 from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.worker.grace import GRACE, KILL_WAIT, grace_of, time_to_notice
 from orion_hpc.worker.loop import Summary, WorkerOptions
 from orion_hpc.worker.making import make_worker, seed_of
+from orion_hpc.worker.notice import Notice
 from orion_hpc.worker.portable import read_packed
 from orion_hpc.worker.recovery import MARK, Recovery
 from orion_hpc.worker.stop import StopNotice, in_batch_job, notice_delay
@@ -56,6 +61,10 @@ class WorkerJob:
         CPUs of the job; None: what the job or, outside of one, the machine offers.
     path : str or None
         Directory of the function's module or the script; None: the one that the database records.
+    grace : float
+        Seconds that running trials have after a stop notice.
+    kill_wait : float
+        Seconds from SIGTERM to SIGKILL in a batch job.
     function : str or None
         The file that holds a Python program's function (:mod:`orion_hpc.worker.portable`), instead
         of what the database says that trials run.
@@ -74,6 +83,8 @@ class WorkerJob:
     idle_timeout: float
     cpus: int | None = None
     path: str | None = None
+    grace: float = GRACE
+    kill_wait: float = KILL_WAIT
     function: str | None = None
     trial_arg: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -157,6 +168,12 @@ def run_worker(
     executor = make_executor(job.executor, job.n_workers, cpus, **job.options)
     if executor.in_process:
         os.environ.update(limits.environment(cpus, os.environ))
+    in_job = in_batch_job(os.environ)
+    target: Target = (
+        CallableTarget(read_packed(job.function), job.trial_arg)
+        if job.function is not None
+        else target_of(experiment.configuration, job.path)
+    )
     options = WorkerOptions(
         name=name,
         heartbeat=job.heartbeat,
@@ -164,25 +181,22 @@ def run_worker(
         seed=seed_of(experiment.configuration["algorithm"]),
         max_attempts=experiment.configuration["max_attempts"],
         notice_delay=notice_delay(os.environ),
+        grace=grace_of(job.grace, target, job.kill_wait if in_job else None),
     )
-    target: Target = (
-        CallableTarget(read_packed(job.function), job.trial_arg)
-        if job.function is not None
-        else target_of(experiment.configuration, job.path)
-    )
+    notice = Notice(os.path.join(layout.notices_folder(job.storage, experiment.title), name))
     if job.function is not None and job.path is not None:
         sys.path.insert(0, job.path)  # where the modules are that the function comes from
     folder_of = layout.trial_folders(
         job.storage, experiment.title, experiment.configuration["working_dir"]
     )
     log.info("worker %s: %d CPUs, %d trials at once", name, cpus, job.n_workers)
-    with stop.listening(in_job=in_batch_job(os.environ)):
+    with stop.listening(in_job=in_job), _time_limit(stop, job.grace):
         heartbeat.start()
         orderly = False
         try:
             recovery = Recovery(Watch(signs, job.heartbeat), folder_of)
             worker = make_worker(
-                storage, experiment, executor, target, recovery, folder_of, stop, options
+                storage, experiment, executor, target, recovery, folder_of, stop, options, notice
             )
             summary = worker.run()
             orderly = True
@@ -194,6 +208,23 @@ def run_worker(
     log.info("worker leaves: %s", summary)
     storage.close()
     return summary
+
+
+@contextlib.contextmanager
+def _time_limit(stop: StopNotice, grace: float) -> Iterator[None]:
+    """Give the stop notice in time before the job's limit, which comes with little of its own."""
+    delay = time_to_notice(os.environ, time.time(), grace)
+    if delay is None:
+        yield
+        return
+    # SIGTERM is what commands know best of what they may be sent.
+    timer = threading.Timer(delay, stop.give, (TIMED_OUT, "SIGTERM"))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _log_to_stderr() -> None:

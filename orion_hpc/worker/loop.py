@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
@@ -25,10 +26,13 @@ from orion_hpc.model.trial import (
     INTERRUPTED,
     KILLED,
     RESERVED,
+    USER_ERROR,
     Trial,
 )
 from orion_hpc.storage.base import Storage
 from orion_hpc.worker import plan
+from orion_hpc.worker.grace import NO_GRACE, Grace
+from orion_hpc.worker.notice import Notice
 from orion_hpc.worker.recovery import Recovery
 from orion_hpc.worker.stop import StopNotice
 from orion_hpc.worker.task import Outcome, TrialTask
@@ -80,6 +84,8 @@ class WorkerOptions:
         How many attempts it begins.
     impatient : bool, default False
         Whether ``idle_timeout`` holds also while others have trials and may be lost.
+    grace : Grace
+        The time that running trials have after a stop notice, by default none.
     """
 
     name: str
@@ -93,6 +99,7 @@ class WorkerOptions:
     max_trials: int | None = None
     max_attempts_here: int | None = None
     impatient: bool = False
+    grace: Grace = NO_GRACE
 
 
 @dataclass(slots=True)
@@ -131,6 +138,8 @@ class Worker:
     options : WorkerOptions
     clock : callable
         Seconds since the epoch, for the journal.
+    notice : Notice, optional
+        Tells the running trials of a stop notice.
     watcher : callable
         Told of each attempt that ended and was recorded: ``(Trial, Outcome) -> str``. With a text,
         the worker begins no further trial and leaves for that reason when those that run have
@@ -149,6 +158,7 @@ class Worker:
         stop: StopNotice,
         options: WorkerOptions,
         clock: Callable[[], float] = time.time,
+        notice: Notice | None = None,
         watcher: Callable[[Trial, Outcome], str] = lambda trial, outcome: "",
     ) -> None:
         self._storage = storage
@@ -161,6 +171,7 @@ class Worker:
         self._stop = stop
         self._options = options
         self._clock = clock
+        self._notice = notice or Notice(None)
         self._watcher = watcher
         self._n_workers = min(options.n_workers or executor.n_workers, executor.n_workers)
         self._begun = 0
@@ -168,6 +179,7 @@ class Worker:
         self._executor_lost: ExecutorLost | None = None
         self._running: dict[Future[Outcome], tuple[Trial, int]] = {}
         self._unrecorded: list[_Ended] = []
+        self._interruptions: Counter[int] = Counter()
         self._trouble_since: float | None = None
         self._next_look = 0.0
         self.summary = Summary()
@@ -185,6 +197,8 @@ class Worker:
         """
         try:
             self.summary.reason = self._work()
+            if self._stop.cause is not None:
+                self._give_grace()
             if self._executor_lost is not None:
                 self.abandon(KILLED, self._executor_lost.message)
                 raise self._executor_lost
@@ -193,6 +207,8 @@ class Worker:
         except BaseException:
             self._keep_unrecorded()
             raise
+        finally:
+            self._notice.withdraw()
         return self.summary
 
     def _work(self) -> str:
@@ -231,6 +247,30 @@ class Worker:
             return self._executor_lost.message
         self.summary.stopped = True
         return f"stopped by {self._stop.signal}"
+
+    def _give_grace(self) -> None:
+        """Let the running trials know of the notice, and wait for them as long as there is time."""
+        stop, grace = self._stop, self._options.grace
+        if not self._running or grace.seconds <= 0:
+            return
+        self._notice.post(stop.signal)
+        left = grace.left(time.monotonic(), stop.since, stop.terminated)
+        log.warning(
+            "%s: the running trials (%s) have %.0f s to end or to save their state; "
+            "a second Ctrl-C ends them at once",
+            stop.signal, ", ".join(str(trial.number) for trial, _ in self._running.values()), left,
+        )  # fmt: skip
+        while self._running and not stop.hurried and self._executor_lost is None:
+            left = grace.left(time.monotonic(), stop.since, stop.terminated)
+            if left <= 0:
+                log.warning("the time is over; what still runs is ended")
+                return
+            self._executor.wait(self._running, min(_POLL, left))
+            try:
+                self._advance(self._state(self._storage.state))
+            except StorageError as error:
+                self._bear(error)
+                time.sleep(min(_POLL, left))
 
     def _idle_patience(self, state: ExperimentState) -> float:
         """Return how many seconds to wait for a trial: until any lost worker has been found."""
@@ -281,7 +321,7 @@ class Worker:
         """Record what ended and reserve for the free slots, in one transaction; start the new."""
         for future in [future for future in self._running if future.done()]:
             trial, attempt = self._running.pop(future)
-            self._unrecorded.append(_Ended(trial, attempt, self._end_of(future)))
+            self._unrecorded.append(_Ended(trial, attempt, self._end_of(trial, future)))
         loss = self._look_for_losses(state)
         free = self._slots(state) and plan.something_to_reserve(state)
         if not self._unrecorded and not loss.workers and not free:
@@ -320,7 +360,7 @@ class Worker:
         busy |= {ended.trial.number for ended in self._unrecorded}
         return plan.held(state, self._options.name, busy)
 
-    def _end_of(self, future: Future[Outcome]) -> Outcome:
+    def _end_of(self, trial: Trial, future: Future[Outcome]) -> Outcome:
         """Return how a trial ended; one that died of the job's stop notice is no broken trial.
 
         A notice reaches all processes of a job, and a trial's may die of it before this one hears.
@@ -335,7 +375,18 @@ class Worker:
         if end.status == BROKEN and self._stop.cause is not None:
             message = f"by {self._stop.signal} ({end.message})"
             return Outcome(INTERRUPTED, cause=self._stop.cause, message=message)
+        if self._stop.cause is None and end.status == INTERRUPTED:
+            return self._by_itself(trial, end)
         return _caused(end, self._stop.cause) if self._stop.cause else end
+
+    def _by_itself(self, trial: Trial, end: Outcome) -> Outcome:
+        """Return the end of a trial that interrupted itself: as broken, if it does so for ever."""
+        self._interruptions[trial.number] += 1
+        times = self._interruptions[trial.number]
+        if times < self._options.max_attempts:
+            return end
+        message = f"{end.message} ({times} times, and no stop notice came)"
+        return replace(end, status=BROKEN, cause=USER_ERROR, message=message)
 
     def _propose(self, state: ExperimentState, slots: int) -> plan.Proposal | None:
         if self._algorithm.cheap or not plan.needs_proposal(state, slots):
@@ -366,7 +417,7 @@ class Worker:
         # What has ended by itself until now is still recorded as what it is.
         for future, (trial, attempt) in self._running.items():
             if future.done():
-                self._unrecorded.append(_Ended(trial, attempt, self._end_of(future)))
+                self._unrecorded.append(_Ended(trial, attempt, self._end_of(trial, future)))
         self._running = {future: one for future, one in self._running.items() if not future.done()}
         self._executor.close(kill=True)
         end = Outcome(status=INTERRUPTED, cause=cause, message=why)

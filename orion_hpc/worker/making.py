@@ -15,7 +15,9 @@ from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import CANCELLED, INTERRUPTED, Trial
 from orion_hpc.storage.base import Storage
 from orion_hpc.worker.attempt import run_task
+from orion_hpc.worker.herald import Herald
 from orion_hpc.worker.loop import Worker, WorkerOptions
+from orion_hpc.worker.notice import Notice
 from orion_hpc.worker.recovery import Recovery
 from orion_hpc.worker.stop import StopNotice
 from orion_hpc.worker.task import Outcome, Target, TrialTask
@@ -32,19 +34,21 @@ def make_worker(
     folder_of: Callable[[int], str],
     stop: StopNotice,
     options: WorkerOptions,
+    notice: Notice | None = None,
     watcher: Callable[[Trial, Outcome], str] = lambda trial, outcome: "",
     prepare: Callable[[Trial], None] = lambda trial: None,
 ) -> Worker:
     """Return a worker of ``experiment``.
 
-    ``folder_of`` gives a trial's working directory, and ``prepare`` is called with each trial that
-    was reserved, before it begins.
+    ``folder_of`` gives a trial's working directory, ``notice`` tells trials of a stop notice, and
+    ``prepare`` is called with each trial that was reserved, before it begins.
 
     Raises
     ------
     ConfigurationError
         The algorithm that the experiment records isn't there.
     """
+    notice = notice or Notice(None)
     space = Space.parse(experiment.configuration["space"])
 
     def make_task(state: ExperimentState, trial: Trial) -> TrialTask:
@@ -58,11 +62,14 @@ def make_worker(
             flat_params=trial.params,
             working_dir=folder_of(trial.number),
             experiment=state.name,
+            notice=notice.path,
         )
+
+    herald = Herald(stop, notice, options.grace)
 
     def run_here(task: TrialTask) -> Outcome:
         try:
-            with stop.interrupting():
+            with herald.at_hand(), stop.interrupting(patient=options.grace.seconds > 0):
                 outcome = run_task(task)
         except KeyboardInterrupt:  # just before or after the function
             outcome = _INTERRUPTED
@@ -80,6 +87,7 @@ def make_worker(
         recovery=recovery,
         stop=stop,
         options=options,
+        notice=notice,
         watcher=watcher,
     )
 

@@ -18,10 +18,12 @@ from contextlib import suppress
 from datetime import datetime
 from typing import IO, Any
 
+from orion_hpc.executors.processes import notices
 from orion_hpc.files.layout import make_folder
 from orion_hpc.files.processes import die_with_parent, kill_group, kill_tree, oom_kills
 from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.worker.failure import CommandFailed
+from orion_hpc.worker.notice import posted
 from orion_hpc.worker.placeholders import check_placeholders, fill
 from orion_hpc.worker.script_results import RESULTS, from_output, read_results
 from orion_hpc.worker.task import CommandTarget, TrialTask
@@ -69,9 +71,10 @@ def run_command(target: CommandTarget, task: TrialTask) -> Any:
         log.write(f"=== trial {task.number}, attempt {task.attempt}, {now}\n".encode())
         begin = log.tell()
         process = _start(argv, target.path, _environment(task, results), log)
+        forward = _Forward(task.notice, process.pid)
         try:
-            output = _stream(process, log)
-            status = _end(process)
+            output = _stream(process, log, forward)
+            status = _end(process, forward)
         except BaseException:
             kill_tree(process.pid, _GRACE)
             kill_group(process.pid)
@@ -155,7 +158,31 @@ def _bond() -> Callable[[], None] | None:
     return lambda: die_with_parent(parent)
 
 
-def _stream(process: subprocess.Popen[bytes], log: IO[bytes]) -> bytes:
+class _Forward:
+    """Hands the worker's stop notice on to the command's process group, once.
+
+    Not where this process had it as well: then Slurm has sent it to all of the job.
+    """
+
+    def __init__(self, notice: str | None, group: int) -> None:
+        self._notice = notice
+        self._group = group
+        self._before = notices()
+        self._done = False
+
+    def __call__(self) -> None:
+        if self._done:
+            return
+        if notices() > self._before:
+            self._done = True
+        elif name := posted(self._notice):
+            self._done = True
+            number = getattr(signal, name, signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.killpg(self._group, number)
+
+
+def _stream(process: subprocess.Popen[bytes], log: IO[bytes], forward: Callable[[], None]) -> bytes:
     """Copy standard output into the log as it comes; return its end."""
     assert process.stdout is not None  # for the type checker: it was asked for
     descriptor = process.stdout.fileno()
@@ -166,9 +193,12 @@ def _stream(process: subprocess.Popen[bytes], log: IO[bytes]) -> bytes:
     while True:
         # A process that the command left in the background may hold the pipe open, and fill it:
         # once the command has ended, only what is in the pipe already is waited for.
-        if drain_until is None and _ended(process, os.WNOHANG):
-            kill_group(process.pid)
-            drain_until = time.monotonic() + _DRAIN
+        if drain_until is None:
+            if _ended(process, os.WNOHANG):
+                kill_group(process.pid)
+                drain_until = time.monotonic() + _DRAIN
+            else:
+                forward()
         if readable.poll(0 if drain_until else _POLL * 1000):
             chunk = os.read(descriptor, 65536)
             if not chunk:
@@ -183,15 +213,19 @@ def _stream(process: subprocess.Popen[bytes], log: IO[bytes]) -> bytes:
             return bytes(end)
 
 
-def _end(process: subprocess.Popen[bytes]) -> int:
+def _end(process: subprocess.Popen[bytes], forward: Callable[[], None]) -> int:
     """Wait for the command, end what it left in its process group, and return the exit status."""
-    _ended(process)
+    pause = 0.001
+    while not _ended(process, os.WNOHANG):
+        forward()
+        time.sleep(pause)
+        pause = min(2 * pause, _POLL)
     # As long as nobody has collected the exit code, the number belongs to this group for sure.
     kill_group(process.pid)
     return process.wait()
 
 
-def _ended(process: subprocess.Popen[bytes], flags: int = 0) -> bool:
+def _ended(process: subprocess.Popen[bytes], flags: int) -> bool:
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT | flags) is not None
 
 

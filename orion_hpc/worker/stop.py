@@ -1,12 +1,15 @@
 """Notices that tell a worker to stop: the signals, and what each of them means.
 
 The handler only takes a note; the worker's loop acts on it. The one exception is a trial that runs
-in this very process (executor ``single``): it holds the main thread, so it has to be interrupted.
+in this very process (executor ``single``): it holds the main thread, so it has to be interrupted
+when its time is over. How much time that is, is left to ``grace``.
 """
 
 from __future__ import annotations
 
 import signal
+import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
@@ -23,6 +26,9 @@ _MEANINGS = {
     signal.SIGUSR1: TIMED_OUT,
     signal.SIGUSR2: TIMED_OUT,
 }
+
+_WAKE = signal.SIGINT
+"""What interrupts the main thread, also in the middle of a system call."""
 
 
 def in_batch_job(environ: Mapping[str, str]) -> bool:
@@ -46,9 +52,18 @@ class StopNotice:
         self.cause: str | None = None
         self.signal: str = ""
         self.count = 0
+        self.since = 0.0
+        """When the first one came, by the monotonic clock."""
+        self.terminated: float | None = None
+        """When the first SIGTERM came, by the same clock: a batch system kills after it."""
+        self.hurried = False
+        """Whether a person has no patience: a SIGINT came after the first notice."""
         self.interrupted = False
         """Whether a notice came within the last block of :meth:`interrupting`."""
         self._interruptible = False
+        self._patient = False
+        self._expiring = False
+        self._thread = threading.get_ident()
         self._install: Callable[[], object] = lambda: None
 
     @contextmanager
@@ -70,16 +85,23 @@ class StopNotice:
             Whether a second notice raises KeyboardInterrupt, wherever the program is.
         """
         previous: dict[signal.Signals, Any] = {}
+        self._thread = threading.get_ident()
 
         def take(number: int, frame: FrameType | None) -> None:
-            self.count += 1
-            if self.cause is None:
-                self.signal = signal.Signals(number).name
-                self.cause = _MEANINGS[signal.Signals(number)] if in_job else CANCELLED
-            if self._interruptible:
+            ours, self._expiring = self._expiring and number == _WAKE, False
+            if not ours:
+                name = signal.Signals(number)
+                self.count += 1
+                self.hurried = self.hurried or (self.cause is not None and name == signal.SIGINT)
+                if name == signal.SIGTERM and self.terminated is None:
+                    self.terminated = time.monotonic()
+                self.give(_MEANINGS[name] if in_job else CANCELLED, name.name)
+            if self._interruptible and (ours or self.hurried or not self._patient):
                 self._interruptible = False
                 self.interrupted = True
                 raise KeyboardInterrupt(self.signal)
+            if ours:
+                return
             if impatient and self.count > 1:
                 raise KeyboardInterrupt(self.signal)
 
@@ -97,14 +119,30 @@ class StopNotice:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
+    def give(self, cause: str, name: str) -> None:
+        """Take note of a notice, if there was none before; ``name`` is the signal's."""
+        if self.cause is None:
+            self.since = time.monotonic()
+            self.signal = name
+            self.cause = cause
+
+    def expire(self) -> None:
+        """Interrupt what runs in :meth:`interrupting`, from another thread: its time is over."""
+        if self._interruptible:
+            self._expiring = True
+            signal.pthread_kill(self._thread, _WAKE)
+
     def reclaim(self) -> None:
         """Take the signals again, in case a function that ran here has put its own handlers."""
         self._install()
 
     @contextmanager
-    def interrupting(self) -> Iterator[None]:
-        """Let a notice raise KeyboardInterrupt within the block: user code runs there."""
-        self._interruptible, self.interrupted = True, False
+    def interrupting(self, patient: bool = False) -> Iterator[None]:
+        """Let a notice raise KeyboardInterrupt within the block: user code runs there.
+
+        ``patient``: only a hurried one, and :meth:`expire`.
+        """
+        self._interruptible, self.interrupted, self._patient = True, False, patient
         try:
             yield
         finally:

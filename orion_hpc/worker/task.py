@@ -77,6 +77,8 @@ class TrialTask:
         Needn't exist yet: whoever uses it creates it.
     experiment : str
         Its name.
+    notice : str or None
+        The file that tells of the worker's stop notice: see :mod:`orion_hpc.worker.notice`.
     """
 
     target: Target
@@ -87,6 +89,7 @@ class TrialTask:
     flat_params: Params
     working_dir: str
     experiment: str
+    notice: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,6 +86,7 @@ def main(x, trial):
 def waiting(tmp_path) -> Path:
     """Return a project whose trials wait for a file called ``go``."""
     text = CONFIG.replace("max_trials: 8", "max_trials: 4\ntrial_arg: trial")
+    text = text.replace("heartbeat", "grace: 0.5, heartbeat")
     return project(tmp_path / "p", text, quick=WAITING)
 
 

@@ -39,7 +39,13 @@ def test_record() -> None:
         "max_broken": 3,
         "max_attempts": 3,
         "working_dir": None,
-        "worker": {"n_workers": 1, "executor": "joblib", "heartbeat": 60.0, "idle_timeout": 60.0},
+        "worker": {
+            "n_workers": 1,
+            "executor": "joblib",
+            "heartbeat": 60.0,
+            "idle_timeout": 60.0,
+            "grace": 60.0,
+        },
     }
 
 

@@ -69,7 +69,13 @@ def test_defaults() -> None:
         "lock": None,
         "allow_group": False,
         "working_dir": None,
-        "worker": {"n_workers": 1, "executor": "joblib", "heartbeat": 60.0, "idle_timeout": 60.0},
+        "worker": {
+            "n_workers": 1,
+            "executor": "joblib",
+            "heartbeat": 60.0,
+            "idle_timeout": 60.0,
+            "grace": 60.0,
+        },
     }
     assert set(settings.slurm.model_dump(exclude={"additional"}).values()) == {None}
 

@@ -71,7 +71,7 @@ def slurm_conf(site: Site) -> str:
         "PreemptMode": "REQUEUE",
         "JobRequeue": "1",
         "ReturnToService": "2",
-        "KillWait": "5",
+        "KillWait": "10",
         # A node's death is noticed after both: a call that nobody answers, and the silence.
         "MessageTimeout": "5",
         "SlurmdTimeout": "5",

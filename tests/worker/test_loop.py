@@ -18,7 +18,9 @@ from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, ExperimentState
 from orion_hpc.model.trial import BROKEN, COMPLETED, INTERRUPTED, LOST_WORKER, RESERVED
 from orion_hpc.storage.memory import MemoryStorage, SharedJournal
+from orion_hpc.worker.grace import NO_GRACE, Grace
 from orion_hpc.worker.loop import Worker, WorkerOptions
+from orion_hpc.worker.notice import Notice, posted
 from orion_hpc.worker.recovery import Recovery
 from orion_hpc.worker.stop import StopNotice
 from orion_hpc.worker.task import Outcome, TrialTask
@@ -107,6 +109,8 @@ class Bench:
         name="me",
         idle_timeout=0.3,
         patience=0.3,
+        grace=NO_GRACE,
+        notice=None,
     ) -> Worker:
         """Return a worker that is ready to run."""
         return Worker(
@@ -120,7 +124,8 @@ class Bench:
             ),
             recovery=Recovery(watch or Watched(), lambda number: f"{self.folder}/{number}"),
             stop=stop or StopNotice(),
-            options=WorkerOptions(name, 0.02, idle_timeout, 1, 3, patience, 0.05),
+            options=WorkerOptions(name, 0.02, idle_timeout, 1, 3, patience, 0.05, grace=grace),
+            notice=notice,
         )
 
 
@@ -249,6 +254,52 @@ def test_a_notice_ends_what_runs_and_records_what_has_ended():
         (INTERRUPTED, "preempted"),
     ]
     assert bench.state.trials[1].losses == 0
+
+
+def test_after_a_notice_trials_have_their_time(tmp_path):
+    """They learn of it; one that ends counts, what one saved is told; no third begins."""
+    bench = Bench(max_trials=9)
+    stop = StopNotice()
+    path = str(tmp_path / "notices" / "me")
+    seen = []
+
+    def script(executor: Parallel) -> None:
+        if stop.cause is None:
+            stop.give("preempted", "SIGTERM")
+        elif 0 in executor.running:
+            seen.append(posted(path))
+            executor.end(0)
+        else:
+            end = Outcome(INTERRUPTED, cause="cancelled", message="saved")
+            executor.end(next(iter(executor.running)), end)
+
+    executor = Parallel(2, script)
+    worker = bench.worker(executor, stop=stop, grace=Grace(60), notice=Notice(path))
+    summary = worker.run()
+    assert seen == ["SIGTERM"]
+    assert posted(path) == ""
+    assert (summary.completed, summary.interrupted) == (1, 1)
+    assert [(trial.status, trial.cause) for trial in bench.state.trials] == [
+        (COMPLETED, None),
+        (INTERRUPTED, "preempted"),
+    ]
+    assert "saved" in bench.state.trials[1].message
+
+
+def test_a_trial_that_always_interrupts_itself_is_broken_in_the_end():
+    """No notice came: it would be run for ever."""
+    bench = Bench(max_trials=1)
+    itself = Outcome(INTERRUPTED, cause="cancelled", message="enough")
+    ends = [itself] * 3
+
+    def run(task: TrialTask) -> Outcome:
+        return ends.pop() if ends else completed(task)
+
+    assert bench.worker(run=run).run().completed == 1
+    first, second = bench.state.trials
+    assert (first.status, first.attempt, first.cause) == (BROKEN, 3, "user error")
+    assert "3 times" in first.message
+    assert second.status == COMPLETED
 
 
 def test_too_many_broken_trials_end_the_work():
