@@ -17,6 +17,7 @@ from orion_hpc.cli.terminal import Terminal
 @click.option("--idle-timeout", type=click.FloatRange(0), help="Seconds without a trial to leave.")
 @click.option("--grace", type=click.FloatRange(0), help="Seconds for trials after a stop notice.")
 @click.option("--kill-wait", type=click.FloatRange(0), help="Seconds from SIGTERM to the kill.")
+@click.option("--max-requeues", type=click.IntRange(0), help="Requeues at the time limit.")
 @click.option("--cpus", type=click.IntRange(1), help="CPUs to use.  [default: those of the job]")
 @click.option("--path", help="Directory of the function's module.  [default: as submitted]")
 @click.option("--wait", default=0.0, help="Seconds to wait for the experiment to appear.")

@@ -233,6 +233,7 @@ class WorkerOptions(_Block):
     heartbeat: float = Field(default=60.0, gt=0, description="seconds, more than 0")
     idle_timeout: float = Field(default=60.0, ge=0, description="seconds, 0 or more")
     grace: float = Field(default=60.0, ge=0, description="seconds, 0 or more")
+    max_requeues: int = Field(default=100, ge=0, description="a whole number, 0 or more")
 
 
 class SlurmOptions(_Block):

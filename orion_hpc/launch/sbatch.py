@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 
+from orion_hpc.config import forms
 from orion_hpc.errors import LaunchError
 
 _ASK = 10.0
 """Seconds for a question that can do without an answer."""
+
+_AHEAD = 90
+"""Seconds before the time limit at which Slurm sends its signal, at most."""
 
 _NO_CONTROLLER = ("Unable to contact slurm controller", "configuration source")
 
@@ -26,6 +32,22 @@ def check_slurm() -> None:
             "there is no sbatch on this machine's PATH",
             "Submit from a login node, or use --executor local.",
         )
+
+
+def defaults(options: Mapping[str, str | bool]) -> dict[str, str | bool]:
+    """Return what jobs of this project are submitted with where ``options`` don't say otherwise.
+
+    A worker bears to be requeued, so whatever the site's default is, a preempted job comes back. It
+    gives notice of its time limit itself; Slurm's signal is for where it can't learn of that.
+    """
+    time = options.get("time")
+    limit = forms.time_limit_seconds(time) if isinstance(time, str) else None
+    ahead = _AHEAD if limit is None else max(1, min(_AHEAD, limit // 5))
+    chosen: dict[str, str | bool] = {"signal": f"USR2@{ahead}", "open-mode": "append"}
+    told = {"requeue", "no-requeue"} & set(options)
+    if not told and not {"SBATCH_REQUEUE", "SBATCH_NO_REQUEUE"} & set(os.environ):
+        chosen["requeue"] = True
+    return {name: value for name, value in chosen.items() if name not in options}
 
 
 def kill_wait() -> float | None:

@@ -32,7 +32,7 @@ from orion_hpc.files.processes import kill_tree
 from orion_hpc.launch.base import LaunchRequest
 from orion_hpc.launch.environment import for_sbatch, safe_python
 from orion_hpc.launch.folder import escaped
-from orion_hpc.launch.sbatch import refusal
+from orion_hpc.launch.sbatch import defaults, refusal
 
 _TEN_YEARS = 10 * 365 * 24 * 60
 """Minutes. Local processes have no time limit; submitit wants one."""
@@ -58,6 +58,7 @@ def slurm_parameters(request: LaunchRequest) -> dict[str, Any]:
     options: dict[str, Any] = {
         key.lstrip("-").replace("_", "-"): value for key, value in request.options.items()
     }
+    options.update(defaults(options))
     title = options.pop("job-name", request.title)
     srun: list[str] = []
     if "cpus-per-task" in options:

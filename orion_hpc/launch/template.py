@@ -17,7 +17,7 @@ from orion_hpc.errors import ConfigurationError
 from orion_hpc.launch.base import LaunchRequest
 from orion_hpc.launch.environment import for_sbatch, safe_python
 from orion_hpc.launch.folder import escaped, new_folder, provided
-from orion_hpc.launch.sbatch import check_slurm, refusal
+from orion_hpc.launch.sbatch import check_slurm, defaults, refusal
 from orion_hpc.launch.slurm import SlurmJobs
 
 _JOB_ID = re.compile(r"Submitted batch job (\d+)")
@@ -53,10 +53,7 @@ def render(text: str, request: LaunchRequest) -> str:
     options = {
         "job-name": request.title,
         "output": os.path.join(escaped(request.folder), "%A_%a.out"),
-        # As for jobs without a template: a notice before the time is over, and after a requeue the
-        # log goes on.
-        "signal": "USR2@90",
-        "open-mode": "append",
+        **defaults(request.options),
         **{key.replace("_", "-"): value for key, value in request.options.items()},
     }
     command = shlex.join(safe_python(request.command))

@@ -6,7 +6,6 @@ Pure decisions. That the worker is told is left to ``stop``, and that its trials
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orion_hpc.worker.task import CommandTarget, Target
@@ -16,8 +15,6 @@ GRACE = 60.0
 
 KILL_WAIT = 30.0
 """Slurm's default for the seconds from SIGTERM to SIGKILL."""
-
-_END_TIME = "SLURM_JOB_END_TIME"
 
 _SHARE = 0.2
 """Of the time before the kill, for the worker: to end what is left, and to release it."""
@@ -39,13 +36,18 @@ class Grace:
     seconds: float = 0.0
     kill_wait: float | None = None
 
-    def left(self, now: float, noticed: float, terminated: float | None) -> float:
+    def left(
+        self, now: float, noticed: float, terminated: float | None, limit: float | None = None
+    ) -> float:
         """Return how many seconds are left, 0 or less when the time is over.
 
-        All three are of one clock: ``noticed`` is when the first notice came, ``terminated`` when
-        SIGTERM did.
+        All are of one clock: ``noticed`` is when the first notice came, ``terminated`` when SIGTERM
+        did, ``limit`` when the job's time is over.
         """
         end = noticed + self.seconds
+        if limit is not None and limit > noticed:
+            # Before Slurm ends the job: only one that runs can be requeued by its worker.
+            end = min(end, limit - _own_share(limit - noticed))
         if terminated is not None and self.kill_wait is not None:
             end = min(end, terminated + self.kill_wait - _own_share(self.kill_wait))
         return end - now
@@ -70,15 +72,10 @@ def grace_of(seconds: float, target: Target, kill_wait: float | None) -> Grace:
     return Grace(seconds if can_learn or kill_wait is not None else 0.0, kill_wait)
 
 
-def time_to_notice(environ: Mapping[str, str], now: float, grace: float) -> float | None:
-    """Return in how many seconds the trials of this job must learn that its time limit draws near.
+def time_to_notice(left: float, grace: float) -> float:
+    """Return in how many seconds trials must learn that the job's limit is ``left`` seconds away.
 
     So that the grace ends before the limit does; but the first four fifths of what the job has are
-    for work. None where there is no such limit.
-
-    ``now`` is in seconds since the epoch, as Slurm's own end time.
+    for work.
     """
-    text = environ.get(_END_TIME, "")
-    if not text.isdecimal() or (left := int(text) - now) <= 0:
-        return None
     return left - min(grace + _own_share(left), left * _SHARE)

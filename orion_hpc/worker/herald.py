@@ -55,7 +55,7 @@ class Herald:
         if self._trial.is_set():
             self._notice.post(stop.signal)
         while self._trial.is_set():
-            left = self._grace.left(time.monotonic(), stop.since, stop.terminated)
+            left = self._grace.left(time.monotonic(), stop.since, stop.terminated, stop.limit)
             if left <= 0:
                 stop.expire()
                 left = _LONGEST_LOOK  # until it is asked again

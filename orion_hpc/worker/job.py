@@ -22,10 +22,12 @@ from orion_hpc.executors.base import make_executor
 from orion_hpc.files import identity, layout
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import TIMED_OUT
+from orion_hpc.slurm.own_job import OwnJob, own_job
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Heartbeat, Watch
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.worker.grace import GRACE, KILL_WAIT, grace_of, time_to_notice
+from orion_hpc.worker.leaving import MAX_REQUEUES, leave
 from orion_hpc.worker.loop import Summary, WorkerOptions
 from orion_hpc.worker.making import make_worker, seed_of
 from orion_hpc.worker.notice import Notice
@@ -39,6 +41,9 @@ log = logging.getLogger("orion_hpc.worker")
 WAIT_FOR_EXPERIMENT = 90.0
 """Seconds. A job may start before its submission is through, and a client of a network file system
 may go on believing for a minute that a file isn't there."""
+
+_MOVED = 5.0
+"""Seconds. Slurm's answer is taken for a later time limit from so much on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,8 @@ class WorkerJob:
         Seconds that running trials have after a stop notice.
     kill_wait : float
         Seconds from SIGTERM to SIGKILL in a batch job.
+    max_requeues : int
+        How often this job may go back into the queue at its time limit.
     function : str or None
         The file that holds a Python program's function (:mod:`orion_hpc.worker.portable`), instead
         of what the database says that trials run.
@@ -85,6 +92,7 @@ class WorkerJob:
     path: str | None = None
     grace: float = GRACE
     kill_wait: float = KILL_WAIT
+    max_requeues: int = MAX_REQUEUES
     function: str | None = None
     trial_arg: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -190,7 +198,8 @@ def run_worker(
         job.storage, experiment.title, experiment.configuration["working_dir"]
     )
     log.info("worker %s: %d CPUs, %d trials at once", name, cpus, job.n_workers)
-    with stop.listening(in_job=in_job), _time_limit(stop, job.grace):
+    batch_job = own_job(os.environ)
+    with stop.listening(in_job=in_job), _time_limit(stop, batch_job, job.grace):
         heartbeat.start()
         orderly = False
         try:
@@ -205,26 +214,43 @@ def run_worker(
             # away only in good order: a trial that couldn't be released is found by its silence.
             executor.close(kill=True)
             heartbeat.stop(remove=orderly)
-    log.info("worker leaves: %s", summary)
+        log.info("worker leaves: %s", summary)
+        # While notices are still listened to: Slurm sends one when it requeues.
+        if batch_job is not None:
+            state = storage.state.experiments[experiment.number]
+            jobs = layout.jobs_folder(job.storage, experiment.title)
+            leave(batch_job, state, stop.cause, jobs, job.max_requeues)
     storage.close()
     return summary
 
 
 @contextlib.contextmanager
-def _time_limit(stop: StopNotice, grace: float) -> Iterator[None]:
+def _time_limit(stop: StopNotice, job: OwnJob | None, grace: float) -> Iterator[None]:
     """Give the stop notice in time before the job's limit, which comes with little of its own."""
-    delay = time_to_notice(os.environ, time.time(), grace)
-    if delay is None:
-        yield
-        return
-    # SIGTERM is what commands know best of what they may be sent.
-    timer = threading.Timer(delay, stop.give, (TIMED_OUT, "SIGTERM"))
-    timer.daemon = True
-    timer.start()
+    over = threading.Event()
+
+    def watch(job: OwnJob) -> None:
+        left = job.time_left()
+        if left is None or left <= 0:
+            return
+        margin = left - time_to_notice(left, grace)
+        while left > margin:
+            stop.limit = time.monotonic() + left
+            if over.wait(left - margin):
+                return
+            # The limit may have been moved since.
+            asked = job.ask_time_left(tries=1)
+            left = margin if asked is None or asked < margin + _MOVED else asked
+        # SIGTERM is what commands know best of what they may be sent.
+        stop.give(TIMED_OUT, "SIGTERM")
+
+    if job is not None:
+        # Slurm may have to be asked, which the first trial needn't wait for.
+        threading.Thread(target=watch, args=[job], name="time limit", daemon=True).start()
     try:
         yield
     finally:
-        timer.cancel()
+        over.set()
 
 
 def _log_to_stderr() -> None:

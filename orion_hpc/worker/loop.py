@@ -254,14 +254,14 @@ class Worker:
         if not self._running or grace.seconds <= 0:
             return
         self._notice.post(stop.signal)
-        left = grace.left(time.monotonic(), stop.since, stop.terminated)
+        left = grace.left(time.monotonic(), stop.since, stop.terminated, stop.limit)
         log.warning(
             "%s: the running trials (%s) have %.0f s to end or to save their state; "
             "a second Ctrl-C ends them at once",
             stop.signal, ", ".join(str(trial.number) for trial, _ in self._running.values()), left,
         )  # fmt: skip
         while self._running and not stop.hurried and self._executor_lost is None:
-            left = grace.left(time.monotonic(), stop.since, stop.terminated)
+            left = grace.left(time.monotonic(), stop.since, stop.terminated, stop.limit)
             if left <= 0:
                 log.warning("the time is over; what still runs is ended")
                 return

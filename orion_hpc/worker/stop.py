@@ -56,6 +56,8 @@ class StopNotice:
         """When the first one came, by the monotonic clock."""
         self.terminated: float | None = None
         """When the first SIGTERM came, by the same clock: a batch system kills after it."""
+        self.limit: float | None = None
+        """When the job's time is over, by the same clock; None where nobody knows."""
         self.hurried = False
         """Whether a person has no patience: a SIGINT came after the first notice."""
         self.interrupted = False

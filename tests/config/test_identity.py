@@ -45,6 +45,7 @@ def test_record() -> None:
             "heartbeat": 60.0,
             "idle_timeout": 60.0,
             "grace": 60.0,
+            "max_requeues": 100,
         },
     }
 

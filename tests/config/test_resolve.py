@@ -75,6 +75,7 @@ def test_defaults() -> None:
             "heartbeat": 60.0,
             "idle_timeout": 60.0,
             "grace": 60.0,
+            "max_requeues": 100,
         },
     }
     assert set(settings.slurm.model_dump(exclude={"additional"}).values()) == {None}

@@ -49,19 +49,14 @@ def test_a_person_does_not_wait_for_who_cannot_know(target, kill_wait, seconds):
 
 
 @pytest.mark.parametrize(
-    ("end", "delay"),
-    [
-        (None, None),
-        ("", None),
-        ("Unknown", None),
-        ("900", None),
-        ("1000", None),
-        ("1010", 8),
-        ("4600", 3600 - 70),
-        ("1200", 160),
-    ],
+    ("left", "delay"), [(10, 8), (3600, 3600 - 70), (200, 160), (1e6, 1e6 - 70)]
 )
-def test_the_notice_leaves_time_before_the_limit(end, delay):
+def test_the_notice_leaves_time_before_the_limit(left, delay):
     """The grace and the worker's own ten seconds, of a short job no more than a fifth."""
-    environ = {} if end is None else {"SLURM_JOB_END_TIME": end}
-    assert time_to_notice(environ, 1000.0, 60.0) == delay
+    assert time_to_notice(left, 60.0) == delay
+
+
+@pytest.mark.parametrize(("limit", "left"), [(170, 60), (150, 40), (108, 4), (99, 60), (None, 60)])
+def test_the_time_ends_before_the_jobs_does(limit, left):
+    """A worker needs some of it to release its trials, and to be requeued."""
+    assert Grace(60, 30).left(100, 100.0, None, limit) == left

@@ -1,0 +1,61 @@
+"""Runs Slurm's commands; what they say is for others to read."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from typing import NamedTuple
+
+_TIMEOUT = 10.0
+"""Seconds for one try. Slurm's own limit for a message is ten (slurm.conf, MessageTimeout)."""
+
+_PASSING = ("timed out", "Unable to contact slurm controller", "Resource temporarily unavailable",
+            "Connection refused", "Communication connection failure")  # fmt: skip
+"""What is said of a controller that is busy or starts anew, and may answer the next time."""
+
+
+class Answer(NamedTuple):
+    """What a command said. Not ``ok``: it failed, ran out of time, or isn't there."""
+
+    ok: bool
+    said: str
+    error: str = ""
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the trouble is one of those that pass."""
+        return not self.ok and any(sign in self.error for sign in _PASSING)
+
+
+def ask(*command: str, timeout: float = _TIMEOUT, tries: int = 1, pause: float = 1.0) -> Answer:
+    """Run ``command``, up to ``tries`` times while its trouble may pass.
+
+    Parameters
+    ----------
+    timeout, pause : float
+        Seconds for each try, and between two.
+    """
+    for left in range(tries - 1, -1, -1):
+        answer = _once(command, timeout)
+        if not answer.may_pass or not left:
+            break
+        time.sleep(pause)
+    return answer
+
+
+def _once(command: tuple[str, ...], timeout: float) -> Answer:
+    try:
+        done = subprocess.run(
+            command,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        return Answer(False, "", f"{command[0]} timed out after {timeout:g} s")
+    except OSError as error:
+        return Answer(False, "", f"{command[0]} can't be run: {error.strerror}")
+    return Answer(done.returncode == 0, done.stdout, done.stderr.strip())

@@ -1,0 +1,91 @@
+"""What a process can learn of the Slurm job that it runs in, and do to it."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from orion_hpc.slurm.commands import Answer, ask
+
+_TIME_LEFT = re.compile(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", re.ASCII)
+_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class OwnJob:
+    """One job, or one task of a job array.
+
+    Attributes
+    ----------
+    id : str
+        As Slurm's commands take it for this job alone: ``12`` or, for a task, ``12_3``.
+    array : str or None
+        The job id of its array.
+    name : str
+        The job's name.
+    requeues : int
+        How often it was requeued.
+    end : float or None
+        When its time is over, in seconds since the epoch, where the job's environment says so.
+    """
+
+    id: str
+    array: str | None
+    name: str
+    requeues: int
+    end: float | None
+
+    def time_left(self) -> float | None:
+        """Return the seconds up to the time limit; None: there is none, or Slurm doesn't say.
+
+        Slurm before 23.02 leaves ``SLURM_JOB_END_TIME`` out of a job's environment; there it is
+        asked.
+        """
+        return self.ask_time_left() if self.end is None else self.end - time.time()
+
+    def ask_time_left(self, tries: int = _TRIES) -> float | None:
+        """Return what Slurm itself says now; see :meth:`time_left`."""
+        asked = ask("squeue", "--noheader", "--format=%L", f"--jobs={self.id}", tries=tries)
+        return time_left(asked.said) if asked.ok else None
+
+    def requeue(self) -> Answer:
+        """Put this job back into the queue, no other task with it. Slurm then ends it here."""
+        return ask("scontrol", "requeue", self.id, tries=_TRIES)
+
+    def cancel_waiting(self, jobs: Collection[str]) -> Answer:
+        """Cancel the tasks of ``jobs`` and of this array that haven't begun.
+
+        Only jobs of this job's name: an id may have been another cluster's.
+        """
+        ids = dict.fromkeys([*jobs, *([self.array] if self.array else [])])
+        return ask("scancel", "--state=PENDING", f"--name={self.name}", *ids, tries=_TRIES)
+
+
+def own_job(environ: Mapping[str, str]) -> OwnJob | None:
+    """Return the Slurm job that ``environ`` tells of, None outside of one."""
+    job = environ.get("SLURM_JOB_ID", "")
+    if not job.isdecimal():
+        return None
+    array, task = environ.get("SLURM_ARRAY_JOB_ID"), environ.get("SLURM_ARRAY_TASK_ID")
+    restarts, end = environ.get("SLURM_RESTART_COUNT", ""), environ.get("SLURM_JOB_END_TIME", "")
+    return OwnJob(
+        id=f"{array}_{task}" if array and task else job,
+        array=array,
+        name=environ.get("SLURM_JOB_NAME", ""),
+        requeues=int(restarts) if restarts.isdecimal() else 0,
+        end=float(end) if end.isdecimal() else None,
+    )
+
+
+def time_left(text: str) -> float | None:
+    """Return the seconds that squeue's ``%L`` tells, such as ``1-02:03:04`` or ``59``.
+
+    None for its words: ``UNLIMITED``, ``NOT_SET``, ``INVALID``.
+    """
+    match = _TIME_LEFT.fullmatch(text.strip())
+    if match is None:
+        return None
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return float(((days * 24 + hours) * 60 + minutes) * 60 + seconds)

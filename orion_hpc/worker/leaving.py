@@ -1,0 +1,75 @@
+"""What a worker does last for Slurm: its job is requeued, or jobs that wait are cancelled."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+
+from orion_hpc.files import layout
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import TIMED_OUT
+from orion_hpc.slurm.own_job import OwnJob
+
+log = logging.getLogger(__name__)
+
+MAX_REQUEUES = 100
+"""By default: at a time limit of one hour, a weekend and more."""
+
+
+def leave(
+    job: OwnJob, state: ExperimentState, cause: str | None, folder: str, max_requeues: int
+) -> None:
+    """Do what is left for a job whose worker has released everything.
+
+    Parameters
+    ----------
+    job : OwnJob
+    state : ExperimentState
+        As the worker saw it last.
+    cause : str or None
+        Why it was told to stop; None if it wasn't.
+    folder : str
+        The experiment's, of jobs.
+    max_requeues : int
+        How often one job is put back into the queue.
+    """
+    if state.is_done or not state.is_open:
+        _cancel_waiting(job, state, folder)
+    elif cause == TIMED_OUT:
+        _requeue(job, max_requeues)
+
+
+def _requeue(job: OwnJob, max_requeues: int) -> None:
+    if job.requeues >= max_requeues:
+        log.warning(
+            "job %s was requeued %d times and isn't any more (worker.max_requeues: %d)",
+            job.id, job.requeues, max_requeues,
+        )  # fmt: skip
+        return
+    # Told first: Slurm ends this process before scontrol has answered, at times.
+    log.info("job %s goes back into the queue; its trials can go on elsewhere meanwhile", job.id)
+    answer = job.requeue()
+    if not answer.ok:
+        log.error(
+            "job %s couldn't be requeued: %s. Submit the experiment again when it is gone",
+            job.id, answer.error,
+        )  # fmt: skip
+
+
+def _cancel_waiting(job: OwnJob, state: ExperimentState, folder: str) -> None:
+    """Cancel the tasks that haven't begun; the first worker of each array does it for all."""
+    waiting = [id_ for launch in state.jobs if launch.launcher == "slurm" for id_ in launch.job_ids]
+    if not job.array and not waiting:
+        return
+    try:
+        layout.make_folder(folder)
+        mark = os.path.join(folder, f".over-{job.array or job.id}")
+        os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError:
+        return  # another one did it; and without it they begin, find nothing to do, and leave
+    answer = job.cancel_waiting(waiting)
+    if not answer.ok:
+        log.warning("the tasks that still wait couldn't be cancelled: %s", answer.error)
+        with contextlib.suppress(OSError):
+            os.unlink(mark)

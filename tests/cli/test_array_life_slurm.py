@@ -1,0 +1,121 @@
+"""The life of an array on a real Slurm cluster: time limits, requeues, an early end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orion_hpc.model.trial import COMPLETED
+from orion_hpc.storage.pickleddb import PickledDB
+from tests.rigs.command import CONFIG, orion_hpc, project, status_of
+from tests.rigs.slurm import SlurmCluster
+from tests.rigs.waiting import wait_until
+
+pytestmark = pytest.mark.slurm
+
+#: The first trial runs until it was interrupted so often as the file "wanted" says; the others are
+#: over at once. Each attempt notes where it ran, and removes the note when it ends: never two in
+#: one place.
+ONE_LONG = """\
+import os, time
+from orion_hpc import TrialInterrupted
+
+def main(x, trial):
+    task = os.environ.get("SLURM_ARRAY_TASK_ID", "-")
+    with open("attempts", "a") as file:
+        file.write(f"{task} {os.environ.get('SLURM_RESTART_COUNT', '0')} {trial.number}\\n")
+    here = f"running-{task}"
+    os.close(os.open(here, os.O_CREAT | os.O_EXCL))
+    try:
+        while trial.number == 0 and trial.attempt <= int(open("wanted").read()):
+            if trial.stop_requested:
+                raise TrialInterrupted("saved")
+            time.sleep(0.02)
+        return x
+    finally:
+        os.unlink(here)
+"""
+LISTENING = CONFIG.replace("quick:main", "quick:main\ntrial_arg: trial").replace(
+    "heartbeat: 5, idle_timeout: 30", "heartbeat: 5, idle_timeout: 1"
+)
+
+
+def make(folder: Path, max_trials: int, wanted: int) -> Path:
+    """Make the project; return its configuration."""
+    text = LISTENING.replace("max_trials: 8", f"max_trials: {max_trials}")
+    config = project(folder, text, quick=ONE_LONG)
+    (folder / "wanted").write_text(str(wanted))
+    return config
+
+
+def attempts(config: Path) -> list[tuple[str, str, str]]:
+    """Return task, restart count and trial of each attempt, in the order of their beginnings."""
+    path = config.parent / "attempts"
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [(task, restarts, trial) for task, restarts, trial in map(str.split, lines)]
+
+
+def logs(config: Path) -> str:
+    """Return what all jobs wrote, for a failure's message."""
+    found = config.parent.glob("db.pkl.files/*/jobs/*/*.out")
+    return "\n".join(path.read_text() for path in sorted(found))
+
+
+def trials_of(config: Path):
+    return PickledDB(str(config.parent / "db.pkl")).refresh().experiments[1].trials
+
+
+def submit(config: Path, *words: str) -> str:
+    """Submit; return the job id."""
+    done = orion_hpc("submit", config, *words, cwd=config.parent)
+    assert done.returncode == 0, done.stderr
+    job: str = status_of(config)["jobs"][-1]["ids"][0]
+    return job
+
+
+@pytest.mark.timeout(400)
+def test_a_time_limit_requeues_the_task(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """Slurm's real limit, the shortest there is: the task comes back and its trial goes on.
+
+    The other task isn't touched, and nothing is run twice.
+    """
+    config = make(tmp_path / "p", max_trials=4, wanted=1)
+    submit(config, "--array", "2", "--time", "1")
+    slurm.wait_for_jobs(timeout=300)
+    trials = trials_of(config)
+    assert [trial.status for trial in trials] == [COMPLETED] * 4, logs(config)
+    assert [trial.attempt for trial in trials] == [2, 1, 1, 1]
+    (first, second) = [entry for entry in attempts(config) if entry[2] == "0"]
+    assert first[1] == "0"
+    assert (second[0], second[1]) == (first[0], "1"), logs(config)
+    assert logs(config).count("goes back into the queue") == 1
+
+
+def test_a_signal_of_the_limit_requeues_so_often_as_wanted(
+    slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    """The second time, the task doesn't come back; the experiment stays as it is."""
+    config = make(tmp_path / "p", max_trials=1, wanted=9)
+    text = config.read_text().replace("idle_timeout: 1", "idle_timeout: 1, max_requeues: 1")
+    config.write_text(text)
+    job = submit(config, "--array", "0-0")
+    for number in (1, 2):
+        wait_until(lambda n=number: len(attempts(config)) == n, 90, "the trial runs")
+        slurm.run("scancel", "--signal=USR2", job)
+    slurm.wait_for_jobs()
+    assert "was requeued 1 times and isn't any more" in logs(config)
+    (trial,) = trials_of(config)
+    assert (trial.status, trial.attempt, trial.cause) == ("interrupted", 2, "timed out")
+
+
+def test_tasks_that_wait_are_cancelled_when_all_is_done(
+    slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    """One at a time, and the first one does it all: the others never start."""
+    config = make(tmp_path / "p", max_trials=6, wanted=0)
+    submit(config, "--array", "6%1")
+    slurm.wait_for_jobs()
+    assert [trial.status for trial in trials_of(config)] == [COMPLETED] * 6, logs(config)
+    assert {task for task, _, _ in attempts(config)} == {"0"}
+    assert len(list(config.parent.glob("db.pkl.files/*/jobs/*/*.out"))) == 1

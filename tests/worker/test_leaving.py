@@ -1,0 +1,77 @@
+"""What becomes of a worker's Slurm job, and of the tasks that wait, when the worker leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from orion_hpc.model import event as ev
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import CANCELLED, PREEMPTED, TIMED_OUT
+from orion_hpc.slurm.own_job import OwnJob
+from orion_hpc.worker.leaving import leave
+from tests.rigs.fake_slurm import FakeSlurm
+
+JOB = OwnJob("12_3", "12", "quick", 0, None)
+
+
+def experiment(done: bool = False) -> ExperimentState:
+    """Return an experiment of one trial, of which two Slurm arrays and a local run were started."""
+    state = ExperimentState(1, "quick", 1, {}, 0.0, 1, 3)
+    for launcher, ids in (("slurm", ("9",)), ("local", ("77",)), ("slurm", ("12",))):
+        state.apply(ev.LaunchJobs(launcher, ids, "/logs", 0.0))
+    if done:
+        state.apply(ev.RegisterTrial(0, {"x": 1}, 0.0, worker="w"))
+        result = {"name": "o", "type": "objective", "value": 1.0}
+        state.apply(ev.CompleteTrial(0, 1, (result,), 1.0))
+        assert state.is_done
+    return state
+
+
+@pytest.mark.parametrize("cause", [None, PREEMPTED, CANCELLED])
+def test_only_the_time_limit_requeues(fake_slurm: FakeSlurm, tmp_path, cause) -> None:
+    """At preemption Slurm does it, where the site wants it; who cancels a job wants it gone."""
+    leave(JOB, experiment(), cause, str(tmp_path), 5)
+    assert fake_slurm.calls("scontrol") == fake_slurm.calls("scancel") == []
+
+
+def test_at_the_time_limit_this_very_task_is_requeued(fake_slurm: FakeSlurm, tmp_path) -> None:
+    leave(JOB, experiment(), TIMED_OUT, str(tmp_path), 5)
+    assert [call.argv for call in fake_slurm.calls("scontrol")] == [["requeue", "12_3"]]
+    assert fake_slurm.calls("scancel") == []
+
+
+@pytest.mark.parametrize(("requeues", "most", "calls"), [(4, 5, 1), (5, 5, 0), (0, 0, 0)])
+def test_not_more_often_than_wanted(fake_slurm: FakeSlurm, tmp_path, requeues, most, calls) -> None:
+    job = dataclasses.replace(JOB, requeues=requeues)
+    leave(job, experiment(), TIMED_OUT, str(tmp_path), most)
+    assert len(fake_slurm.calls("scontrol")) == calls
+
+
+@pytest.mark.parametrize("cause", [None, TIMED_OUT])
+def test_when_all_is_done_the_first_to_leave_cancels_what_waits(
+    fake_slurm: FakeSlurm, tmp_path, cause
+) -> None:
+    """And nobody goes back into the queue."""
+    for task in ("12_3", "12_4"):
+        job = dataclasses.replace(JOB, id=task)
+        leave(job, experiment(done=True), cause, str(tmp_path / "jobs"), 5)
+    (call,) = fake_slurm.calls("scancel")
+    assert call.argv[2:] == ["9", "12"]
+    assert fake_slurm.calls("scontrol") == []
+
+
+def test_what_could_not_be_cancelled_is_left_to_the_next(fake_slurm: FakeSlurm, tmp_path) -> None:
+    fake_slurm.fail("scancel", "scancel: error: Kill job error on job id 12: Access denied")
+    for _ in range(2):
+        leave(JOB, experiment(done=True), None, str(tmp_path), 5)
+    assert len(fake_slurm.calls("scancel")) == 2
+
+
+def test_a_stopped_experiment_is_as_good_as_done(fake_slurm: FakeSlurm, tmp_path) -> None:
+    state = experiment()
+    state.apply(ev.StopExperiment("by hand", 1.0))
+    leave(JOB, state, TIMED_OUT, str(tmp_path), 5)
+    assert len(fake_slurm.calls("scancel")) == 1
+    assert fake_slurm.calls("scontrol") == []
