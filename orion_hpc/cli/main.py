@@ -11,7 +11,9 @@ import sys
 import click
 
 from orion_hpc import __version__
+from orion_hpc.cli.cancel import cancel
 from orion_hpc.cli.db import db
+from orion_hpc.cli.resume import resume
 from orion_hpc.cli.status import status
 from orion_hpc.cli.submit import submit
 from orion_hpc.cli.template import template
@@ -34,6 +36,8 @@ def cli(context: click.Context) -> None:
 
 
 cli.add_command(submit)
+cli.add_command(resume)
+cli.add_command(cancel)
 cli.add_command(status)
 cli.add_command(worker)
 cli.add_command(template)

@@ -18,10 +18,19 @@ _SLURM = ("array", "cpus_per_task", "time", "mem", "mem_per_cpu", "partition", "
           "gres", "gpus_per_node", "constraint", "job_name", "output")  # fmt: skip
 
 
-def _slurm_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command sbatch's usual options."""
+def submission_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command all that says how an experiment is run, and sbatch's usual options."""
     for option in reversed(
         [
+            click.argument("config", type=click.Path(path_type=Path)),
+            click.argument("sbatch_options", nargs=-1),
+            click.option(
+                "--executor",
+                default="auto",
+                metavar="auto|slurm|local|debug",
+                help="What starts the workers; auto is Slurm where sbatch is on the PATH, else "
+                "local.",
+            ),
             click.option("--array", metavar="N[%K]", help="Tasks, at most K of them at once."),
             click.option("--cpus-per-task", "-c", metavar="N", help="CPUs of each task."),
             click.option("--time", "-t", metavar="TIME", help="Time limit, in sbatch's forms."),
@@ -35,6 +44,16 @@ def _slurm_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--constraint", "-C", metavar="LIST", help="Features of the nodes."),
             click.option("--job-name", "-J", metavar="NAME", help="The jobs' name."),
             click.option("--output", "-o", metavar="PATTERN", help="The jobs' logs."),
+            click.option("--name", help="Name of the experiment."),
+            click.option("--version", type=int, help="Version of it."),
+            click.option("--storage", help="Path of the database."),
+            click.option("--max-trials", type=int, help="Trials to complete."),
+            click.option("--max-broken", type=int, help="Broken trials that end the experiment."),
+            click.option("--n-workers", type=int, help="Trials at once in each task."),
+            click.option(
+                "--template", type=click.Path(path_type=Path), help="Sbatch template to use."
+            ),
+            click.option("--dry-run", is_flag=True, help="Show what would be submitted, and stop."),
         ]
     ):
         function = option(function)
@@ -42,34 +61,9 @@ def _slurm_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @click.command(context_settings={"show_default": False})
-@click.argument("config", type=click.Path(path_type=Path))
-@click.argument("sbatch_options", nargs=-1)
-@click.option(
-    "--executor",
-    default="auto",
-    metavar="auto|slurm|local|debug",
-    help="What starts the workers; auto is Slurm where sbatch is on the PATH, else local.",
-)
-@_slurm_options
-@click.option("--name", help="Name of the experiment.")
-@click.option("--version", type=int, help="Version of it.")
-@click.option("--storage", help="Path of the database.")
-@click.option("--max-trials", type=int, help="Trials to complete.")
-@click.option("--max-broken", type=int, help="Broken trials that end the experiment.")
-@click.option("--n-workers", type=int, help="Trials at once in each task.")
-@click.option("--template", type=click.Path(path_type=Path), help="Sbatch template to use.")
-@click.option("--dry-run", is_flag=True, help="Show what would be submitted, and stop.")
+@submission_options
 @click.pass_obj
-def submit(
-    terminal: Terminal,
-    /,
-    config: Path,
-    sbatch_options: tuple[str, ...],
-    executor: str,
-    template: Path | None,
-    dry_run: bool,
-    **flags: Any,
-) -> None:
+def submit(terminal: Terminal, /, **options: Any) -> None:
     """Start the experiment that CONFIG describes, or go on with it.
 
     With Slurm: submits one job array and returns. Without: runs the workers on this machine and
@@ -79,6 +73,20 @@ def submit(
     \b
     orion-hpc submit --array 10 config.yaml -- --exclusive --mail-type=END
     """
+    run(terminal, resume=False, **options)
+
+
+def run(
+    terminal: Terminal,
+    resume: bool,
+    config: Path,
+    sbatch_options: tuple[str, ...],
+    executor: str,
+    template: Path | None,
+    dry_run: bool,
+    **flags: Any,
+) -> None:
+    """Submit, and tell what came of it; ``resume``: only an experiment that is there."""
     from orion_hpc.client import submission
     from orion_hpc.config.document import read_yaml
     from orion_hpc.config.resolve import Layer, document_layer, environment_layer, resolve
@@ -92,13 +100,13 @@ def submit(
     )
     launcher = submission.choose_launcher(executor, template)
     if dry_run:
-        terminal.say(submission.preview(settings, launcher).rstrip("\n"))
+        terminal.say(submission.preview(settings, launcher, resume).rstrip("\n"))
         return
     if executor == "auto" and launcher.name == "local":
         terminal.note("There is no sbatch on the PATH: the workers run on this machine.")
     from orion_hpc.cli.watch import Commands, announce, tell_submission
 
-    done = submission.submit(settings, launcher, partial(announce, terminal, settings))
+    done = submission.submit(settings, launcher, partial(announce, terminal, settings), resume)
     given = [
         word
         for key in ("storage", "name", "version")

@@ -50,10 +50,18 @@ def tell_submission(
 ) -> None:
     """Tell what was started; with jobs that end with this process, stay until they do."""
     number = done.experiment.number
+    if done.waiting is None:
+        terminal.note("squeue doesn't answer: tasks that still wait or run aren't counted in.")
     if done.jobs is not None and done.tasks < done.asked:
+        besides = f", beside {done.waiting} in the queue" if done.waiting else ""
         terminal.note(
-            f"{done.tasks} of {done.asked} tasks are enough for the trials that are left."
+            f"{done.tasks} of {done.asked} tasks are enough for the trials that are left{besides}."
         )
+    if done.jobs is None and done.waiting and not done.attached:
+        terminal.say(f"{counted(done.waiting, 'task')} in the queue already: none is submitted.")
+        terminal.say("A larger --array adds tasks, if so many trials are left.")
+        terminal.say(f"Next: {commands.status}")
+        return
     if done.jobs is not None and not done.attached:
         kind = f"job array of {done.tasks} tasks" if done.tasks > 1 else "job"
         terminal.say(f"Submitted {kind}, job id {', '.join(done.jobs.ids)}.")

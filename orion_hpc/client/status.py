@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
+from orion_hpc.client.asking import asked
 from orion_hpc.client.experiments import chosen
-from orion_hpc.config.document import read_yaml
-from orion_hpc.config.resolve import Layer, document_layer, environment_layer, resolve
 from orion_hpc.files import layout
 from orion_hpc.report.summary import experiment_summary
 from orion_hpc.storage.heartbeat import signs
@@ -27,12 +25,7 @@ def summaries(
     StorageError
         There is no database, or it can't be read.
     """
-    layers = [environment_layer(os.environ)]
-    if config is not None:
-        layers.append(document_layer(read_yaml(config)))
-    flags = {"storage": storage, "name": name, "version": version}
-    given = {key: value for key, value in flags.items() if value is not None}
-    settings = resolve([*layers, Layer("flags", given, Path.cwd())], needs=())
+    settings = asked(config, storage, name, version)
     database = PickledDB(settings.storage)
     try:
         experiments = list(database.refresh().experiments.values())

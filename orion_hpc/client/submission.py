@@ -18,7 +18,7 @@ from typing import NamedTuple
 from orion_hpc.algorithms.base import make_algorithm, normalise
 from orion_hpc.client.building import Built, build, check, wanted_limits
 from orion_hpc.config.settings import Settings
-from orion_hpc.errors import ConfigurationError
+from orion_hpc.errors import ConfigurationError, NoConfigurationError
 from orion_hpc.executors.base import check_executor, runs_in_process
 from orion_hpc.executors.limits import environment as thread_limits
 from orion_hpc.files import layout
@@ -26,6 +26,7 @@ from orion_hpc.launch.base import Jobs, Launcher, LaunchRequest, make_launcher
 from orion_hpc.launch.sbatch import kill_wait, slurm_is_here
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
+from orion_hpc.slurm.queue import live_tasks
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Watch
 from orion_hpc.storage.pickleddb import PickledDB
@@ -89,6 +90,7 @@ class Submission:
     """What :func:`submit` did. ``jobs`` is None where nothing is left to be run.
 
     ``attached`` tells whether the jobs end with this process, so that somebody must watch them.
+    ``waiting`` counts the tasks of before that wait or run still; None: Slurm doesn't say.
     """
 
     storage: Storage
@@ -97,6 +99,7 @@ class Submission:
     asked: int
     jobs: Jobs | None
     attached: bool
+    waiting: int | None = 0
 
     @property
     def experiment(self) -> ExperimentState:
@@ -104,24 +107,29 @@ class Submission:
 
 
 def submit(
-    settings: Settings, launcher: Launcher, tell: Callable[[Built], None] = lambda built: None
+    settings: Settings,
+    launcher: Launcher,
+    tell: Callable[[Built], None] = lambda built: None,
+    resume: bool = False,
 ) -> Submission:
     """Put the experiment into the database and start its jobs.
 
-    At most as many jobs are started as have a trial to run. A batch system that refuses them leaves
+    One that was stopped goes on. At most as many jobs are started as have a trial to run, those
+    that a batch system has already counted in. A batch system that refuses them leaves
     nothing written: it is asked first, and a job that starts at once waits for its experiment to
     appear (on a network file system it may have to wait for that anyway).
 
     ``tell`` learns of the experiment before jobs start that this process has to wait for.
+    ``resume``: only if the experiment is there.
 
     Raises
     ------
-    ConfigurationError, ExperimentConflict, LaunchError
+    ConfigurationError, ExperimentConflict, LaunchError, NoConfigurationError
         Nothing was written, and no job runs.
     """
     check_settings(settings)
     launcher.check()
-    plan_ = _plan(settings, launcher)
+    plan_ = _plan(settings, launcher, resume)
     jobs = None
     if launcher.detached and plan_.tasks:
         jobs = launcher.launch(plan_.request)
@@ -131,9 +139,16 @@ def submit(
         )
         built = build(storage, settings, time.time())
         built = replace(built, kept=[*built.kept, *_database_kept(storage, settings)])
+        if (reason := built.experiment.stopped) is not None:
+            again = ev.ResumeExperiment(time.time())
+            storage.transact(built.experiment.number, lambda state: [again])
+            built.changes.append(f"stopped ({reason}) -> goes on")
         tell(built)
         # Somebody else may have done some of it in between.
-        tasks = plan_.tasks if jobs else useful_tasks(settings, built.experiment.left)
+        tasks = plan_.tasks
+        if jobs is None:
+            useful = useful_tasks(settings, built.experiment.left)
+            tasks = missing_tasks(useful, plan_.waiting)
         if tasks and jobs is None:
             jobs = launcher.launch(replace(plan_.request, tasks=tasks))
         if jobs is not None:
@@ -143,7 +158,8 @@ def submit(
         if jobs is not None:
             jobs.stop(0)
         raise
-    return Submission(storage, built, tasks, plan_.asked, jobs, not launcher.detached)
+    attached = not launcher.detached
+    return Submission(storage, built, tasks, plan_.asked, jobs, attached, plan_.waiting)
 
 
 def _database_kept(storage: PickledDB, settings: Settings) -> list[str]:
@@ -156,10 +172,10 @@ def _database_kept(storage: PickledDB, settings: Settings) -> list[str]:
     return kept
 
 
-def preview(settings: Settings, launcher: Launcher) -> str:
+def preview(settings: Settings, launcher: Launcher, resume: bool = False) -> str:
     """Return what :func:`submit` would hand to the launcher; nothing is written or started."""
     check_settings(settings)
-    plan_ = _plan(settings, launcher)
+    plan_ = _plan(settings, launcher, resume)
     return launcher.preview(replace(plan_.request, tasks=max(1, plan_.tasks)))
 
 
@@ -167,23 +183,38 @@ class _Plan(NamedTuple):
     request: LaunchRequest
     asked: int
     tasks: int
+    waiting: int | None
 
 
-def _plan(settings: Settings, launcher: Launcher) -> _Plan:
+def _plan(settings: Settings, launcher: Launcher, resume: bool = False) -> _Plan:
     """Return what there is to launch, by what the database says before anything is written."""
     experiment = None
     if os.path.exists(settings.storage):
         storage = PickledDB(settings.storage, follows=_named(settings))
         experiment = check(storage.refresh(), settings)
         storage.close()
+    if resume and experiment is None:
+        raise NoConfigurationError(
+            f"there is no experiment {settings.name!r} to be resumed in {settings.storage}",
+            "'orion-hpc submit CONFIG' makes it and starts its jobs.",
+        )
+    waiting = _waiting(experiment) if experiment and launcher.detached else 0
     limits = wanted_limits(settings, experiment)
     if experiment is None:
         experiment = ExperimentState(0, str(settings.name), settings.version or 1, {}, 0.0, *limits)
     else:
         experiment.max_trials, experiment.max_broken = limits
-    tasks = useful_tasks(settings, experiment.left)
+        experiment.stopped = None
+    tasks = missing_tasks(useful_tasks(settings, experiment.left), waiting)
     request = launch_request(settings, launcher, experiment, max(1, tasks))
-    return _Plan(request, _array(settings), tasks)
+    return _Plan(request, _array(settings), tasks, waiting)
+
+
+def _waiting(experiment: ExperimentState) -> int | None:
+    """Return how many tasks of the experiment's arrays wait or run; None: Slurm doesn't say."""
+    ids = [id_ for jobs in experiment.jobs if jobs.launcher == "slurm" for id_ in jobs.job_ids]
+    live = live_tasks(ids)
+    return None if live is None else len(live)
 
 
 def _named(settings: Settings) -> Callable[[ExperimentState], bool]:
@@ -222,6 +253,15 @@ def useful_tasks(settings: Settings, left: float) -> int:
     """Return how many of the tasks asked for would have a trial to run."""
     asked = _array(settings)
     return asked if math.isinf(left) else min(asked, math.ceil(left / settings.worker.n_workers))
+
+
+def missing_tasks(useful: int, waiting: int | None) -> int:
+    """Return how many tasks to submit where ``useful`` have something to do.
+
+    Where nobody knows of those that ``waiting`` counts, none is assumed: a task too many finds
+    nothing to do and leaves, one too few is missed.
+    """
+    return max(0, useful - (waiting or 0))
 
 
 def sbatch_options(settings: Settings) -> dict[str, str | bool]:

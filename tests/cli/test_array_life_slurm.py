@@ -109,6 +109,40 @@ def test_a_signal_of_the_limit_requeues_so_often_as_wanted(
     assert (trial.status, trial.attempt, trial.cause) == ("interrupted", 2, "timed out")
 
 
+def test_a_cancelled_experiment_is_resumed(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """Running trials save their state, tasks that wait go, and ``resume`` does the rest.
+
+    Submitting again meanwhile adds nothing to tasks that are enough.
+    """
+    config = make(tmp_path / "p", max_trials=6, wanted=1)
+    job = submit(config, "--array", "6%1")
+    wait_until(lambda: attempts(config), 60, "the first trial runs")
+    again = orion_hpc("submit", config, "--array", "6%1", cwd=config.parent)
+    assert (again.returncode, len(status_of(config)["jobs"])) == (0, 1)
+    assert "6 tasks are in the queue already: none is submitted." in again.stdout
+    done = orion_hpc("cancel", config, cwd=config.parent)
+    assert done.returncode == 0, done.stderr
+    assert f"Cancelled Slurm job {job}, 6 tasks." in done.stderr
+    assert "was cancelled: 0 completed, 1 interrupted, 0 reserved." in done.stdout, logs(config)
+    slurm.wait_for_jobs()
+    assert attempts(config) == [("0", "0", "0")]
+    assert status_of(config)["state"] == "stopped"
+    assert "saved" in trials_of(config)[0].message
+
+    resumed = orion_hpc("resume", config, "--array", "2", cwd=config.parent)
+    assert resumed.returncode == 0, resumed.stderr
+    assert "stopped (cancelled) -> goes on" in resumed.stderr
+    slurm.wait_for_jobs()
+    trials = trials_of(config)
+    assert [trial.status for trial in trials] == [COMPLETED] * 6, logs(config)
+    assert [trial.attempt for trial in trials] == [2, 1, 1, 1, 1, 1]
+
+    more = orion_hpc("resume", config, "--array", "2", "--max-trials", "8", cwd=config.parent)
+    assert more.returncode == 0, more.stderr
+    slurm.wait_for_jobs()
+    assert [trial.status for trial in trials_of(config)] == [COMPLETED] * 8, logs(config)
+
+
 def test_tasks_that_wait_are_cancelled_when_all_is_done(
     slurm: SlurmCluster, tmp_path: Path
 ) -> None:
