@@ -13,6 +13,7 @@ import click
 from orion_hpc import __version__
 from orion_hpc.cli.cancel import cancel
 from orion_hpc.cli.db import db
+from orion_hpc.cli.logs import logs
 from orion_hpc.cli.resume import resume
 from orion_hpc.cli.status import status
 from orion_hpc.cli.submit import submit
@@ -39,6 +40,7 @@ cli.add_command(submit)
 cli.add_command(resume)
 cli.add_command(cancel)
 cli.add_command(status)
+cli.add_command(logs)
 cli.add_command(worker)
 cli.add_command(template)
 cli.add_command(db)

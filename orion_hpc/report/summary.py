@@ -27,17 +27,18 @@ def experiment_summary(state: ExperimentState, signs: Mapping[str, Sign]) -> dic
     -------
     dict
         ``name``, ``version``, ``state`` (``done``, ``broken``, ``stopped``, ``running``,
-        ``waiting``), ``max_trials``, ``trials`` (status -> count), ``best`` (None or ``number``,
-        ``id``, ``objective``, ``params``), ``workers`` (those alive: ``id``, ``host``, ``job``,
-        ``age`` in seconds), ``silent`` (names of those that no longer give signs), ``jobs``
-        (``launcher``, ``ids``, ``folder``, ``time``), ``broken`` (the last three: ``number``,
-        ``cause``, ``message``).
+        ``waiting``), ``reason`` (why it was stopped, else None), ``max_trials``, ``trials``
+        (status -> count), ``best`` (None or ``number``, ``id``, ``objective``, ``params``),
+        ``workers`` (those alive: ``id``, ``host``, ``job``, ``age`` in seconds), ``silent`` (names
+        of those that no longer give signs), ``jobs`` (``launcher``, ``ids``, ``folder``,
+        ``time``), ``broken`` (the last three: ``number``, ``cause``, ``message``).
     """
     alive = [sign for sign in signs.values() if not sign.silent]
     return {
         "name": state.name,
         "version": state.version,
         "state": condition(state, bool(alive)),
+        "reason": state.stopped,
         "max_trials": state.max_trials,
         "max_broken": state.max_broken,
         "trials": {status: state.count(status) for status in STATUSES},
@@ -147,6 +148,8 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
                 f"{title}: stopped after {count} broken trial{'s' * (count > 1)}. Mend the cause, "
                 f"then submit again with --max-broken {one['max_broken'] + 3}."
             )
+        if one["state"] == "stopped":
+            notes.append(f"{title}: stopped: {one['reason']}. 'orion-hpc resume' goes on with it.")
         for name in one["silent"]:
             notes.append(f"{title}: worker {name} holds a trial and gives no sign of life.")
         if one["state"] == "waiting" and not one["trials"]["reserved"]:
@@ -155,9 +158,9 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             ]
             notes.append(
                 f"{title}: no worker is at work. Its jobs may still wait: "
-                f"squeue -j {','.join(queued[-3:])}; if they don't, submit it again."
+                f"squeue -j {','.join(queued[-3:])}; if they don't, 'orion-hpc resume' goes on."
                 if queued
-                else f"{title}: no worker is at work; submit it again to go on."
+                else f"{title}: no worker is at work; 'orion-hpc resume' goes on."
             )
         if one["best"] is not None:
             params = ", ".join(f"{name}={value!r}" for name, value in one["best"]["params"].items())

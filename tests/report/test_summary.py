@@ -38,6 +38,7 @@ def test_a_summary_is_whole_and_fit_for_json():
         "name": "e",
         "version": 2,
         "state": "running",
+        "reason": None,
         "max_trials": 5,
         "max_broken": 3,
         "trials": {
@@ -95,3 +96,13 @@ def test_a_reason_of_megabytes_is_cut():
     (note, *_) = status_notes([experiment_summary(state, {})])
     assert note.endswith("nono…")
     assert len(note) < 600
+
+
+def test_a_stopped_experiment_says_how_it_goes_on():
+    state = experiment()
+    state.apply(ev.StopExperiment("cancelled", 1.0))
+    summary = experiment_summary(state, {})
+    assert (summary["state"], summary["reason"]) == ("stopped", "cancelled")
+    assert "e v2: stopped: cancelled. 'orion-hpc resume' goes on with it." in status_notes(
+        [summary]
+    )
