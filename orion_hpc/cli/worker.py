@@ -7,6 +7,15 @@ import click
 from orion_hpc.cli.terminal import Terminal
 
 
+def _trial_time(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> float | str | None:
+    if value in (None, "auto", "off"):
+        return value
+    seconds: float = click.FloatRange(0, min_open=True)(value, parameter, context)
+    return seconds
+
+
 @click.command()
 @click.option("--storage", required=True, help="Path of the database.")
 @click.option("--name", required=True, help="Name of the experiment.")
@@ -18,6 +27,7 @@ from orion_hpc.cli.terminal import Terminal
 @click.option("--grace", type=click.FloatRange(0), help="Seconds for trials after a stop notice.")
 @click.option("--kill-wait", type=click.FloatRange(0), help="Seconds from SIGTERM to the kill.")
 @click.option("--max-requeues", type=click.IntRange(0), help="Requeues at the time limit.")
+@click.option("--trial-time", callback=_trial_time, help="Seconds of a trial, auto or off.")
 @click.option("--cpus", type=click.IntRange(1), help="CPUs to use.  [default: those of the job]")
 @click.option("--path", help="Directory of the function's module.  [default: as submitted]")
 @click.option("--wait", default=0.0, help="Seconds to wait for the experiment to appear.")

@@ -293,6 +293,7 @@ def launch_request(
         grace=worker.grace,
         kill_wait=(kill_wait() if launcher.detached else None) or KILL_WAIT,
         max_requeues=worker.max_requeues,
+        trial_time=worker.trial_time,
         cpus=cpus,
         path=str(settings.directory),
     )
@@ -302,7 +303,7 @@ def launch_request(
         "--n-workers", str(job.n_workers), "--executor", job.executor,
         "--heartbeat", f"{job.heartbeat:g}", "--idle-timeout", f"{job.idle_timeout:g}",
         "--grace", f"{job.grace:g}", "--kill-wait", f"{job.kill_wait:g}",
-        "--max-requeues", str(job.max_requeues),
+        "--max-requeues", str(job.max_requeues), "--trial-time", f"{job.trial_time}",
         "--path", str(settings.directory), "--wait", f"{WAIT_FOR_EXPERIMENT:g}",
     ]  # fmt: skip
     if cpus is not None:

@@ -73,6 +73,21 @@ def _text(value: Any) -> str:
     return text
 
 
+def _trial_time(value: Any) -> Any:
+    if value is False:  # YAML's word for it
+        return "off"
+    if isinstance(value, str) and value not in ("auto", "off"):
+        if value.isdecimal():
+            raise Malformed("write seconds without quotes, or a time with ':'")
+        try:
+            value = forms.time_limit_seconds(value)
+        except Malformed:
+            raise Malformed("") from None
+    if value is None or isinstance(value, bool) or (not isinstance(value, str) and value <= 0):
+        raise Malformed("")
+    return value
+
+
 def _count(value: Any) -> Any:
     return int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) else value
 
@@ -234,6 +249,9 @@ class WorkerOptions(_Block):
     idle_timeout: float = Field(default=60.0, ge=0, description="seconds, 0 or more")
     grace: float = Field(default=60.0, ge=0, description="seconds, 0 or more")
     max_requeues: int = Field(default=100, ge=0, description="a whole number, 0 or more")
+    trial_time: Annotated[float | Literal["auto", "off"], BeforeValidator(_trial_time)] = Field(
+        default="auto", description="auto, off, or seconds, or a time such as 00:30:00"
+    )
 
 
 class SlurmOptions(_Block):

@@ -26,6 +26,7 @@ from orion_hpc.slurm.own_job import OwnJob, own_job
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Heartbeat, Watch
 from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.worker.fitting import TrialTime
 from orion_hpc.worker.grace import GRACE, KILL_WAIT, grace_of, time_to_notice
 from orion_hpc.worker.leaving import MAX_REQUEUES, leave
 from orion_hpc.worker.loop import Summary, WorkerOptions
@@ -72,6 +73,8 @@ class WorkerJob:
         Seconds from SIGTERM to SIGKILL in a batch job.
     max_requeues : int
         How often this job may go back into the queue at its time limit.
+    trial_time : float, "auto" or "off"
+        As of :func:`~orion_hpc.worker.fitting.is_too_late`.
     function : str or None
         The file that holds a Python program's function (:mod:`orion_hpc.worker.portable`), instead
         of what the database says that trials run.
@@ -93,6 +96,7 @@ class WorkerJob:
     grace: float = GRACE
     kill_wait: float = KILL_WAIT
     max_requeues: int = MAX_REQUEUES
+    trial_time: TrialTime = "auto"
     function: str | None = None
     trial_arg: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -189,6 +193,7 @@ def run_worker(
         seed=seed_of(experiment.configuration["algorithm"]),
         max_attempts=experiment.configuration["max_attempts"],
         notice_delay=notice_delay(os.environ),
+        trial_time=job.trial_time,
         grace=grace_of(job.grace, target, job.kill_wait if in_job else None),
     )
     notice = Notice(os.path.join(layout.notices_folder(job.storage, experiment.title), name))
@@ -219,7 +224,8 @@ def run_worker(
         if batch_job is not None:
             state = storage.state.experiments[experiment.number]
             jobs = layout.jobs_folder(job.storage, experiment.title)
-            leave(batch_job, state, stop.cause, jobs, job.max_requeues)
+            cause = TIMED_OUT if summary.too_late else stop.cause
+            leave(batch_job, state, cause, jobs, job.max_requeues)
     storage.close()
     return summary
 
@@ -233,6 +239,7 @@ def _time_limit(stop: StopNotice, job: OwnJob | None, grace: float) -> Iterator[
         left = job.time_left()
         if left is None or left <= 0:
             return
+        stop.whole = left
         margin = left - time_to_notice(left, grace)
         while left > margin:
             stop.limit = time.monotonic() + left

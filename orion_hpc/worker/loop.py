@@ -31,6 +31,7 @@ from orion_hpc.model.trial import (
 )
 from orion_hpc.storage.base import Storage
 from orion_hpc.worker import plan
+from orion_hpc.worker.fitting import JobTime, TrialTime, is_too_late
 from orion_hpc.worker.grace import NO_GRACE, Grace
 from orion_hpc.worker.notice import Notice
 from orion_hpc.worker.recovery import Recovery
@@ -44,6 +45,9 @@ _POLL = 0.5
 
 _SHORTEST_IDLE = 0.02
 _LONGEST_IDLE = 2.0
+
+_ESTIMATE = 0.2
+"""Seconds for which it is believed that a trial does, or doesn't, fit in what is left of a job."""
 
 _LOSS_INTERVALS = 4.0
 """Heartbeats after which a silent worker has been found by any other: two of silence, one and a
@@ -86,6 +90,8 @@ class WorkerOptions:
         Whether ``idle_timeout`` holds also while others have trials and may be lost.
     grace : Grace
         The time that running trials have after a stop notice, by default none.
+    trial_time : float, "auto" or "off"
+        How long a trial takes, so that none begins which is unlikely to end within the job.
     """
 
     name: str
@@ -100,13 +106,15 @@ class WorkerOptions:
     max_attempts_here: int | None = None
     impatient: bool = False
     grace: Grace = NO_GRACE
+    trial_time: TrialTime = "off"
 
 
 @dataclass(slots=True)
 class Summary:
     """What a worker did, and why it left.
 
-    ``idle``: because there was no trial to be had; ``stopped``: because of a stop notice.
+    ``idle``: because there was no trial to be had; ``stopped``: because of a stop notice;
+    ``too_late``: because none that is left is likely to end within the job.
     """
 
     completed: int = 0
@@ -116,6 +124,7 @@ class Summary:
     reason: str = ""
     idle: bool = False
     stopped: bool = False
+    too_late: bool = False
 
 
 class Worker:
@@ -182,6 +191,8 @@ class Worker:
         self._interruptions: Counter[int] = Counter()
         self._trouble_since: float | None = None
         self._next_look = 0.0
+        self._next_estimate = 0.0
+        self._is_too_late = False
         self.summary = Summary()
 
     def run(self) -> Summary:
@@ -298,6 +309,8 @@ class Worker:
         slots: float = self._free_slots
         if self._stop.cause is not None or self._leaving or self._executor_lost is not None:
             return 0
+        if self._begun and self._too_late(state):
+            return 0
         if self._options.max_attempts_here is not None:
             slots = min(slots, self._options.max_attempts_here - self._begun)
         if self._options.max_trials is not None:
@@ -312,7 +325,24 @@ class Worker:
             return f"{most} trials are completed"
         if self._begun == self._options.max_attempts_here:
             return f"it has begun {self._begun} trials"
-        return _over(state) or self._leaving
+        if reason := _over(state) or self._leaving:
+            return reason
+        if self._begun and plan.something_to_reserve(state) and self._too_late(state):
+            self.summary.too_late = True
+            return "what is left of the job's time is unlikely to be enough for another trial"
+        return ""
+
+    def _too_late(self, state: ExperimentState) -> bool:
+        stop = self._stop
+        if stop.limit is None:
+            return False
+        now = time.monotonic()
+        if now >= self._next_estimate:
+            # Not for each of a thousand short trials.
+            self._next_estimate = now + _ESTIMATE
+            left = JobTime(stop.limit - now, stop.whole)
+            self._is_too_late = is_too_late(state, left, self._options.trial_time)
+        return self._is_too_late
 
     def _state(self, state: State) -> ExperimentState:
         return state.experiments[self._number]

@@ -58,6 +58,8 @@ class StopNotice:
         """When the first SIGTERM came, by the same clock: a batch system kills after it."""
         self.limit: float | None = None
         """When the job's time is over, by the same clock; None where nobody knows."""
+        self.whole = 0.0
+        """The seconds up to there when it was first known."""
         self.hurried = False
         """Whether a person has no patience: a SIGINT came after the first notice."""
         self.interrupted = False

@@ -143,6 +143,20 @@ def test_a_cancelled_experiment_is_resumed(slurm: SlurmCluster, tmp_path: Path) 
     assert [trial.status for trial in trials_of(config)] == [COMPLETED] * 8, logs(config)
 
 
+def test_no_trial_begins_that_does_not_fit(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """One trial in each life of the job: the rest of its minute isn't enough for another."""
+    config = make(tmp_path / "p", max_trials=2, wanted=0)
+    text = config.read_text().replace("idle_timeout: 1", "idle_timeout: 1, trial_time: 50")
+    config.write_text(text)
+    quick = config.parent / "quick.py"
+    quick.write_text(quick.read_text().replace("return x", "time.sleep(12); return x"))
+    submit(config, "--array", "1", "--time", "1")
+    slurm.wait_for_jobs(timeout=120)
+    assert [trial.status for trial in trials_of(config)] == [COMPLETED] * 2, logs(config)
+    assert attempts(config) == [("-", "0", "0"), ("-", "1", "1")], logs(config)
+    assert "unlikely to be enough for another trial" in logs(config)
+
+
 def test_tasks_that_wait_are_cancelled_when_all_is_done(
     slurm: SlurmCluster, tmp_path: Path
 ) -> None:

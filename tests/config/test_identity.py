@@ -46,6 +46,7 @@ def test_record() -> None:
             "idle_timeout": 60.0,
             "grace": 60.0,
             "max_requeues": 100,
+            "trial_time": "auto",
         },
     }
 

@@ -76,6 +76,7 @@ def test_defaults() -> None:
             "idle_timeout": 60.0,
             "grace": 60.0,
             "max_requeues": 100,
+            "trial_time": "auto",
         },
     }
     assert set(settings.slurm.model_dump(exclude={"additional"}).values()) == {None}

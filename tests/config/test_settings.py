@@ -19,6 +19,7 @@ from orion_hpc.errors import ConfigurationError
 
 BASIC = "name: x\nfunction: m:f\nspace: {a: 'uniform(0, 1)'}\n"
 LAUNCHERS = "can't be used: sbatch has to submit the workers and say so"
+TRIAL_TIME = "expected auto, off, or seconds, or a time such as 00:30:00"
 COUNT = "expected a whole number of at least 1"
 NAME = "expected at most 100 letters, digits, '_', '-' and '.', no '-' or '.' first"
 COMMAND = 'expected a list of words, as in ["python", "train.py", "--lr", "{lr}"]'
@@ -84,6 +85,14 @@ slurm: {time: "00:30:00", mem: 2G}
         ("allow_group: true", "allow_group", True),
         ("worker: {idle_timeout: 0}", "worker.idle_timeout", 0.0),
         ("worker: {grace: 0}", "worker.grace", 0.0),
+        ("worker: {max_requeues: 0}", "worker.max_requeues", 0),
+        ("worker: {trial_time: off}", "worker.trial_time", "off"),
+        ("worker: {trial_time: 'off'}", "worker.trial_time", "off"),
+        ("worker: {trial_time: auto}", "worker.trial_time", "auto"),
+        ("worker: {trial_time: 90.5}", "worker.trial_time", 90.5),
+        ("worker: {trial_time: 00:30:00}", "worker.trial_time", 1800),
+        ("worker: {trial_time: '00:30:00'}", "worker.trial_time", 1800),
+        ("worker: {trial_time: '1-00:00'}", "worker.trial_time", 86400),
         ("slurm: {array: 10}", "slurm.array_size", (10, None)),
         ("slurm: {array: 0-9%4}", "slurm.array", "0-9%4"),
         ("slurm: {time: 30}", "slurm.time", "30"),
@@ -156,6 +165,12 @@ def test_a_command(config: Path) -> None:
         ("worker: {heartbeat: true}", "worker.heartbeat is true; expected seconds, more than 0"),
         ("worker: {idle_timeout: -1}", "worker.idle_timeout is -1; expected seconds, 0 or more"),
         ("worker: {grace: -1}", "worker.grace is -1; expected seconds, 0 or more"),
+        ("worker: {max_requeues: -1}", "worker.max_requeues is -1; expected a whole number, 0 or more"),
+        ("worker: {trial_time: 0}", f"worker.trial_time is 0; {TRIAL_TIME}"),
+        ("worker: {trial_time: true}", f"worker.trial_time is true; {TRIAL_TIME}"),
+        ("worker: {trial_time: '30'}", "worker.trial_time is '30'; write seconds without quotes, or a time with ':'"),
+        ("worker: {trial_time: soon}", f"worker.trial_time is 'soon'; {TRIAL_TIME}"),
+        ("worker: {trial_time: unlimited}", f"worker.trial_time is 'unlimited'; {TRIAL_TIME}"),
         ("worker: {executor: [x]}", "worker.executor is ['x']; expected the name of an executor, such as joblib"),
         ("slurm: [time]", "slurm is ['time']; expected a mapping, as in {time: \"00:30:00\", mem: 2G}"),
         ("slurm: {partitoin: x}", "unknown key 'slurm.partitoin' (did you mean partition?)"),
