@@ -285,7 +285,10 @@ def _nothing(state: ExperimentState) -> OrionHpcError:
             "Build it with a higher max_broken to go on.",
         )
     if state.stopped is not None:
-        return CompletedExperiment(f"experiment {state.title} was stopped: {state.stopped}")
+        return CompletedExperiment(
+            f"experiment {state.title} was stopped: {state.stopped}",
+            "'orion-hpc resume CONFIG' goes on with it.",
+        )
     return WaitingForTrials(
         f"all trials of {state.title} that can be run now are reserved "
         f"({state.count(RESERVED)} of them)",

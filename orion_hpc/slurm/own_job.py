@@ -55,12 +55,11 @@ class OwnJob:
         return ask("scontrol", "requeue", self.id, tries=_TRIES)
 
     def cancel_waiting(self, jobs: Collection[str]) -> Answer:
-        """Cancel the tasks of ``jobs`` and of this array that haven't begun.
+        """Cancel the tasks of ``jobs`` that haven't begun.
 
         Only jobs of this job's name: an id may have been another cluster's.
         """
-        ids = dict.fromkeys([*jobs, *([self.array] if self.array else [])])
-        return ask("scancel", "--state=PENDING", f"--name={self.name}", *ids, tries=_TRIES)
+        return ask("scancel", "--state=PENDING", f"--name={self.name}", *jobs, tries=_TRIES)
 
 
 def own_job(environ: Mapping[str, str]) -> OwnJob | None:

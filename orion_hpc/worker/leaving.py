@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Collection
 
 from orion_hpc.files import layout
 from orion_hpc.model.state import ExperimentState
@@ -22,6 +23,9 @@ def leave(
 ) -> None:
     """Do what is left for a job whose worker has released everything.
 
+    Only for a job that was submitted for this experiment. Workers run in others, too: in a user's
+    script or an interactive job, whose requeue, or whose array, isn't theirs to decide on.
+
     Parameters
     ----------
     job : OwnJob
@@ -34,8 +38,11 @@ def leave(
     max_requeues : int
         How often one job is put back into the queue.
     """
+    ours = [id_ for launch in state.jobs if launch.launcher == "slurm" for id_ in launch.job_ids]
+    if (job.array or job.id) not in ours:
+        return
     if state.is_done or not state.is_open:
-        _cancel_waiting(job, state, folder)
+        _cancel_waiting(job, ours, folder)
     elif cause == TIMED_OUT:
         _requeue(job, max_requeues)
 
@@ -57,18 +64,15 @@ def _requeue(job: OwnJob, max_requeues: int) -> None:
         )  # fmt: skip
 
 
-def _cancel_waiting(job: OwnJob, state: ExperimentState, folder: str) -> None:
+def _cancel_waiting(job: OwnJob, jobs: Collection[str], folder: str) -> None:
     """Cancel the tasks that haven't begun; the first worker of each array does it for all."""
-    waiting = [id_ for launch in state.jobs if launch.launcher == "slurm" for id_ in launch.job_ids]
-    if not job.array and not waiting:
-        return
     try:
         layout.make_folder(folder)
         mark = os.path.join(folder, f".over-{job.array or job.id}")
         os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError:
         return  # another one did it; and without it they begin, find nothing to do, and leave
-    answer = job.cancel_waiting(waiting)
+    answer = job.cancel_waiting(jobs)
     if not answer.ok:
         log.warning("the tasks that still wait couldn't be cancelled: %s", answer.error)
         with contextlib.suppress(OSError):

@@ -75,3 +75,15 @@ def test_a_stopped_experiment_is_as_good_as_done(fake_slurm: FakeSlurm, tmp_path
     leave(JOB, state, TIMED_OUT, str(tmp_path), 5)
     assert len(fake_slurm.calls("scancel")) == 1
     assert fake_slurm.calls("scontrol") == []
+
+
+@pytest.mark.parametrize("done", [False, True])
+@pytest.mark.parametrize("job", [("12", None), ("30_3", "30"), ("31", None)])
+def test_a_job_of_somebody_elses_is_left_alone(fake_slurm: FakeSlurm, tmp_path, job, done) -> None:
+    """A user's own array, say, each task of which runs another experiment with local workers."""
+    id_, array = job
+    state = experiment(done)
+    if id_ == "12":
+        state.jobs.pop()
+    leave(dataclasses.replace(JOB, id=id_, array=array), state, TIMED_OUT, str(tmp_path), 5)
+    assert fake_slurm.calls("scontrol") == fake_slurm.calls("scancel") == []
