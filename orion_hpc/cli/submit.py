@@ -53,6 +53,10 @@ def submission_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--template", type=click.Path(path_type=Path), help="Sbatch template to use."
             ),
+            click.option(
+                "--watch", is_flag=True, help="Stay and show progress; Ctrl-C leaves the jobs on."
+            ),
+            click.option("--keep", is_flag=True, help="The same, and replace tasks that are gone."),
             click.option("--dry-run", is_flag=True, help="Show what would be submitted, and stop."),
         ]
     ):
@@ -84,6 +88,8 @@ def run(
     executor: str,
     template: Path | None,
     dry_run: bool,
+    watch: bool,
+    keep: bool,
     **flags: Any,
 ) -> None:
     """Submit, and tell what came of it; ``resume``: only an experiment that is there."""
@@ -104,7 +110,9 @@ def run(
         return
     if executor == "auto" and launcher.name == "local":
         terminal.note("There is no sbatch on the PATH: the workers run on this machine.")
-    from orion_hpc.cli.watch import Commands, announce, tell_submission
+    if keep and not launcher.detached:
+        raise click.UsageError("--keep is for Slurm; workers of this machine are watched anyway.")
+    from orion_hpc.cli.watch import Commands, announce, stay, tell_submission
 
     done = submission.submit(settings, launcher, partial(announce, terminal, settings), resume)
     given = [
@@ -118,6 +126,8 @@ def run(
         status=shlex.join(["orion-hpc", "status", str(config), *given]),
     )
     tell_submission(terminal, commands, settings, done)
+    if (watch or keep) and launcher.detached and (done.jobs or done.waiting):
+        stay(terminal, commands, settings, done, launcher if keep else None)
 
 
 def flag_settings(flags: Mapping[str, Any], rest: tuple[str, ...]) -> dict[str, Any]:

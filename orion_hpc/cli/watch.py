@@ -8,14 +8,25 @@ from dataclasses import dataclass
 
 from orion_hpc.cli.terminal import Terminal
 from orion_hpc.client.building import Built
-from orion_hpc.client.submission import Submission, recover
+from orion_hpc.client.keeping import Patience, now, top_up
+from orion_hpc.client.submission import (
+    Submission,
+    missing_tasks,
+    recover,
+    tasks_in_queue,
+    useful_tasks,
+)
 from orion_hpc.config.settings import Settings
-from orion_hpc.launch.base import Jobs
+from orion_hpc.errors import LaunchError
+from orion_hpc.launch.base import Jobs, Launcher
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import COMPLETED
 from orion_hpc.report.progress import counted, progress
 from orion_hpc.report.summary import best_trial, experiment_summary, status_notes
 from orion_hpc.worker.stop import StopNotice
+
+_QUEUE_INTERVAL = 10.0
+"""Seconds between two questions to Slurm."""
 
 _STOP_STEP = 0.25
 _STOP_WAIT = 15.0
@@ -82,6 +93,70 @@ def tell_submission(
         for failure in done.jobs.failures():
             terminal.note(f"Failed: {failure}")
     _finish(terminal, done.storage.refresh().experiments[number])
+
+
+def stay(
+    terminal: Terminal,
+    commands: Commands,
+    settings: Settings,
+    done: Submission,
+    keeper: Launcher | None,
+) -> None:
+    """Show how jobs get on that don't need this process; ``keeper`` replaces those that are gone.
+
+    Returns when the experiment is over; exits with 1 if it isn't done, 130 after a Ctrl-C.
+    """
+    began = time.monotonic()
+    before = seen = done.experiment.count(COMPLETED)
+    last = 0.0
+    queue: int | None = done.tasks + (done.waiting or 0)
+    next_look, patience, trouble = began + _QUEUE_INTERVAL, Patience(), ""
+
+    def tend(state: ExperimentState) -> None:
+        nonlocal queue, next_look, trouble
+        seen_before, queue = queue, tasks_in_queue(state)
+        next_look = time.monotonic() + _QUEUE_INTERVAL
+        if keeper is None or queue is None or seen_before is None:
+            return
+        # Only what was missing the last time, too: a task that is requeued is away for seconds.
+        there = max(seen_before, queue)
+        if not missing_tasks(useful_tasks(settings, state.left), there):
+            return
+        if not patience.may(time.monotonic(), state.count(COMPLETED)):
+            return
+        try:
+            added = top_up(done, settings, keeper, there)
+        except LaunchError as error:
+            if error.message != trouble:
+                terminal.note(f"{error.message}; trying again")
+                trouble = error.message
+            return
+        if added is not None:
+            tasks, jobs = added
+            trouble, queue = "", queue + tasks
+            terminal.note(f"Tasks are gone: submitted {tasks}, job id {', '.join(jobs.ids)}.")
+
+    def look() -> tuple[str, bool]:
+        nonlocal seen, last
+        state = now(done)
+        elapsed = time.monotonic() - began
+        if state.count(COMPLETED) > seen:
+            seen, last = state.count(COMPLETED), elapsed
+        over = state.is_done or not state.is_open
+        if not over and time.monotonic() >= next_look:
+            tend(state)
+        gone = keeper is None and queue == 0
+        tasks = "?" if queue is None else str(queue)
+        text = f"{progress(state, before, elapsed, last)}, tasks in the queue: {tasks}"
+        return text, over or gone or notice.cause is not None
+
+    with StopNotice().listening(in_job=False) as notice:
+        terminal.note("Ctrl-C leaves the jobs as they are.")
+        terminal.follow(look)
+    if notice.cause is not None:
+        terminal.note(f"The jobs go on without this command. Next: {commands.status}")
+        sys.exit(130)
+    _finish(terminal, now(done))
 
 
 def _follow(terminal: Terminal, done: Submission, jobs: Jobs, notice: StopNotice) -> None:

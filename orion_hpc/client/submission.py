@@ -198,7 +198,7 @@ def _plan(settings: Settings, launcher: Launcher, resume: bool = False) -> _Plan
             f"there is no experiment {settings.name!r} to be resumed in {settings.storage}",
             "'orion-hpc submit CONFIG' makes it and starts its jobs.",
         )
-    waiting = _waiting(experiment) if experiment and launcher.detached else 0
+    waiting = tasks_in_queue(experiment) if experiment and launcher.detached else 0
     limits = wanted_limits(settings, experiment)
     if experiment is None:
         experiment = ExperimentState(0, str(settings.name), settings.version or 1, {}, 0.0, *limits)
@@ -210,7 +210,7 @@ def _plan(settings: Settings, launcher: Launcher, resume: bool = False) -> _Plan
     return _Plan(request, _array(settings), tasks, waiting)
 
 
-def _waiting(experiment: ExperimentState) -> int | None:
+def tasks_in_queue(experiment: ExperimentState) -> int | None:
     """Return how many tasks of the experiment's arrays wait or run; None: Slurm doesn't say."""
     ids = [id_ for jobs in experiment.jobs if jobs.launcher == "slurm" for id_ in jobs.job_ids]
     live = live_tasks(ids)

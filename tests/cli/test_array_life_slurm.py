@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from orion_hpc.model.trial import COMPLETED
 from orion_hpc.storage.pickleddb import PickledDB
-from tests.rigs.command import CONFIG, orion_hpc, project, status_of
+from tests.rigs.command import COMMAND, CONFIG, orion_hpc, project, status_of
 from tests.rigs.slurm import SlurmCluster
 from tests.rigs.waiting import wait_until
 
@@ -141,6 +145,51 @@ def test_a_cancelled_experiment_is_resumed(slurm: SlurmCluster, tmp_path: Path) 
     assert more.returncode == 0, more.stderr
     slurm.wait_for_jobs()
     assert [trial.status for trial in trials_of(config)] == [COMPLETED] * 8, logs(config)
+
+
+@contextlib.contextmanager
+def staying(config: Path, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """Run ``submit`` with a flag that makes it stay."""
+    command = [*COMMAND, "submit", str(config), *words]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=config.parent, text=True, **pipes) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def test_tasks_that_are_gone_are_replaced(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """Cancelled behind the back of ``submit --keep``, which stays until all is done."""
+    config = make(tmp_path / "p", max_trials=4, wanted=1)
+    with staying(config, "--array", "2", "--keep") as process:
+        wait_until(
+            lambda: "0" in [trial for _, _, trial in attempts(config)], 60, "the first trial runs"
+        )
+        slurm.run("scancel", status_of(config)["jobs"][0]["ids"][0])
+        out, told = process.communicate(timeout=120)
+    assert process.returncode == 0, (out, told, logs(config))
+    assert "Tasks are gone: submitted " in told
+    assert "Done: 4 trials are completed" in out
+    assert [trial.status for trial in trials_of(config)] == [COMPLETED] * 4
+    assert len(status_of(config)["jobs"]) == 2
+
+
+def test_who_watches_can_go(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """Ctrl-C ends the command and no job; watching again shows the end."""
+    config = make(tmp_path / "p", max_trials=2, wanted=1)
+    with staying(config, "--array", "2", "--watch") as process:
+        wait_until(lambda: attempts(config), 60, "the first trial runs")
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+    assert process.returncode == 130, told
+    assert "The jobs go on without this command. Next: orion-hpc status" in told
+    assert slurm.jobs()
+    (config.parent / "wanted").write_text("0")
+    again = orion_hpc("submit", config, "--array", "1", "--watch", cwd=config.parent)
+    assert again.returncode == 0, again.stderr
+    assert "Done: 2 trials are completed" in again.stdout
 
 
 def test_no_trial_begins_that_does_not_fit(slurm: SlurmCluster, tmp_path: Path) -> None:

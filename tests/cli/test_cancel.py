@@ -56,6 +56,15 @@ def test_local_workers_are_stopped_from_another_terminal(tmp_path: Path) -> None
 
 
 @pytest.mark.usefixtures("no_slurm")
+def test_there_is_nothing_to_keep_on_this_machine(tmp_path: Path) -> None:
+    config = project(tmp_path / "p")
+    done = orion_hpc("submit", config, "--keep")
+    assert done.returncode == 2
+    assert "--keep is for Slurm" in done.stderr
+    assert not (config.parent / "db.pkl").exists()
+
+
+@pytest.mark.usefixtures("no_slurm")
 def test_a_done_experiment_stays_done(tmp_path: Path) -> None:
     config = project(tmp_path / "p")
     assert orion_hpc("submit", config).returncode == 0
