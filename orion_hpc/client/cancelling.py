@@ -87,7 +87,7 @@ def cancel(settings: Settings) -> Cancellation:
         state = storage.transact(experiment.number, lambda state: [stop])
         experiment = state.experiments[experiment.number]
     done = Cancellation(storage, experiment, settings.worker.heartbeat)
-    launched = [id_ for jobs in experiment.jobs if jobs.launcher == "slurm" for id_ in jobs.job_ids]
+    launched = experiment.job_ids("slurm")
     live = queue.live_tasks(launched)
     done.jobs = list(dict.fromkeys(launched if live is None else live))
     done.tasks = None if live is None else len(live)

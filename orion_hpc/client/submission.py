@@ -212,8 +212,7 @@ def _plan(settings: Settings, launcher: Launcher, resume: bool = False) -> _Plan
 
 def tasks_in_queue(experiment: ExperimentState) -> int | None:
     """Return how many tasks of the experiment's arrays wait or run; None: Slurm doesn't say."""
-    ids = [id_ for jobs in experiment.jobs if jobs.launcher == "slurm" for id_ in jobs.job_ids]
-    live = live_tasks(ids)
+    live = live_tasks(experiment.job_ids("slurm"))
     return None if live is None else len(live)
 
 

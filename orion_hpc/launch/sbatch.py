@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 
 from orion_hpc.config import forms
 from orion_hpc.errors import LaunchError
-
-_ASK = 10.0
-"""Seconds for a question that can do without an answer."""
+from orion_hpc.slurm.commands import ask
 
 _AHEAD = 90
 """Seconds before the time limit at which Slurm sends its signal, at most."""
@@ -52,12 +49,8 @@ def defaults(options: Mapping[str, str | bool]) -> dict[str, str | bool]:
 
 def kill_wait() -> float | None:
     """Return the site's seconds from SIGTERM to SIGKILL; None where Slurm doesn't say."""
-    command = ["scontrol", "show", "config"]
-    try:
-        asked = subprocess.run(command, check=False, capture_output=True, text=True, timeout=_ASK)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = re.search(r"^KillWait\s*=\s*(\d+)", asked.stdout, re.MULTILINE)
+    asked = ask("scontrol", "show", "config")
+    found = re.search(r"^KillWait\s*=\s*(\d+)", asked.said, re.MULTILINE)
     return float(found[1]) if found else None
 
 

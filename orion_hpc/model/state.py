@@ -105,6 +105,10 @@ class ExperimentState:
         """Return how many trials have ``status``."""
         return len(self.by_status[status])
 
+    def job_ids(self, launcher: str) -> list[str]:
+        """Return the ids of all jobs that ``launcher`` was told to start, oldest first."""
+        return [id_ for jobs in self.jobs if jobs.launcher == launcher for id_ in jobs.job_ids]
+
     def having(self, status: str) -> list[Trial]:
         """Return the trials of ``status``, in the order in which they came to it."""
         return [self.trials[number] for number in self.by_status[status]]

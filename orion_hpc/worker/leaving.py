@@ -38,7 +38,7 @@ def leave(
     max_requeues : int
         How often one job is put back into the queue.
     """
-    ours = [id_ for launch in state.jobs if launch.launcher == "slurm" for id_ in launch.job_ids]
+    ours = state.job_ids("slurm")
     if (job.array or job.id) not in ours:
         return
     if state.is_done or not state.is_open:
