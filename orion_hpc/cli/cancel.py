@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from orion_hpc.cli.again import command
 from orion_hpc.cli.terminal import Terminal
 
 _BEYOND = 60.0
@@ -69,6 +70,6 @@ def cancel(
     what = "is done; nothing of it runs" if state.is_done else "was cancelled"
     terminal.say(f"Experiment {title} {what}: {told}.")
     if not state.is_done:
-        terminal.say(f"Next: orion-hpc resume {config or 'CONFIG'}")
+        terminal.say(f"Next: {command('resume', config, storage, name, version)}")
     if done.trouble:
         sys.exit(1)

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from orion_hpc.cli.again import command
 from orion_hpc.cli.terminal import Terminal
 
 _SLURM = ("array", "cpus_per_task", "time", "mem", "mem_per_cpu", "partition", "account", "qos",
@@ -115,15 +116,9 @@ def run(
     from orion_hpc.cli.watch import Commands, announce, stay, tell_submission
 
     done = submission.submit(settings, launcher, partial(announce, terminal, settings), resume)
-    given = [
-        word
-        for key in ("storage", "name", "version")
-        if flags[key] is not None
-        for word in (f"--{key}", str(flags[key]))
-    ]
     commands = Commands(
         again=shlex.join(["orion-hpc", *sys.argv[1:]]),
-        status=shlex.join(["orion-hpc", "status", str(config), *given]),
+        status=command("status", config, flags["storage"], flags["name"], flags["version"]),
     )
     tell_submission(terminal, commands, settings, done)
     if (watch or keep) and launcher.detached and (done.jobs or done.waiting):

@@ -47,7 +47,8 @@ def test_local_workers_are_stopped_from_another_terminal(tmp_path: Path) -> None
             running.send_signal(signal.SIGINT)
     assert running.returncode != 0
     assert [trial.status for trial in trials_of(config)] == [INTERRUPTED] * 2
-    again = orion_hpc("cancel", config, cwd=folder)  # harmless
+    again = orion_hpc("cancel", config, "--name", "quick", cwd=folder)  # harmless
+    assert f"Next: orion-hpc resume {config} --name quick" in again.stdout
     assert "was cancelled: 0 completed, 2 interrupted" in again.stdout
     (folder / "go").touch()
     resumed = orion_hpc("resume", config, "--array", "2", cwd=folder)
