@@ -12,7 +12,6 @@ from orion_hpc.client.keeping import Patience, now, top_up
 from orion_hpc.client.submission import (
     Submission,
     missing_tasks,
-    recover,
     tasks_in_queue,
     useful_tasks,
 )
@@ -23,6 +22,7 @@ from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import COMPLETED
 from orion_hpc.report.progress import counted, progress
 from orion_hpc.report.summary import best_trial, experiment_summary, status_notes
+from orion_hpc.worker.recovery import release_lost
 from orion_hpc.worker.stop import StopNotice
 
 _QUEUE_INTERVAL = 10.0
@@ -52,6 +52,9 @@ def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
         terminal.note(f"Experiment {title} goes on: {done} completed {where}.")
     for change in built.changes:
         terminal.note(f"Changed {change}.")
+    if built.released:
+        held = counted(built.released, "trial")
+        terminal.note(f"Took {held} from workers that are gone.")
     for setting in built.kept:
         terminal.note(f"Note: {setting}.")
 
@@ -86,7 +89,7 @@ def tell_submission(
                 _follow(terminal, done, done.jobs, notice)
             if notice.cause is not None:
                 _stop(terminal, done.jobs, notice, settings.worker.grace)
-        recover(done, settings)
+        release_lost(done.storage, number)
         if notice.cause is not None or done.jobs.stopped:
             terminal.note(f"Stopped. Go on from here with: {commands.again}")
             sys.exit(130)

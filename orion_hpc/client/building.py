@@ -22,13 +22,14 @@ class Built:
     """The experiment, whether it is new, and lines on what was changed and what wasn't.
 
     ``changes`` are the limits that were set anew, ``kept`` settings that differ now and yet stay as
-    the experiment was created with.
+    the experiment was created with. ``released`` counts the trials taken from lost workers.
     """
 
     experiment: ExperimentState
     created: bool
     changes: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    released: int = 0
 
 
 def build(

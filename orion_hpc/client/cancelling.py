@@ -15,9 +15,9 @@ from orion_hpc.files.identity import Identity
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.slurm import queue
-from orion_hpc.storage.heartbeat import Sign, Watch, signs
+from orion_hpc.storage.heartbeat import Sign, signs
 from orion_hpc.storage.pickleddb import PickledDB
-from orion_hpc.worker.recovery import Recovery, release_lost
+from orion_hpc.worker.recovery import release_lost
 
 REASON = "cancelled"
 
@@ -42,7 +42,6 @@ class Cancellation:
 
     storage: PickledDB
     experiment: ExperimentState
-    heartbeat: float
     jobs: list[str] = field(default_factory=list)
     tasks: int | None = 0
     trouble: str = ""
@@ -57,14 +56,9 @@ class Cancellation:
 
     def settle(self) -> ExperimentState:
         """Release what workers held that are known to be gone; return the experiment then."""
-        one = self.experiment
-        watch = Watch(layout.workers_folder(self.storage.path, one.title), self.heartbeat)
-        folder_of = layout.trial_folders(
-            self.storage.path, one.title, one.configuration["working_dir"]
-        )
-        recovery = Recovery(watch, folder_of)
-        release_lost(self.storage, one.number, recovery, one.configuration["max_attempts"])
-        self.experiment = self.storage.refresh().experiments[one.number]
+        number = self.experiment.number
+        release_lost(self.storage, number)
+        self.experiment = self.storage.refresh().experiments[number]
         return self.experiment
 
 
@@ -86,11 +80,11 @@ def cancel(settings: Settings) -> Cancellation:
         stop = ev.StopExperiment(REASON, time.time())
         state = storage.transact(experiment.number, lambda state: [stop])
         experiment = state.experiments[experiment.number]
-    done = Cancellation(storage, experiment, settings.worker.heartbeat)
+    done = Cancellation(storage, experiment)
     launched = experiment.job_ids("slurm")
-    live = queue.live_tasks(launched)
-    done.jobs = list(dict.fromkeys(launched if live is None else live))
-    done.tasks = None if live is None else len(live)
+    live = queue.in_queue(launched)
+    done.jobs = list(dict.fromkeys(launched if live is None else (task.job for task in live)))
+    done.tasks = None if live is None else sum(tasks.count for tasks in live)
     if done.jobs:
         answer = queue.cancel(done.jobs)
         done.trouble = "" if answer.ok else answer.error or "scancel failed"

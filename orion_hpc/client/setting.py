@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from orion_hpc.client.experiments import the_one, wanted
 from orion_hpc.client.trials import check_status, find_trial
 from orion_hpc.errors import ConfigurationError
-from orion_hpc.files import layout
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.model.trial import BROKEN, RESERVED, SETTABLE, Trial
-from orion_hpc.storage.heartbeat import Watch
 from orion_hpc.storage.pickleddb import PickledDB
-from orion_hpc.worker.recovery import Recovery, release_lost
+from orion_hpc.worker.recovery import release_lost
 
 _MOST_AT_ONCE = 1000
 _MOST_TOLD = 5
@@ -74,7 +72,7 @@ def set_status(
             return [experiment.trials[number] for number in sorted(asked)]
 
         if any(trial.status == RESERVED for trial in chosen(found)):
-            _release_lost(database, found)
+            release_lost(database, found.number)
         return _set(database, found.number, chosen, to)
     finally:
         database.close()
@@ -161,15 +159,3 @@ def _refuse_beyond_budget(experiment: ExperimentState, trials: Sequence[Trial], 
             "Set fewer of them, or make room with 'orion-hpc submit --max-trials N' first. Nothing "
             "was changed.",
         )
-
-
-def _release_lost(database: PickledDB, experiment: ExperimentState) -> None:
-    """Take trials from workers of this host that are gone, as any worker would."""
-    configuration = experiment.configuration
-    folder_of = layout.trial_folders(
-        database.path, experiment.title, configuration.get("working_dir")
-    )
-    signs = layout.workers_folder(database.path, experiment.title)
-    # How long silence must last elsewhere doesn't matter for one look.
-    recovery = Recovery(Watch(signs, 60.0), folder_of)
-    release_lost(database, experiment.number, recovery, configuration.get("max_attempts", 3))

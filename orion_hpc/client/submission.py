@@ -26,14 +26,12 @@ from orion_hpc.launch.base import Jobs, Launcher, LaunchRequest, make_launcher
 from orion_hpc.launch.sbatch import kill_wait, slurm_is_here
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.slurm.queue import live_tasks
-from orion_hpc.storage.base import Storage
-from orion_hpc.storage.heartbeat import Watch
+from orion_hpc.slurm.queue import in_queue
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.worker.function import check_signature, load_function
 from orion_hpc.worker.grace import KILL_WAIT
 from orion_hpc.worker.job import WAIT_FOR_EXPERIMENT, WorkerJob, available_cpus, run_job
-from orion_hpc.worker.recovery import Recovery, release_lost
+from orion_hpc.worker.recovery import release_lost
 from orion_hpc.worker.script import check_placeholders
 
 
@@ -93,7 +91,7 @@ class Submission:
     ``waiting`` counts the tasks of before that wait or run still; None: Slurm doesn't say.
     """
 
-    storage: Storage
+    storage: PickledDB
     built: Built
     tasks: int
     asked: int
@@ -143,6 +141,8 @@ def submit(
             again = ev.ResumeExperiment(time.time())
             storage.transact(built.experiment.number, lambda state: [again])
             built.changes.append(f"stopped ({reason}) -> goes on")
+        if not built.created:
+            built = replace(built, released=release_lost(storage, built.experiment.number))
         tell(built)
         # Somebody else may have done some of it in between.
         tasks = plan_.tasks
@@ -212,25 +212,12 @@ def _plan(settings: Settings, launcher: Launcher, resume: bool = False) -> _Plan
 
 def tasks_in_queue(experiment: ExperimentState) -> int | None:
     """Return how many tasks of the experiment's arrays wait or run; None: Slurm doesn't say."""
-    live = live_tasks(experiment.job_ids("slurm"))
-    return None if live is None else len(live)
+    live = in_queue(experiment.job_ids("slurm"))
+    return None if live is None else sum(tasks.count for tasks in live)
 
 
 def _named(settings: Settings) -> Callable[[ExperimentState], bool]:
     return lambda experiment: experiment.name == settings.name
-
-
-def recover(submission: Submission, settings: Settings) -> None:
-    """Take trials from workers of the experiment that are known to be gone."""
-    experiment = submission.experiment
-    signs = layout.workers_folder(settings.storage, experiment.title)
-    folder_of = layout.trial_folders(
-        settings.storage, experiment.title, experiment.configuration["working_dir"]
-    )
-    recovery = Recovery(Watch(signs, settings.worker.heartbeat), folder_of)
-    release_lost(
-        submission.storage, experiment.number, recovery, experiment.configuration["max_attempts"]
-    )
 
 
 def _environment(executor: str, cpus: int | None) -> dict[str, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 _TIMEOUT = 10.0
@@ -43,10 +45,21 @@ def ask(*command: str, timeout: float = _TIMEOUT, tries: int = 1, pause: float =
     return answer
 
 
+def _environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return ``environ`` without a user's own filters, such as ``SQUEUE_PARTITION``.
+
+    A job that they hide would count as gone. Lists of tasks aren't cut short (squeue(1)).
+    """
+    filters = ("SQUEUE_", "SACCT_", "SCANCEL_")
+    kept = {name: value for name, value in environ.items() if not name.startswith(filters)}
+    return {**kept, "SLURM_BITSTR_LEN": "0"}
+
+
 def _once(command: tuple[str, ...], timeout: float) -> Answer:
     try:
         done = subprocess.run(
             command,
+            env=_environment(os.environ),
             check=False,
             stdin=subprocess.DEVNULL,
             capture_output=True,

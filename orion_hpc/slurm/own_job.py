@@ -29,6 +29,8 @@ class OwnJob:
         How often it was requeued.
     end : float or None
         When its time is over, in seconds since the epoch, where the job's environment says so.
+    cluster : str
+        Slurm's name of the cluster.
     """
 
     id: str
@@ -36,6 +38,7 @@ class OwnJob:
     name: str
     requeues: int
     end: float | None
+    cluster: str = ""
 
     def time_left(self) -> float | None:
         """Return the seconds up to the time limit; None: there is none, or Slurm doesn't say.
@@ -75,6 +78,7 @@ def own_job(environ: Mapping[str, str]) -> OwnJob | None:
         name=environ.get("SLURM_JOB_NAME", ""),
         requeues=int(restarts) if restarts.isdecimal() else 0,
         end=float(end) if end.isdecimal() else None,
+        cluster=environ.get("SLURM_CLUSTER_NAME", ""),
     )
 
 

@@ -1,40 +1,87 @@
-"""What Slurm's queue says of jobs that were submitted before."""
+"""What Slurm says of jobs that were submitted before: the controller's queue, then the accounting.
+
+``squeue`` tells how things are now, of jobs that ended up to some minutes ago (slurm.conf,
+MinJobAge); ``sacct`` remembers all, on sites that have it, but may lag behind. An answer that was
+cut short, or isn't understood, is none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
 from orion_hpc.slurm.commands import Answer, ask
-
-_ENDING = frozenset({"COMPLETING", "COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "PREEMPTED",
-                     "NODE_FAIL", "BOOT_FAIL", "DEADLINE", "OUT_OF_MEMORY", "REVOKED",
-                     "SPECIAL_EXIT"})  # fmt: skip
-"""States of squeue(1) in which a job runs nothing any more; in all others it does, or still may."""
+from orion_hpc.slurm.tasks import Tasks, parse_indices, parse_job_id
 
 _TRIES = 3
+_FIELDS = ("ArrayJobID", "ArrayTaskID", "State", "RestartCnt", "Reason", "Name")
 
 
-def live_tasks(jobs: Collection[str]) -> list[str] | None:
-    """Return the job id of each task of ``jobs`` that waits or runs; None: Slurm doesn't say.
+def in_queue(jobs: Collection[str]) -> list[Tasks] | None:
+    """Return the tasks of ``jobs`` that wait or run; None: Slurm doesn't say.
 
-    Parameters
-    ----------
-    jobs : collection of str
-        Job ids, of arrays or single jobs. An array's comes so often as it has such tasks.
+    ``sacct`` is asked where ``squeue`` doesn't answer.
     """
+    known = queued(jobs)
+    if known is None:
+        known = recorded(jobs)
+        if known is None or {tasks.job for tasks in known} != set(jobs):
+            return None  # what it doesn't know may wait all the same
+    return [tasks for tasks in known if tasks.in_queue]
+
+
+def queued(jobs: Collection[str]) -> list[Tasks] | None:
+    """Return what ``squeue`` knows of ``jobs``, those that ended lately too; None: no answer."""
     if not jobs:
         return []
-    asked = ask(
-        "squeue", "--noheader", "--array", "--all", "--format=%F|%T", f"--jobs={','.join(jobs)}",
-        tries=_TRIES,
-    )  # fmt: skip
+    fields = ",".join(f"{field}:|" for field in _FIELDS)
+    asked = ask("squeue", "--noheader", "--all", "--states=all", f"--Format={fields}",
+                f"--jobs={','.join(jobs)}", tries=_TRIES)  # fmt: skip
     if not asked.ok:
-        # Slurm forgets jobs some minutes after their end.
+        # Of a single job that it has forgotten; of several it tells those that it knows.
         return [] if "Invalid job id" in asked.error else None
-    lines = [line.partition("|") for line in asked.said.split()]
-    return [job for job, _, state in lines if state not in _ENDING]
+    return _read_queue(asked.said)
+
+
+def recorded(jobs: Collection[str]) -> list[Tasks] | None:
+    """Return what ``sacct`` knows of ``jobs``; None: no answer, as on many sites."""
+    if not jobs:
+        return []
+    asked = ask("sacct", "--noheader", "--parsable2", "--allocations",
+                "--format=JobID,State,JobName,Cluster", f"--jobs={','.join(jobs)}")  # fmt: skip
+    return _read_records(asked.said) if asked.ok else None
 
 
 def cancel(jobs: Collection[str]) -> Answer:
     """Cancel ``jobs``: those that run get SIGTERM, and the kill after the site's KillWait."""
     return ask("scancel", *jobs, tries=_TRIES)
+
+
+def _read_queue(said: str) -> list[Tasks] | None:
+    found = []
+    for line in _lines(said):
+        # A job's name may hold anything, this sign too.
+        job, task, state, requeues, reason, rest = [*line.split("|", 5), *[""] * 6][:6]
+        if not job.isdecimal() or not rest.endswith("|"):
+            return None
+        indices = () if task == "N/A" else parse_indices(task)
+        if indices is None:
+            return None
+        count = int(requeues) if requeues.isdecimal() else None
+        found.append(Tasks(job, indices, state, count, reason, rest[:-1]))
+    return found
+
+
+def _read_records(said: str) -> list[Tasks] | None:
+    found = []
+    for line in _lines(said):
+        id_, state, rest = [*line.split("|", 2), *[""] * 3][:3]
+        name, separator, cluster = rest.rpartition("|")
+        job = parse_job_id(id_)
+        if job is None or not separator or not cluster:
+            return None
+        found.append(Tasks(*job, state, None, "", name))
+    return found
+
+
+def _lines(said: str) -> list[str]:
+    return [line.strip() for line in said.splitlines() if line.strip()]

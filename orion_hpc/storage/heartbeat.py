@@ -12,7 +12,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,6 +159,27 @@ def _server_now(folder: str) -> float:
         return time.time()
 
 
+def take_turn(folder: str, every: float) -> bool:
+    """Return whether nobody who works from ``folder`` took a turn in the last ``every`` seconds.
+
+    If so, it is taken. Two may take it at the same moment, and nobody can who mayn't write there.
+    """
+    path = os.path.join(folder, ".turn")
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            taken = os.fstat(fd)
+            if taken.st_size and 0 <= _server_now(folder) - taken.st_mtime < every:
+                return False
+            layout.share(fd, folder)
+            os.write(fd, b".")
+            return True
+        finally:
+            os.close(fd)
+    except OSError:
+        return False
+
+
 class Watch:
     """Tells which workers are lost; remembers what it saw before.
 
@@ -175,11 +196,20 @@ class Watch:
         As in :class:`Heartbeat`.
     interval : float
         Seconds; what to assume of a worker that left no file.
+    ended : callable
+        Given the signs of workers elsewhere by their names, returns the names of those that are
+        proved gone by other means.
     """
 
-    def __init__(self, folder: str, interval: float) -> None:
+    def __init__(
+        self,
+        folder: str,
+        interval: float,
+        ended: Callable[[Mapping[str, Sign]], Collection[str]] = lambda signs: (),
+    ) -> None:
         self._folder = folder
         self._interval = interval
+        self._ended = ended
         self._suspects: dict[str, tuple[float | None, float]] = {}
 
     def lost(self, workers: Iterable[str]) -> set[str]:
@@ -205,4 +235,5 @@ class Watch:
             patience = sign.interval * 1.5 if sign else self._interval * SILENT_INTERVALS
             if now - since > patience:
                 gone.add(name)
+        gone.update(self._ended({name: found[name] for name in rest - gone if name in found}))
         return gone

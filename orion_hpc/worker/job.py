@@ -26,6 +26,7 @@ from orion_hpc.slurm.own_job import OwnJob, own_job
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Heartbeat, Watch
 from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.worker.ended_jobs import CLUSTER, EndedJobs
 from orion_hpc.worker.fitting import TrialTime
 from orion_hpc.worker.grace import GRACE, KILL_WAIT, grace_of, time_to_notice
 from orion_hpc.worker.leaving import MAX_REQUEUES, leave
@@ -175,7 +176,10 @@ def run_worker(
     # Inherited by all that is started from here on: what outlives this process can be found by it.
     os.environ[MARK] = name
     signs = layout.workers_folder(job.storage, experiment.title)
+    batch_job = own_job(os.environ)
     about = {"host": who.host, "pid": who.pid, "job": who.job, "n_workers": job.n_workers}
+    if batch_job is not None:
+        about[CLUSTER] = batch_job.cluster
     heartbeat = Heartbeat(signs, name, job.heartbeat, about)
     executor = make_executor(job.executor, job.n_workers, cpus, **job.options)
     if executor.in_process:
@@ -203,12 +207,11 @@ def run_worker(
         job.storage, experiment.title, experiment.configuration["working_dir"]
     )
     log.info("worker %s: %d CPUs, %d trials at once", name, cpus, job.n_workers)
-    batch_job = own_job(os.environ)
     with stop.listening(in_job=in_job), _time_limit(stop, batch_job, job.grace):
         heartbeat.start()
         orderly = False
         try:
-            recovery = Recovery(Watch(signs, job.heartbeat), folder_of)
+            recovery = Recovery(Watch(signs, job.heartbeat, EndedJobs(signs)), folder_of)
             worker = make_worker(
                 storage, experiment, executor, target, recovery, folder_of, stop, options, notice
             )

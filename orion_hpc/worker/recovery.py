@@ -11,18 +11,25 @@ import time
 from collections.abc import Callable, Collection
 from typing import Protocol
 
+from orion_hpc.files import layout
 from orion_hpc.files.identity import Identity
 from orion_hpc.files.processes import kill_marked
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import RESERVED, Results
-from orion_hpc.storage.base import Storage
+from orion_hpc.storage.heartbeat import Watch
+from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.worker import aside, plan
+from orion_hpc.worker.ended_jobs import EndedJobs
 from orion_hpc.worker.plan import Loss
 
 log = logging.getLogger(__name__)
 
 MARK = "ORION_HPC_WORKER_ID"
 """The variable in the environment of all that a worker starts: its name."""
+
+
+_UNTOLD = 60.0
+"""Seconds between signs of life, where a worker doesn't tell."""
 
 
 class Watches(Protocol):
@@ -83,15 +90,29 @@ class Recovery:
             log.error("trial %d: its results can't be kept (%s): %s", number, error, results)
 
 
-def release_lost(storage: Storage, number: int, recovery: Recovery, max_attempts: int) -> None:
-    """Take the trials of experiment ``number`` from workers that are known to be gone."""
-    loss = recovery.look(storage.refresh().experiments[number])
-    if loss.workers:
-        storage.transact(
-            number,
-            lambda state: plan.losses(state.experiments[number], loss, max_attempts, time.time()),
-        )
-        recovery.settle(loss)
+def release_lost(storage: PickledDB, number: int) -> int:
+    """Take the trials of experiment ``number`` from workers that are known to be gone.
+
+    For commands, which look once. Returns how many trials were taken.
+    """
+    experiment = storage.refresh().experiments[number]
+    configuration = experiment.configuration
+    signs = layout.workers_folder(storage.path, experiment.title)
+    folder_of = layout.trial_folders(
+        storage.path, experiment.title, configuration.get("working_dir")
+    )
+    # How long silence must last doesn't matter for one look.
+    recovery = Recovery(Watch(signs, _UNTOLD, EndedJobs()), folder_of)
+    loss = recovery.look(experiment)
+    if not loss.workers:
+        return 0
+    held = sum(trial.worker in loss.workers for trial in experiment.having(RESERVED))
+    most = configuration.get("max_attempts", 3)
+    storage.transact(
+        number, lambda state: plan.losses(state.experiments[number], loss, most, time.time())
+    )
+    recovery.settle(loss)
+    return held
 
 
 def fence(worker: str) -> None:

@@ -119,7 +119,9 @@ def test_only_as_many_tasks_as_lack_are_submitted(fake_slurm: FakeSlurm, tmp_pat
     config = project(tmp_path / "p")
     assert orion_hpc("submit", config, "--array", "8").returncode == 0
     (job,) = status_of(config)["jobs"][0]["ids"]
-    fake_slurm.answer("squeue", f"{job}|PENDING\n" * 5 + f"{job}|COMPLETING\n" * 3)
+    fake_slurm.answer(
+        "squeue", f"{job}|0-4|PENDING|0|Priority|quick|\n{job}|5-7|COMPLETING|0|None|quick|\n"
+    )
     done = orion_hpc("submit", config, "--array", "20")
     assert "3 of 20 tasks are enough for the trials that are left, beside 5 in the queue." in (
         done.stderr
