@@ -1,14 +1,19 @@
-"""Jobs in Slurm: one array for each submission, through submitit."""
+"""Jobs in Slurm, through submitit: an array for each submission, several where one is too large."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
+from orion_hpc.errors import LaunchError
 from orion_hpc.launch.base import LaunchRequest
 from orion_hpc.launch.folder import new_folder, provided
 from orion_hpc.launch.sbatch import check_slurm
+from orion_hpc.launch.splitting import split
+from orion_hpc.slurm.queue import cancel
+from orion_hpc.slurm.site import ask_site
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,45 @@ class SlurmJobs:
         return []
 
 
+def submit_parts(request: LaunchRequest, array: Callable[[LaunchRequest], str]) -> tuple[str, ...]:
+    """Submit ``request`` by as many calls of ``array`` as the site's limit wants; return the ids.
+
+    Raises
+    ------
+    LaunchError
+        Slurm refused one of them; none is left.
+    """
+    # A single job is no array, and few sites are asked twice for it.
+    most = ask_site().max_array if request.tasks > 1 else None
+    ids: list[str] = []
+    try:
+        for part in split(request.tasks, request.throttle, most):
+            one = replace(request, tasks=part.tasks, throttle=part.throttle)
+            if part.after is not None:
+                one = replace(one, options=_after(ids[part.after], request.options))
+            ids.append(array(one))
+    except BaseException as error:
+        if ids:
+            cancel(ids)
+            if isinstance(error, LaunchError):
+                taken = sum(part.tasks for part in split(request.tasks, None, most)[: len(ids)])
+                raise LaunchError(
+                    f"{error.message} (after {taken} of {request.tasks} tasks, which were "
+                    "cancelled)",
+                    f"Ask for fewer: --array {taken}.",
+                ) from error
+        raise
+    return tuple(ids)
+
+
+def _after(job: str, options: Mapping[str, str | bool]) -> dict[str, str | bool]:
+    """Return ``options`` with what lets a job wait for another one's end besides."""
+    known = {key.lstrip("-").replace("_", "-"): value for key, value in options.items()}
+    wish = known.get("dependency")
+    wait = f"afterany:{job}"
+    return {**known, "dependency": f"{wish},{wait}" if isinstance(wish, str) else wait}
+
+
 class SlurmLauncher:
     """Submits one job array."""
 
@@ -54,12 +98,10 @@ class SlurmLauncher:
 
         folder = new_folder(request.folder, self.name)
         with provided(folder):
-            job_id = submission.slurm_array(replace(request, folder=folder))
+            ids = submit_parts(replace(request, folder=folder), submission.slurm_array)
         task = "_*" if request.tasks > 1 else ""
-        logs = str(
-            request.options.get("output") or os.path.join(folder, f"{job_id}{task}_0_log.out")
-        )
-        return SlurmJobs((job_id,), logs)
+        name = f"{ids[0]}{task}_0_log.out" if len(ids) == 1 else "*_0_log.out"
+        return SlurmJobs(ids, str(request.options.get("output") or os.path.join(folder, name)))
 
     def preview(self, request: LaunchRequest) -> str:
         from orion_hpc.launch import submission

@@ -18,7 +18,7 @@ from orion_hpc.launch.base import LaunchRequest
 from orion_hpc.launch.environment import for_sbatch, safe_python
 from orion_hpc.launch.folder import escaped, new_folder, provided
 from orion_hpc.launch.sbatch import check_slurm, defaults, refusal
-from orion_hpc.launch.slurm import SlurmJobs
+from orion_hpc.launch.slurm import SlurmJobs, submit_parts
 
 _JOB_ID = re.compile(r"Submitted batch job (\d+)")
 
@@ -98,20 +98,27 @@ class TemplateLauncher:
 
     def launch(self, request: LaunchRequest) -> SlurmJobs:
         folder = new_folder(request.folder, self.name)
-        script = render(self._text, replace(request, folder=folder))
+        request = replace(request, folder=folder)
+        render(self._text, request)  # what is wrong with it comes before a folder is made
         with provided(folder):
-            with for_sbatch(request.options):
-                done = subprocess.run(
-                    ["sbatch"], input=script, capture_output=True, text=True, check=False
-                )
-            match = _JOB_ID.search(done.stdout)
-            if done.returncode != 0 or match is None:
-                raise refusal(
-                    done.stderr or done.stdout,
-                    "Change the template or the options; --dry-run shows the script.",
-                )
-        logs = str(request.options.get("output") or os.path.join(folder, f"{match[1]}_*.out"))
-        return SlurmJobs((match[1],), logs)
+            ids = submit_parts(request, self._submit)
+        name = f"{ids[0]}_*.out" if len(ids) == 1 else "*.out"
+        return SlurmJobs(ids, str(request.options.get("output") or os.path.join(folder, name)))
+
+    def _submit(self, request: LaunchRequest) -> str:
+        """Submit one array; return its job id."""
+        script = render(self._text, request)
+        with for_sbatch(request.options):
+            done = subprocess.run(
+                ["sbatch"], input=script, capture_output=True, text=True, check=False
+            )
+        match = _JOB_ID.search(done.stdout)
+        if done.returncode != 0 or match is None:
+            raise refusal(
+                done.stderr or done.stdout,
+                "Change the template or the options; --dry-run shows the script.",
+            )
+        return match[1]
 
     def preview(self, request: LaunchRequest) -> str:
         return render(self._text, replace(request, folder=new_folder(request.folder, self.name)))

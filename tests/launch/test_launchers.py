@@ -17,7 +17,7 @@ from orion_hpc.errors import LaunchError, OrionHpcError
 from orion_hpc.files import layout
 from orion_hpc.launch.base import Launcher, LaunchRequest
 from orion_hpc.launch.local import LocalLauncher
-from orion_hpc.launch.slurm import SlurmLauncher
+from orion_hpc.launch.slurm import SlurmLauncher, submit_parts
 from orion_hpc.launch.template import TemplateLauncher, shipped_template
 from tests.rigs.fake_slurm import FakeSlurm
 from tests.rigs.waiting import wait_until
@@ -213,3 +213,39 @@ def runs(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_a_refusal_of_a_later_array_cancels_those_before(
+    fake_slurm: FakeSlurm, tmp_path: Path
+) -> None:
+    """All tasks or none; and it says how many would have been taken."""
+    fake_slurm.answer("scontrol", "MaxArraySize            = 3\n")
+    accepted = iter(["41", "42"])
+
+    def array(request: LaunchRequest) -> str:
+        if (job := next(accepted, None)) is None:
+            raise LaunchError("sbatch refused the jobs: Job violates accounting/QOS policy", "x")
+        return job
+
+    with pytest.raises(LaunchError, match=r"policy \(after 6 of 8 tasks, which were canc") as error:
+        submit_parts(request_in(tmp_path / "jobs", 8), array)
+    assert error.value.hint == "Ask for fewer: --array 6."
+    assert [call.argv for call in fake_slurm.calls("scancel")] == [["41", "42"]]
+
+
+def test_an_array_that_follows_another_keeps_the_users_dependency(
+    fake_slurm: FakeSlurm, tmp_path: Path
+) -> None:
+    fake_slurm.answer("scontrol", "MaxArraySize            = 2\n")
+    seen: list[LaunchRequest] = []
+
+    def array(request: LaunchRequest) -> str:
+        seen.append(request)
+        return str(40 + len(seen))
+
+    request = replace(
+        request_in(tmp_path / "jobs", 4), throttle=1, options={"dependency": "singleton"}
+    )
+    assert submit_parts(request, array) == ("41", "42")
+    assert [one.options["dependency"] for one in seen] == ["singleton", "singleton,afterany:41"]
+    assert [(one.tasks, one.throttle) for one in seen] == [(2, 1), (2, 1)]
