@@ -22,6 +22,10 @@ settings.register_profile(
 settings.load_profile("any machine")
 
 
+# Settings of the developer's own, and of their site, are no settings of the tests.
+os.environ.update(ORION_HPC_SITE_CONFIG=os.devnull, XDG_CONFIG_HOME=os.devnull)
+
+
 def _need(reason: str | None, promise: str) -> None:
     """Skip where something is missing; fail if it was promised, lest a full check skips it."""
     if reason is not None:

@@ -51,9 +51,7 @@ def submission_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--max-trials", type=int, help="Trials to complete."),
             click.option("--max-broken", type=int, help="Broken trials that end the experiment."),
             click.option("--n-workers", type=int, help="Trials at once in each task."),
-            click.option(
-                "--template", type=click.Path(path_type=Path), help="Sbatch template to use."
-            ),
+            click.option("--template", metavar="FILE", help="Sbatch template to use."),
             click.option(
                 "--watch", is_flag=True, help="Stay and show progress; Ctrl-C leaves the jobs on."
             ),
@@ -87,7 +85,6 @@ def run(
     config: Path,
     sbatch_options: tuple[str, ...],
     executor: str,
-    template: Path | None,
     dry_run: bool,
     watch: bool,
     keep: bool,
@@ -96,16 +93,17 @@ def run(
     """Submit, and tell what came of it; ``resume``: only an experiment that is there."""
     from orion_hpc.client import submission
     from orion_hpc.config.document import read_yaml
-    from orion_hpc.config.resolve import Layer, document_layer, environment_layer, resolve
+    from orion_hpc.config.resolve import Layer, document_layer, resolve
+    from orion_hpc.config.standing import standing_layers
 
     settings = resolve(
         [
-            environment_layer(os.environ),
+            *standing_layers(os.environ),
             document_layer(read_yaml(config)),
             Layer("flags", flag_settings(flags, sbatch_options), Path.cwd()),
         ]
     )
-    launcher = submission.choose_launcher(executor, template)
+    launcher = submission.choose_launcher(executor, settings)
     if dry_run:
         terminal.say(submission.preview(settings, launcher, resume).rstrip("\n"))
         return

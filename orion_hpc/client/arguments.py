@@ -10,22 +10,23 @@ from pathlib import Path
 from typing import Any
 
 from orion_hpc.client.trial import Trial
-from orion_hpc.config.resolve import Layer, environment_layer, resolve
+from orion_hpc.config.resolve import Layer, resolve
 from orion_hpc.config.settings import Settings, known_keys
+from orion_hpc.config.standing import standing_layers
 from orion_hpc.errors import ConfigurationError, did_you_mean
 from orion_hpc.model.space import Space
 from orion_hpc.worker.function import check_signature
 
 
 def settings_of(source: str, given: Mapping[str, Any]) -> Settings:
-    """Return the settings that a call gives, on top of the environment's; None gives nothing.
+    """Return the settings that a call gives, on top of those that stand; None gives nothing.
 
     ``source`` is what errors call the call. Paths are relative to the working directory.
     """
     mapping = {key: value for key, value in given.items() if value not in (None, {})}
     here = Path.cwd()
-    layers = [environment_layer(os.environ, here), Layer(source, mapping, here, home=True)]
-    return resolve(layers, needs=("name",))
+    call = Layer(source, mapping, here, home=True)
+    return resolve([*standing_layers(os.environ, here), call], needs=("name",))
 
 
 def check_count(name: str, value: Any, least: int) -> None:

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from orion_hpc.config.document import read_yaml
-from orion_hpc.config.resolve import Layer, document_layer, environment_layer, resolve
+from orion_hpc.config.resolve import Layer, document_layer, resolve
 from orion_hpc.config.settings import Settings
+from orion_hpc.config.standing import standing_layers
 
 
 def asked(
@@ -20,7 +21,7 @@ def asked(
     ConfigurationError
         The file can't be read, or something in it is wrong.
     """
-    layers = [environment_layer(os.environ)]
+    layers = standing_layers(os.environ)
     if config is not None:
         layers.append(document_layer(read_yaml(config)))
     flags = {"storage": storage, "name": name, "version": version}

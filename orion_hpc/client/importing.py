@@ -22,7 +22,8 @@ from typing import Any, NamedTuple
 
 from orion_hpc.client.orion_records import FoundExperiment, label, read_experiment
 from orion_hpc.client.orion_trials import FoundTrial
-from orion_hpc.config.resolve import Layer, environment_layer, resolve
+from orion_hpc.config.resolve import Layer, resolve
+from orion_hpc.config.standing import standing_layers
 from orion_hpc.errors import (
     ExperimentConflict,
     ImportRefused,
@@ -92,7 +93,8 @@ def import_orion(
         one that the same import again completes.
     """
     flags = {} if storage is None else {"storage": storage}
-    settings = resolve([environment_layer(os.environ), Layer("flags", flags, Path.cwd())], needs=())
+    layers = [*standing_layers(os.environ), Layer("flags", flags, Path.cwd())]
+    settings = resolve(layers, needs=())
     seed = int.from_bytes(os.urandom(4), "big")
     found = find_experiments(
         read_documents(os.fspath(source)), os.fspath(source), name, version, seed, time.time()

@@ -35,21 +35,23 @@ from orion_hpc.worker.recovery import release_lost
 from orion_hpc.worker.script import check_placeholders
 
 
-def choose_launcher(name: str, template: Path | None = None) -> Launcher:
+def choose_launcher(name: str, settings: Settings | None = None) -> Launcher:
     """Return the launcher called ``name``; ``auto`` is Slurm where ``sbatch`` is on the PATH.
 
-    With a ``template`` it is plain ``sbatch`` with the script that the template gives.
+    Where the settings name a template, Slurm is plain ``sbatch`` with the script that it gives.
     """
-    if template is not None:
-        if name not in ("auto", "slurm"):
-            raise ConfigurationError(
-                f"a template is for Slurm, not for the executor {name!r}", "Leave out one of them."
-            )
+    template = None if settings is None else settings.template
+    asked_for = settings is not None and settings.origin("template") == "flags"
+    if template is not None and asked_for and name not in ("auto", "slurm"):
+        raise ConfigurationError(
+            f"a template is for Slurm, not for the executor {name!r}", "Leave out one of them."
+        )
+    if name == "auto":
+        name = "slurm" if slurm_is_here() or (template is not None and asked_for) else "local"
+    if name == "slurm" and template is not None:
         from orion_hpc.launch.template import TemplateLauncher, read_template
 
-        return TemplateLauncher(read_template(template))
-    if name == "auto":
-        name = "slurm" if slurm_is_here() else "local"
+        return TemplateLauncher(read_template(Path(template)))
     return make_launcher(name)
 
 

@@ -76,8 +76,8 @@ for _kind, _words, _first in (
     _Loader.add_implicit_resolver(_TAG + _kind, re.compile(f"(?:{_words})$"), list(_first))
 
 
-def read_yaml(path: str | os.PathLike[str]) -> Document:
-    """Return what the YAML file at ``path`` holds.
+def read_yaml(path: str | os.PathLike[str], may_be_empty: bool = False) -> Document:
+    """Return what the YAML file at ``path`` holds; of an empty one nothing, where it may be empty.
 
     Raises
     ------
@@ -87,6 +87,8 @@ def read_yaml(path: str | os.PathLike[str]) -> Document:
     text = _text_of(Path(path))
     builder = _Builder(str(path))
     mapping = builder.read(text)
+    if mapping is None and may_be_empty:
+        mapping = {}
     if mapping is None:
         raise ConfigurationError(f"{path} is empty", "It needs at least name, space and function.")
     if not isinstance(mapping, dict):

@@ -1,7 +1,8 @@
-"""Which setting wins: the one place where defaults, environment, file and flags become settings.
+"""Which setting wins: the one place where defaults, files, environment and flags become settings.
 
-``defaults < environment < file < flags``: a later layer wins. Remembers who gave each setting. What
-a value may be is :mod:`orion_hpc.config.settings`' business.
+``defaults < site's file < user's file < environment < experiment's file < flags``: a later layer
+wins. Remembers who gave each setting. What a value may be is :mod:`orion_hpc.config.settings`'
+business.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ from orion_hpc.config.settings import (
 from orion_hpc.errors import ConfigurationError, did_you_mean
 
 PREFIX = "ORION_HPC_"
+
+SITE_CONFIG = PREFIX + "SITE_CONFIG"
+"""The variable that names the site's file; no setting."""
 
 _RIVALS: tuple[tuple[Keys, Keys], ...] = (
     (("function",), ("command",)),
@@ -64,11 +68,11 @@ class Layer:
     home: bool = False
 
 
-def document_layer(document: Document, label: str | None = None) -> Layer:
-    """Return the layer of a configuration file."""
+def document_layer(document: Document, label: str | None = None, home: bool = True) -> Layer:
+    """Return the layer of a configuration file; ``home``: the experiment's own."""
     name = label or document.name
     places = {keys: f"{name}, line {line}" for keys, (line, _) in document.positions.items()}
-    return Layer(name, document.mapping, document.path.parent, places, home=True)
+    return Layer(name, document.mapping, document.path.parent, places, home)
 
 
 def environment_layer(environ: Mapping[str, str], base: Path | None = None) -> Layer:
@@ -123,6 +127,7 @@ def resolve(layers: Sequence[Layer], *, needs: Collection[str] = checks.NEEDS) -
     home = next((layer.base for layer in reversed(layers) if layer.home), None)
     provenance = Provenance(
         {keys: layer.label for keys, layer in merge.givers.items()},
+        {keys: place for keys, (_, _, place) in merge.places.items()},
         {keys: layer.base for keys, layer in merge.givers.items()},
         home or (layers[-1].base if layers else Path.cwd()),
     )
@@ -136,13 +141,13 @@ def resolve(layers: Sequence[Layer], *, needs: Collection[str] = checks.NEEDS) -
 
 
 def explain(settings: Settings) -> Iterator[tuple[str, Any, str]]:
-    """Yield path, value and origin of every setting, for showing them."""
+    """Yield path, value and place of every setting, for showing them."""
     for name, value in settings.model_dump().items():
         if name in BLOCKS:
             for key, inner in value.items():
-                yield f"{name}.{key}", inner, settings.origin(f"{name}.{key}")
+                yield f"{name}.{key}", inner, settings.place(f"{name}.{key}")
         else:
-            yield name, value, settings.origin(name)
+            yield name, value, settings.place(name)
 
 
 @dataclass(slots=True)
@@ -250,7 +255,7 @@ def _is_ours(variable: str, environ: Mapping[str, str]) -> bool:
     name = variable.removeprefix(PREFIX)
     if name == "WORKING_DIR":
         return PREFIX + "TRIAL_ID" in environ
-    return name in _TRIALS_OWN or name.startswith("REQUIRE_")
+    return variable == SITE_CONFIG or name in _TRIALS_OWN or name.startswith("REQUIRE_")
 
 
 def _variable_keys(variable: str) -> Keys:

@@ -41,21 +41,31 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where settings came from: ``keys -> label`` and ``keys -> base directory`` of what was given.
+    """Where settings came from: the layer's label, the place in it and its base directory, by keys.
 
     ``home`` is the experiment's directory, the base of what nobody gave.
     """
 
     labels: Mapping[Keys, str]
+    places: Mapping[Keys, str]
     bases: Mapping[Keys, Path]
     home: Path
 
     def label(self, keys: Keys) -> str:
         """Return who gave the setting, or the nearest block around it."""
-        for length in range(len(keys), 0, -1):
-            if keys[:length] in self.labels:
-                return self.labels[keys[:length]]
-        return "defaults"
+        return _nearest(self.labels, keys) or "defaults"
+
+    def place(self, keys: Keys) -> str:
+        """Return the same, with the line of a file or the name of a variable where it has one."""
+        label = self.label(keys)
+        return label if label == "defaults" else _nearest(self.places, keys) or label
+
+
+def _nearest(known: Mapping[Keys, str], keys: Keys) -> str:
+    for length in range(len(keys), 0, -1):
+        if keys[:length] in known:
+            return known[keys[:length]]
+    return ""
 
 
 # --- what a single value may be --------------------------------------------------------------
@@ -340,6 +350,9 @@ class Settings(_Block):
     working_dir: Annotated[str, _path(paths.absolute_path)] | None = Field(
         default=None, description="a path"
     )
+    template: Annotated[str, _path(paths.absolute_path)] | None = Field(
+        default=None, description="the path of an sbatch template"
+    )
     worker: WorkerOptions = Field(
         default_factory=WorkerOptions, description="a mapping, as in {n_workers: 1}"
     )
@@ -361,6 +374,10 @@ class Settings(_Block):
     def origin(self, path: str) -> str:
         """Return the label of the layer that gave the setting at ``path``, or ``defaults``."""
         return self._provenance.label(tuple(path.split(".")))
+
+    def place(self, path: str) -> str:
+        """Return where in that layer: ``config.yaml, line 3``, ``ORION_HPC_LOCK``, or its label."""
+        return self._provenance.place(tuple(path.split(".")))
 
     def parsed_space(self) -> Space:
         """Return the search space."""

@@ -45,8 +45,8 @@ def test_the_four_sources(tmp_path: Path) -> None:
     assert (settings.max_trials, settings.max_broken, settings.max_attempts) == (3, 2, 1)
     origins = {path: origin for path, _, origin in explain(settings)}
     assert origins["max_trials"] == "flags"
-    assert origins["max_broken"] == "c.yaml"
-    assert origins["max_attempts"] == "environment"
+    assert origins["max_broken"] == "c.yaml, line 5"
+    assert origins["max_attempts"] == "ORION_HPC_MAX_ATTEMPTS"
     assert origins["worker.n_workers"] == "defaults"
     assert settings.origin("space.a") == "c.yaml"
     assert settings.directory == tmp_path
@@ -69,6 +69,7 @@ def test_defaults() -> None:
         "lock": None,
         "allow_group": False,
         "working_dir": None,
+        "template": None,
         "worker": {
             "n_workers": 1,
             "executor": "joblib",

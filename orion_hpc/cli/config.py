@@ -1,0 +1,36 @@
+"""``orion-hpc config``: all settings, and where each comes from."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from orion_hpc.cli.terminal import Terminal
+
+
+@click.command()
+@click.argument("config", required=False, type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="For a program to read.")
+@click.pass_obj
+def config(terminal: Terminal, /, config: Path | None, as_json: bool) -> None:
+    """Show each setting and where it comes from.
+
+    Without CONFIG, what holds here for every experiment: the site's file, yours, and variables
+    such as ORION_HPC_WORKER__GRACE.
+    """
+    from orion_hpc.client.asking import asked
+    from orion_hpc.config.resolve import explain
+    from orion_hpc.config.standing import standing_files
+    from orion_hpc.report.settings import SETTINGS_COLUMNS, settings_record, settings_rows
+
+    found = list(explain(asked(config, None, None, None)))
+    files = {str(path): os.path.exists(path) for path in standing_files(os.environ)}
+    if as_json:
+        terminal.json({"settings": settings_record(found), "files": files})
+        return
+    terminal.table(SETTINGS_COLUMNS, settings_rows(found))
+    for path, is_there in files.items():
+        if not is_there:
+            terminal.note(f"There is no {path}.")

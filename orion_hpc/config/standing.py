@@ -1,0 +1,70 @@
+"""What holds for all experiments of a site or of a user: two files, and the environment.
+
+``/etc/orion-hpc/config.yaml`` (another one if ``ORION_HPC_SITE_CONFIG`` names it, as a site's
+environment module may) < ``~/.config/orion-hpc/config.yaml`` (``XDG_CONFIG_HOME``) < variables.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from orion_hpc.config.document import Document, read_yaml
+from orion_hpc.config.resolve import SITE_CONFIG, Layer, document_layer, environment_layer
+from orion_hpc.errors import ConfigurationError
+
+_SITE = "/etc/orion-hpc/config.yaml"
+
+_OWN = ("name", "version", "space", "function", "command", "kwargs", "trial_arg")
+"""What makes an experiment the one that it is."""
+
+
+def standing_files(environ: Mapping[str, str]) -> tuple[Path, Path]:
+    """Return the paths of the site's file and of the user's, whether they are there or not."""
+    home = environ.get("XDG_CONFIG_HOME", "")
+    if not os.path.isabs(home):  # the specification of these folders wants others passed over
+        home = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
+    return Path(environ.get(SITE_CONFIG) or _SITE), Path(home, "orion-hpc", "config.yaml")
+
+
+def standing_layers(environ: Mapping[str, str], base: Path | None = None) -> list[Layer]:
+    """Return the layers below an experiment's own file, the weakest first.
+
+    Parameters
+    ----------
+    environ : mapping
+        The environment.
+    base : Path, optional
+        Where relative paths in variables begin, by default the working directory. Those in a file
+        begin at the file.
+
+    Raises
+    ------
+    ConfigurationError
+        A file is there and can't be read, or sets what only an experiment can; a variable is wrong.
+    """
+    files = standing_files(environ)
+    if environ.get(SITE_CONFIG) and not files[0].exists():
+        raise ConfigurationError(
+            f"{SITE_CONFIG} names {files[0]}, which isn't there", "Mend the variable or unset it."
+        )
+    layers = [_layer(path) for path in files if os.path.lexists(path)]
+    return [*layers, environment_layer(environ, base)]
+
+
+def _layer(path: Path) -> Layer:
+    document = read_yaml(path, may_be_empty=True)
+    for key in document.mapping:
+        if key in _OWN:
+            raise ConfigurationError(
+                f"{_place(document, key)}: {key} belongs to an experiment; this file is for all",
+                "Move it to the experiment's own file.",
+            )
+    return document_layer(document, home=False)
+
+
+def _place(document: Document, key: str) -> str:
+    if (key,) not in document.positions:  # it came by a YAML merge
+        return document.name
+    return f"{document.name}, line {document.positions[(key,)][0]}"
