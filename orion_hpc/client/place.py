@@ -18,6 +18,7 @@ from orion_hpc.storage.base import Opener, Storage
 from orion_hpc.storage.heartbeat import Heartbeat, Watch
 from orion_hpc.storage.memory import MemoryStorage, SharedJournal
 from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.worker.ended_jobs import EndedJobs
 from orion_hpc.worker.recovery import Recovery
 
 MEMORY = "ephemeraldb"
@@ -98,8 +99,9 @@ class Place:
 
     def recovery(self, experiment: ExperimentState, interval: float) -> Recovery:
         """Return what finds lost workers."""
-        watch = Watch(self._signs(experiment), interval)
-        return Recovery(watch, self.folder_of(experiment))
+        signs = self._signs(experiment)
+        ended = EndedJobs(signs, in_turns=True)
+        return Recovery(Watch(signs, interval, ended), self.folder_of(experiment), ended.causes)
 
     def _signs(self, experiment: ExperimentState) -> str:
         return layout.workers_folder(self._base(), experiment.title)

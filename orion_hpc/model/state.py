@@ -56,8 +56,8 @@ from orion_hpc.model.trial import (
     CANCELLED,
     COMPLETED,
     INTERRUPTED,
-    LOST_WORKER,
     NEW,
+    PERHAPS_ITS_FAULT,
     RELEASABLE,
     RESERVABLE,
     RESERVED,
@@ -297,7 +297,7 @@ def _release(state: ExperimentState, event: ev.ReleaseTrial) -> bool:
     trial.end_time = event.time
     trial.cause = event.cause
     trial.message = event.message
-    if event.cause == LOST_WORKER:
+    if event.cause in PERHAPS_ITS_FAULT:
         trial.losses += 1
     return True
 

@@ -40,6 +40,9 @@ CANCELLED = "cancelled"
 CAUSES = (USER_ERROR, PREEMPTED, TIMED_OUT, OUT_OF_MEMORY, KILLED, LOST_WORKER, CANCELLED)
 """Why an attempt ended without a result."""
 
+PERHAPS_ITS_FAULT = frozenset((LOST_WORKER, OUT_OF_MEMORY))
+"""Ends of a worker that its trial may have brought about; they count towards ``max_attempts``."""
+
 Params = dict[str, Any]
 """Flat name (levels joined by a dot) -> plain value: number, str, bool, None or nested lists."""
 

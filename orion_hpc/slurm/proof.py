@@ -9,13 +9,16 @@ import re
 from collections.abc import Collection, Sequence
 
 from orion_hpc.slurm.queue import queued, recorded
-from orion_hpc.slurm.tasks import Tasks
+from orion_hpc.slurm.tasks import Tasks, word
+
+REQUEUED = "REQUEUED"
+"""What is said of a run whose task waits, or runs, anew."""
 
 _NAME = re.compile(r"(?P<job>\d+)(?:_(?P<task>\d+))?\.(?P<requeues>\d+)")
 
 
-def ended_runs(runs: Collection[str]) -> set[str]:
-    """Return those of ``runs`` that have ended.
+def ended_runs(runs: Collection[str]) -> dict[str, str]:
+    """Return those of ``runs`` that have ended, and Slurm's word for how, such as ``TIMEOUT``.
 
     Parameters
     ----------
@@ -25,31 +28,33 @@ def ended_runs(runs: Collection[str]) -> set[str]:
     """
     jobs = sorted({match["job"] for run in runs if (match := _NAME.fullmatch(run))})
     if not jobs:
-        return set()
+        return {}
     queue = queued(jobs)
     if queue is None:
-        return set()  # what is requeued right now, only the controller knows
-    ended = {run for run in runs if in_the_past(run, queue)}
+        return {}  # what is requeued right now, only the controller knows
     forgotten = [run for run in runs if not _known(run, queue)]
     records = recorded(jobs) if forgotten else None
-    return ended | {run for run in forgotten if in_the_past(run, records or ())}
+    told = {run: how_ended(run, queue) for run in runs}
+    told |= {run: how_ended(run, records or ()) for run in forgotten}
+    return {run: how for run, how in told.items() if how}
 
 
-def in_the_past(run: str, known: Sequence[Tasks]) -> bool:
-    """Return whether ``run`` has ended by what is ``known`` of its job; see :func:`ended_runs`."""
+def how_ended(run: str, known: Sequence[Tasks]) -> str:
+    """Return how ``run`` ended by what is ``known`` of its job, ``''`` if it isn't known to have.
+
+    See :func:`ended_runs`.
+    """
     match = _NAME.fullmatch(run)
     if match is None:
-        return False
-    return any(
-        tasks.phase == "over"
-        or (
-            # It waits or runs anew. Slurm counts up when it begins to end the run before.
-            tasks.phase in ("waits", "runs")
-            and tasks.requeues is not None
-            and tasks.requeues > int(match["requeues"])
-        )
-        for tasks in _of(match, known)
-    )
+        return ""
+    for tasks in _of(match, known):
+        # Slurm counts up when it begins to end the run before.
+        if tasks.requeues is not None and tasks.requeues > int(match["requeues"]):
+            if tasks.phase in ("waits", "runs", "over"):
+                return REQUEUED
+        elif tasks.phase == "over":
+            return word(tasks.state)
+    return ""
 
 
 def _known(run: str, known: Sequence[Tasks]) -> bool:

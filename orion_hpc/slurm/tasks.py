@@ -80,8 +80,13 @@ class Tasks:
 
 def phase(state: str) -> Phase:
     """Return what Slurm's word for a state means, such as sacct's ``CANCELLED by 1000``."""
-    word = state.strip().rstrip("+").partition(" ")[0].upper()
-    return next((name for name, states in _STATES.items() if word in states), "unclear")
+    said = word(state)
+    return next((name for name, states in _STATES.items() if said in states), "unclear")
+
+
+def word(state: str) -> str:
+    """Return the bare word of a state: sacct adds who cancelled, and cuts long ones (``+``)."""
+    return state.strip().rstrip("+").partition(" ")[0].upper()
 
 
 def parse_job_id(text: str) -> tuple[str, tuple[range, ...]] | None:

@@ -211,7 +211,8 @@ def run_worker(
         heartbeat.start()
         orderly = False
         try:
-            recovery = Recovery(Watch(signs, job.heartbeat, EndedJobs(signs)), folder_of)
+            ended = EndedJobs(signs, in_turns=True)
+            recovery = Recovery(Watch(signs, job.heartbeat, ended), folder_of, ended.causes)
             worker = make_worker(
                 storage, experiment, executor, target, recovery, folder_of, stop, options, notice
             )

@@ -19,6 +19,7 @@ from orion_hpc.model.trial import (
     INTERRUPTED,
     LOST_WORKER,
     NEW,
+    PERHAPS_ITS_FAULT,
     RESERVED,
     SUSPENDED,
     USER_ERROR,
@@ -37,10 +38,15 @@ class Proposal(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """Workers that are gone, and results they could keep though not record: by number, attempt."""
+    """Workers that are gone.
+
+    ``kept`` are results that they could keep though not record, by number and attempt; ``causes``
+    tells why some of the workers are gone.
+    """
 
     workers: Collection[str] = ()
     kept: Mapping[tuple[int, int], Results] = {}
+    causes: Mapping[str, str] = {}
 
 
 def something_to_reserve(state: ExperimentState) -> bool:
@@ -113,21 +119,21 @@ def losses(
 
     Results that were kept aside are recorded now. Any other trial is
     released; one that lost its worker ``max_attempts`` times is broken: it may be what kills them.
+    A worker whose job was preempted, say, isn't counted.
     """
     events: list[ev.Event] = []
     for trial in state.having(RESERVED):
-        if trial.worker in loss.workers:
+        if trial.worker is not None and trial.worker in loss.workers:
             results = loss.kept.get((trial.number, trial.attempt))
             if results is not None:
                 events.append(ev.CompleteTrial(trial.number, trial.attempt, results, now))
                 continue
             status, message = INTERRUPTED, f"worker {trial.worker} is gone"
-            if trial.losses + 1 >= max_attempts:
+            cause = loss.causes.get(trial.worker, LOST_WORKER)
+            if cause in PERHAPS_ITS_FAULT and trial.losses + 1 >= max_attempts:
                 status = BROKEN
                 message += f"; it was the trial's loss number {trial.losses + 1}"
-            events.append(
-                ev.ReleaseTrial(trial.number, trial.attempt, status, LOST_WORKER, message, now)
-            )
+            events.append(ev.ReleaseTrial(trial.number, trial.attempt, status, cause, message, now))
     return events
 
 

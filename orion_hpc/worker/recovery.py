@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from orion_hpc.files import layout
@@ -48,11 +48,19 @@ class Recovery:
     watch : Watches
     folder_of : callable
         Returns a trial's working directory by its number.
+    causes : callable
+        Tells of workers that are gone why, where that is known.
     """
 
-    def __init__(self, watch: Watches, folder_of: Callable[[int], str]) -> None:
+    def __init__(
+        self,
+        watch: Watches,
+        folder_of: Callable[[int], str],
+        causes: Callable[[Collection[str]], Mapping[str, str]] = lambda workers: {},
+    ) -> None:
         self._watch = watch
         self._folder_of = folder_of
+        self._causes = causes
 
     def look(self, state: ExperimentState, me: str = "") -> Loss:
         """Return who of those that hold trials, other than ``me``, is lost.
@@ -64,7 +72,7 @@ class Recovery:
         for worker in lost:
             log.warning("worker %s is gone; its trials are taken from it", worker)
             fence(worker)
-        return self.own(state, lost)
+        return self.own(state, lost)._replace(causes=self._causes(lost) if lost else {})
 
     def own(self, state: ExperimentState, workers: Collection[str]) -> Loss:
         """Return what is left of workers that are known to have ended."""
@@ -102,7 +110,8 @@ def release_lost(storage: PickledDB, number: int) -> int:
         storage.path, experiment.title, configuration.get("working_dir")
     )
     # How long silence must last doesn't matter for one look.
-    recovery = Recovery(Watch(signs, _UNTOLD, EndedJobs()), folder_of)
+    ended = EndedJobs(signs)
+    recovery = Recovery(Watch(signs, _UNTOLD, ended), folder_of, ended.causes)
     loss = recovery.look(experiment)
     if not loss.workers:
         return 0

@@ -17,6 +17,7 @@ from orion_hpc.model.trial import (
     INTERRUPTED,
     LOST_WORKER,
     NEW,
+    OUT_OF_MEMORY,
     RELEASABLE,
     RESERVED,
     SETTABLE,
@@ -236,11 +237,11 @@ def test_releasing_needs_a_reservation_and_a_status_to_release_to(status, to):
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_only_lost_workers_count_as_losses(cause):
+def test_a_trial_is_blamed_for_what_may_be_its_fault(cause):
     """A preempted trial isn't suspected of killing its workers."""
     state = in_status(RESERVED)
     state.apply(release(0, cause=cause))
-    assert state.trials[0].losses == (1 if cause == LOST_WORKER else 0)
+    assert state.trials[0].losses == (cause in (LOST_WORKER, OUT_OF_MEMORY))
     assert (state.trials[0].cause, state.trials[0].message) == (cause, "why")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orion_hpc.slurm import commands
-from orion_hpc.slurm.proof import ended_runs
+from orion_hpc.slurm.proof import REQUEUED, ended_runs
 from tests.rigs.fake_slurm import FakeSlurm
 
 
@@ -16,26 +16,27 @@ def queue(*lines: str) -> str:
 @pytest.mark.parametrize(
     ("line", "ended"),
     [
-        ("12|3|RUNNING|0", False),
-        ("12|3|RUNNING|1", True),  # it runs anew
-        ("12|3|PENDING|1", True),
-        ("12|3|PENDING|0", False),
-        ("12|3-7%2|PENDING|1", True),
-        ("12|3|COMPLETING|1", False),  # its processes may still be there
-        ("12|3|COMPLETING|0", False),
-        ("12|3|SUSPENDED|0", False),
-        ("12|3|CANCELLED|0", True),
-        ("12|3|TIMEOUT|0", True),
-        ("12|3|OUT_OF_MEMORY|0", True),
-        ("12|3|NODE_FAIL|0", False),  # Slurm doesn't reach the node; the file system may
-        ("12|3|REVOKED|0", False),
-        ("12|4|CANCELLED|0", False),  # another task
-        ("12|N/A|CANCELLED|0", False),
+        ("12|3|RUNNING|0", ""),
+        ("12|3|RUNNING|1", REQUEUED),  # it runs anew
+        ("12|3|PENDING|1", REQUEUED),
+        ("12|3|PENDING|0", ""),
+        ("12|3-7%2|PENDING|1", REQUEUED),
+        ("12|3|COMPLETING|1", ""),  # its processes may still be there
+        ("12|3|COMPLETING|0", ""),
+        ("12|3|SUSPENDED|0", ""),
+        ("12|3|CANCELLED|0", "CANCELLED"),
+        ("12|3|CANCELLED|2", REQUEUED),  # a later run of it was cancelled
+        ("12|3|TIMEOUT|0", "TIMEOUT"),
+        ("12|3|OUT_OF_MEMORY|0", "OUT_OF_MEMORY"),
+        ("12|3|NODE_FAIL|0", ""),  # Slurm doesn't reach the node; the file system may
+        ("12|3|REVOKED|0", ""),
+        ("12|4|CANCELLED|0", ""),  # another task
+        ("12|N/A|CANCELLED|0", ""),
     ],
 )
 def test_what_squeue_says(fake_slurm: FakeSlurm, line, ended) -> None:
     fake_slurm.answer("squeue", queue(line))
-    assert ended_runs(["12_3.0"]) == ({"12_3.0"} if ended else set())
+    assert ended_runs(["12_3.0"]) == ({"12_3.0": ended} if ended else {})
 
 
 def test_sacct_remembers_what_squeue_has_forgotten(fake_slurm: FakeSlurm) -> None:
@@ -43,15 +44,16 @@ def test_sacct_remembers_what_squeue_has_forgotten(fake_slurm: FakeSlurm) -> Non
     fake_slurm.answer("squeue", queue("12|1|RUNNING|0"))
     fake_slurm.answer(
         "sacct",
-        "12_1|COMPLETED|q|c\n12_2|TIMEOUT|q|c\n12_3|RUNNING|q|c\n12_4|NODE_FAIL|q|c\n15|FAILED|q|c\n",
+        "12_1|COMPLETED|q|c\n12_2|TIMEOUT|q|c\n12_3|RUNNING|q|c\n12_4|NODE_FAIL|q|c\n"
+        "15|CANCELLED by 0|q|c\n",
     )
     runs = ["12_1.0", "12_2.0", "12_3.0", "12_4.0", "12_5.0", "15.2"]
-    assert ended_runs(runs) == {"12_2.0", "15.2"}
+    assert ended_runs(runs) == {"12_2.0": "TIMEOUT", "15.2": "CANCELLED"}
 
 
 def test_a_site_without_accounting_proves_less(fake_slurm: FakeSlurm) -> None:
     fake_slurm.fail("squeue", "slurm_load_jobs error: Invalid job id specified")
-    assert ended_runs(["12_3.0"]) == set()
+    assert ended_runs(["12_3.0"]) == {}
     assert len(fake_slurm.calls("sacct")) == 1
 
 
@@ -61,9 +63,9 @@ def test_no_answer_proves_nothing(fake_slurm: FakeSlurm, monkeypatch, said) -> N
     monkeypatch.setattr(commands.time, "sleep", lambda seconds: None)
     fake_slurm.fail("squeue", said)
     fake_slurm.answer("sacct", "12_3|COMPLETED|q|c")
-    assert ended_runs(["12_3.0"]) == set()
+    assert ended_runs(["12_3.0"]) == {}
 
 
 def test_who_isnt_in_a_job_is_never_asked_of(fake_slurm: FakeSlurm) -> None:
-    assert ended_runs(["local-77", "", "12_3", "12_3.x"]) == set()
+    assert ended_runs(["local-77", "", "12_3", "12_3.x"]) == {}
     assert fake_slurm.calls("squeue") == []

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from orion_hpc.model.trial import CANCELLED, OUT_OF_MEMORY, PREEMPTED, TIMED_OUT
 from orion_hpc.storage.heartbeat import Sign, Watch, signs
 from orion_hpc.worker.ended_jobs import EndedJobs
 from tests.rigs.fake_slurm import FakeSlurm
@@ -26,13 +27,13 @@ def on_orion(fake_slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> FakeSlur
     return fake_slurm
 
 
-def test_a_command_asks_at_once(on_orion: FakeSlurm) -> None:
+def test_a_command_asks_at_once(on_orion: FakeSlurm, tmp_path) -> None:
     """``resume`` right after ``scancel`` waits for nobody's silence."""
-    assert EndedJobs()(sign()) == {HERE}
+    assert EndedJobs(str(tmp_path))(sign()) == {HERE}
 
 
 def test_workers_ask_of_those_that_missed_a_sign(on_orion: FakeSlurm, tmp_path) -> None:
-    look = EndedJobs(str(tmp_path))
+    look = EndedJobs(str(tmp_path), in_turns=True)
     assert look(sign(age=59)) == set()
     assert on_orion.calls("squeue") == []
     assert look(sign(age=61)) == {HERE}
@@ -40,7 +41,7 @@ def test_workers_ask_of_those_that_missed_a_sign(on_orion: FakeSlurm, tmp_path) 
 
 def test_workers_take_turns(on_orion: FakeSlurm, tmp_path) -> None:
     """A thousand idle workers ask once in a minute, all together."""
-    looks = [EndedJobs(str(tmp_path)) for _ in range(3)]
+    looks = [EndedJobs(str(tmp_path), in_turns=True) for _ in range(3)]
     assert [look(sign(age=61)) for look in looks] == [{HERE}, set(), set()]
     assert len(on_orion.calls("squeue")) == 1
     os.utime(tmp_path / ".turn", (1, 1))
@@ -48,22 +49,24 @@ def test_workers_take_turns(on_orion: FakeSlurm, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("cluster", ["andromeda", None, ""])
-def test_another_clusters_job_of_this_number_proves_nothing(on_orion: FakeSlurm, cluster) -> None:
+def test_another_clusters_job_of_this_number_proves_nothing(
+    on_orion: FakeSlurm, tmp_path, cluster
+) -> None:
     """Clusters that share a file system each begin to count jobs at 1."""
-    assert EndedJobs()(sign(cluster=cluster)) == set()
+    assert EndedJobs(str(tmp_path))(sign(cluster=cluster)) == set()
     assert on_orion.calls("squeue") == []
 
 
-def test_the_login_node_learns_its_clusters_name(fake_slurm: FakeSlurm) -> None:
+def test_the_login_node_learns_its_clusters_name(fake_slurm: FakeSlurm, tmp_path) -> None:
     fake_slurm.answer("squeue", QUEUE)
-    assert EndedJobs()(sign()) == set()
+    assert EndedJobs(str(tmp_path))(sign()) == set()
     fake_slurm.answer("scontrol", "ClusterName             = orion\n")
-    assert EndedJobs()(sign()) == {HERE}
+    assert EndedJobs(str(tmp_path))(sign()) == {HERE}
 
 
-def test_a_local_worker_isnt_asked_of(on_orion: FakeSlurm) -> None:
-    assert EndedJobs()(sign(worker="elsewhere:7:abcdef.9:local-77")) == set()
-    assert EndedJobs()(sign(worker="elsewhere:7:abcdef.9")) == set()
+def test_a_local_worker_isnt_asked_of(on_orion: FakeSlurm, tmp_path) -> None:
+    assert EndedJobs(str(tmp_path))(sign(worker="elsewhere:7:abcdef.9:local-77")) == set()
+    assert EndedJobs(str(tmp_path))(sign(worker="elsewhere:7:abcdef.9")) == set()
     assert on_orion.calls("squeue") == []
 
 
@@ -72,4 +75,35 @@ def test_a_watch_believes_it(on_orion: FakeSlurm, tmp_path) -> None:
     (tmp_path / HERE).write_text('{"interval": 60, "cluster": "orion"}')
     assert signs(str(tmp_path))[HERE].age < 60
     assert Watch(str(tmp_path), 60.0).lost([HERE]) == set()
-    assert Watch(str(tmp_path), 60.0, EndedJobs()).lost([HERE]) == {HERE}
+    assert Watch(str(tmp_path), 60.0, EndedJobs(str(tmp_path))).lost([HERE]) == {HERE}
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("12|3|PREEMPTED|0", PREEMPTED),
+        ("12|3|RUNNING|1", PREEMPTED),
+        ("12|3|TIMEOUT|0", TIMED_OUT),
+        ("12|3|CANCELLED|0", CANCELLED),
+        ("12|3|OUT_OF_MEMORY|0", OUT_OF_MEMORY),
+        ("12|3|FAILED|0", None),
+        ("12|3|COMPLETING|0", None),
+    ],
+)
+def test_why_a_worker_is_gone(on_orion: FakeSlurm, tmp_path, said, cause) -> None:
+    """Also of one that is gone from this very host; nothing is asked twice."""
+    on_orion.answer("squeue", f"{said}|None|quick|\n")
+    gone = ["elsewhere:7:abcdef.9", HERE]
+    (tmp_path / HERE).write_text('{"interval": 60, "cluster": "orion"}')
+    ended = EndedJobs(str(tmp_path), in_turns=True)
+    assert ended.causes(gone) == ({HERE: cause} if cause else {})
+    assert len(on_orion.calls("squeue")) == 1
+    assert ended.causes(gone[:1]) == {}
+    assert len(on_orion.calls("squeue")) == 1
+
+
+def test_what_was_told_before_isnt_asked_again(on_orion: FakeSlurm, tmp_path) -> None:
+    ended = EndedJobs(str(tmp_path))
+    assert ended(sign()) == {HERE}
+    assert ended.causes([HERE]) == {HERE: CANCELLED}
+    assert len(on_orion.calls("squeue")) == 1

@@ -12,6 +12,7 @@ from orion_hpc.model.trial import (
     INTERRUPTED,
     LOST_WORKER,
     NEW,
+    OUT_OF_MEMORY,
     PREEMPTED,
     RESERVED,
     SUSPENDED,
@@ -125,6 +126,22 @@ def test_lost_workers_trials_are_interrupted_until_they_were_lost_too_often():
     assert "loss number 2" in second.message
     assert state.apply(second)
     assert plan.losses(state, plan.Loss({"w0", "w5"}), 2, 6.0) == []
+
+
+def test_a_trial_isnt_blamed_for_what_slurm_did():
+    """Preempted with its job ever so often it stays one to be run; for memory, it is counted."""
+    state = experiment(RESERVED)
+    for attempt in range(1, 6):
+        if attempt > 1:
+            assert state.apply(ev.ReserveTrial(0, attempt, "w0", 4.0))
+        (event,) = plan.losses(state, plan.Loss({"w0"}, causes={"w0": PREEMPTED}), 2, 3.0)
+        assert (event.attempt, event.status, event.cause) == (attempt, INTERRUPTED, PREEMPTED)
+        assert state.apply(event)
+    for attempt, status in ((6, INTERRUPTED), (7, BROKEN)):
+        state.apply(ev.ReserveTrial(0, attempt, "w", 5.0))
+        (event,) = plan.losses(state, plan.Loss({"w"}, causes={"w": OUT_OF_MEMORY}), 2, 6.0)
+        assert (event.status, event.cause) == (status, OUT_OF_MEMORY)
+        assert state.apply(event)
 
 
 def test_an_end_is_recorded_as_what_it_was():
