@@ -30,6 +30,7 @@ def _trial_time(
 @click.option("--trial-time", callback=_trial_time, help="Seconds of a trial, auto or off.")
 @click.option("--cpus", type=click.IntRange(1), help="CPUs to use.  [default: those of the job]")
 @click.option("--path", help="Directory of the function's module.  [default: as submitted]")
+@click.option("--import-from", multiple=True, help="A directory to search for modules besides.")
 @click.option("--wait", default=0.0, help="Seconds to wait for the experiment to appear.")
 @click.pass_obj
 def worker(
@@ -39,6 +40,7 @@ def worker(
     name: str,
     version: int | None,
     path: str | None,
+    import_from: tuple[str, ...],
     cpus: int | None,
     wait: float,
     **chosen: str | float | None,
@@ -50,4 +52,4 @@ def worker(
     """
     from orion_hpc.worker.job import run_recorded
 
-    run_recorded(storage, name, version, path, cpus, wait, chosen)
+    run_recorded(storage, name, version, path, import_from, cpus, wait, chosen)

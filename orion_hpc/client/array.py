@@ -13,14 +13,14 @@ from typing import Any
 
 from orion_hpc.client.arguments import settings_of
 from orion_hpc.client.executor_choice import ExecutorChoice
+from orion_hpc.client.freezing import code_for
 from orion_hpc.client.place import Place
 from orion_hpc.client.session import Session
-from orion_hpc.client.submission import choose_launcher, launch_request, useful_tasks
+from orion_hpc.client.submission import choose_launcher, launch_event, launch_request, useful_tasks
 from orion_hpc.config.settings import Settings, known_keys
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.files import layout
 from orion_hpc.launch.base import Jobs
-from orion_hpc.model import event as ev
 from orion_hpc.report.summary import experiment_summary
 from orion_hpc.storage.heartbeat import signs
 from orion_hpc.worker.grace import GRACE
@@ -123,23 +123,23 @@ def submit(
     tasks = useful_tasks(settings, state.left)
     if not tasks:
         return SubmittedJobs((), 0, "", None, session)
-    request = launch_request(settings, launcher, state, tasks)
-    layout.make_folder(request.folder)
-    job = replace(
-        request.argument,
-        function=write_packed(data, request.folder),
-        trial_arg=trial_arg,
-        options=dict(choice.options),
-        path=_directory(fct),
-    )
-    with _one_launch:
-        jobs = launcher.launch(replace(request, argument=job))
-    try:
-        launched = ev.LaunchJobs(launcher.name, jobs.ids, jobs.logs, time.time())
-        session.transact(lambda seen: [launched])
-    except BaseException:
-        jobs.stop(0)
-        raise
+    with code_for(settings, state.title, _directory(fct)) as code:
+        request = launch_request(settings, launcher, state, tasks, code)
+        layout.make_folder(request.folder)
+        job = replace(
+            request.argument,
+            function=write_packed(data, request.folder),
+            trial_arg=trial_arg,
+            options=dict(choice.options),
+        )
+        with _one_launch:
+            jobs = launcher.launch(replace(request, argument=job))
+        try:
+            launched = launch_event(launcher, jobs, code)
+            session.transact(lambda seen: [launched])
+        except BaseException:
+            jobs.stop(0)
+            raise
     return SubmittedJobs(jobs.ids, tasks, jobs.logs, jobs, session)
 
 

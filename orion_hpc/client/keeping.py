@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
-from orion_hpc.client.submission import Submission, launch_request, missing_tasks, useful_tasks
+from orion_hpc.client.submission import (
+    Submission,
+    launch_event,
+    launch_request,
+    missing_tasks,
+    useful_tasks,
+)
 from orion_hpc.config.settings import Settings
 from orion_hpc.launch.base import Jobs, Launcher
-from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 
 
@@ -32,9 +35,9 @@ def top_up(
     tasks = missing_tasks(useful_tasks(settings, state.left), in_queue)
     if not tasks:
         return None
-    jobs = launcher.launch(launch_request(settings, launcher, state, tasks))
+    jobs = launcher.launch(launch_request(settings, launcher, state, tasks, submission.code))
     try:
-        launched = ev.LaunchJobs(launcher.name, jobs.ids, jobs.logs, time.time())
+        launched = launch_event(launcher, jobs, submission.code)
         submission.storage.transact(state.number, lambda seen: [launched])
     except BaseException:
         jobs.stop(0)

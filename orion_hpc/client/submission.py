@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from orion_hpc.algorithms.base import make_algorithm, normalise
 from orion_hpc.client.building import Built, build, check, wanted_limits
+from orion_hpc.client.freezing import Code, code_for, would_be
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, NoConfigurationError
 from orion_hpc.executors.base import check_executor, runs_in_process
@@ -90,7 +91,8 @@ class Submission:
     """What :func:`submit` did. ``jobs`` is None where nothing is left to be run.
 
     ``attached`` tells whether the jobs end with this process, so that somebody must watch them.
-    ``waiting`` counts the tasks of before that wait or run still; None: Slurm doesn't say.
+    ``code`` is what the jobs run. ``waiting`` counts the tasks of before that wait or run still;
+    None: Slurm doesn't say.
     """
 
     storage: PickledDB
@@ -99,6 +101,7 @@ class Submission:
     asked: int
     jobs: Jobs | None
     attached: bool
+    code: Code
     waiting: int | None = 0
 
     @property
@@ -130,9 +133,21 @@ def submit(
     check_settings(settings)
     launcher.check()
     plan_ = _plan(settings, launcher, resume)
+    with code_for(settings, plan_.experiment.title) as code:
+        return _submit(settings, launcher, tell, plan_, code)
+
+
+def _submit(
+    settings: Settings,
+    launcher: Launcher,
+    tell: Callable[[Built], None],
+    plan_: _Plan,
+    code: Code,
+) -> Submission:
     jobs = None
+    request = launch_request(settings, launcher, plan_.experiment, max(1, plan_.tasks), code)
     if launcher.detached and plan_.tasks:
-        jobs = launcher.launch(plan_.request)
+        jobs = launcher.launch(request)
     try:
         storage = PickledDB.create(
             settings.storage, _named(settings), settings.lock, settings.allow_group
@@ -145,6 +160,7 @@ def submit(
             built.changes.append(f"stopped ({reason}) -> goes on")
         if not built.created:
             built = replace(built, released=release_lost(storage, built.experiment.number))
+        built.changes.extend(_code_changes(built.experiment, code))
         tell(built)
         # Somebody else may have done some of it in between.
         tasks = plan_.tasks
@@ -152,16 +168,28 @@ def submit(
             useful = useful_tasks(settings, built.experiment.left)
             tasks = missing_tasks(useful, plan_.waiting)
         if tasks and jobs is None:
-            jobs = launcher.launch(replace(plan_.request, tasks=tasks))
+            jobs = launcher.launch(replace(request, tasks=tasks))
         if jobs is not None:
-            launched = ev.LaunchJobs(launcher.name, jobs.ids, jobs.logs, time.time())
+            launched = launch_event(launcher, jobs, code)
             storage.transact(built.experiment.number, lambda state: [launched])
     except BaseException:
         if jobs is not None:
             jobs.stop(0)
         raise
     attached = not launcher.detached
-    return Submission(storage, built, tasks, plan_.asked, jobs, attached, plan_.waiting)
+    return Submission(storage, built, tasks, plan_.asked, jobs, attached, code, plan_.waiting)
+
+
+def launch_event(launcher: Launcher, jobs: Jobs, code: Code) -> ev.LaunchJobs:
+    """Return what the journal is told of jobs that were started now."""
+    return ev.LaunchJobs(launcher.name, jobs.ids, jobs.logs, time.time(), *code.recorded)
+
+
+def _code_changes(experiment: ExperimentState, code: Code) -> list[str]:
+    last = next((jobs.digest for jobs in reversed(experiment.jobs) if jobs.digest), None)
+    if last is None or code.digest in (None, last):
+        return []
+    return [f"code: {last[:8]} -> {str(code.digest)[:8]}, as it has been edited since"]
 
 
 def _database_kept(storage: PickledDB, settings: Settings) -> list[str]:
@@ -178,11 +206,13 @@ def preview(settings: Settings, launcher: Launcher, resume: bool = False) -> str
     """Return what :func:`submit` would hand to the launcher; nothing is written or started."""
     check_settings(settings)
     plan_ = _plan(settings, launcher, resume)
-    return launcher.preview(replace(plan_.request, tasks=max(1, plan_.tasks)))
+    code = would_be(settings, plan_.experiment.title)
+    tasks = max(1, plan_.tasks)
+    return launcher.preview(launch_request(settings, launcher, plan_.experiment, tasks, code))
 
 
 class _Plan(NamedTuple):
-    request: LaunchRequest
+    experiment: ExperimentState
     asked: int
     tasks: int
     waiting: int | None
@@ -208,8 +238,7 @@ def _plan(settings: Settings, launcher: Launcher, resume: bool = False) -> _Plan
         experiment.max_trials, experiment.max_broken = limits
         experiment.stopped = None
     tasks = missing_tasks(useful_tasks(settings, experiment.left), waiting)
-    request = launch_request(settings, launcher, experiment, max(1, tasks))
-    return _Plan(request, _array(settings), tasks, waiting)
+    return _Plan(experiment, _array(settings), tasks, waiting)
 
 
 def tasks_in_queue(experiment: ExperimentState) -> int | None:
@@ -262,7 +291,7 @@ def sbatch_options(settings: Settings) -> dict[str, str | bool]:
 
 
 def launch_request(
-    settings: Settings, launcher: Launcher, experiment: ExperimentState, tasks: int
+    settings: Settings, launcher: Launcher, experiment: ExperimentState, tasks: int, code: Code
 ) -> LaunchRequest:
     """Return what a launcher is asked for; nothing is written."""
     worker = settings.worker
@@ -283,7 +312,8 @@ def launch_request(
         max_requeues=worker.max_requeues,
         trial_time=worker.trial_time,
         cpus=cpus,
-        path=str(settings.directory),
+        path=code.path,
+        imports=code.imports,
     )
     command = [
         sys.executable, "-m", "orion_hpc", "worker",
@@ -292,7 +322,8 @@ def launch_request(
         "--heartbeat", f"{job.heartbeat:g}", "--idle-timeout", f"{job.idle_timeout:g}",
         "--grace", f"{job.grace:g}", "--kill-wait", f"{job.kill_wait:g}",
         "--max-requeues", str(job.max_requeues), "--trial-time", f"{job.trial_time}",
-        "--path", str(settings.directory), "--wait", f"{WAIT_FOR_EXPERIMENT:g}",
+        "--path", code.path, "--wait", f"{WAIT_FOR_EXPERIMENT:g}",
+        *(word for place in code.imports for word in ("--import-from", place)),
     ]  # fmt: skip
     if cpus is not None:
         command += ["--cpus", str(cpus)]

@@ -350,6 +350,7 @@ class Settings(_Block):
     working_dir: Annotated[str, _path(paths.absolute_path)] | None = Field(
         default=None, description="a path"
     )
+    snapshot: bool = Field(default=False, description="true or false")
     template: Annotated[str, _path(paths.absolute_path)] | None = Field(
         default=None, description="the path of an sbatch template"
     )

@@ -8,7 +8,8 @@
         workers/                  a sign of life for each worker
         notices/                  a file for each worker that was told to stop
         jobs/                     what launchers leave: scripts, logs
-            trials/NUMBER/            a trial's working directory, once it is used
+        code/DIGEST/              what the workers import, where it was frozen
+        trials/NUMBER/            a trial's working directory, once it is used
 
 Of a database that its group may use, ``db.pkl.files`` belongs to the group (set-group-ID, writable
 for it), and so does every folder that is made in such a one.
@@ -54,6 +55,11 @@ def notices_folder(database: str, title: str) -> str:
 def jobs_folder(database: str, title: str) -> str:
     """Return where launchers put scripts and logs."""
     return os.path.join(experiment_folder(database, title), "jobs")
+
+
+def code_folder(database: str, title: str) -> str:
+    """Return where the frozen projects lie that the experiment's trials come from."""
+    return os.path.join(experiment_folder(database, title), "code")
 
 
 def trial_folders(database: str, title: str, working_dir: str | None) -> Callable[[int], str]:

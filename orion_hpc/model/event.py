@@ -100,12 +100,19 @@ class ExhaustSpace(NamedTuple):
 
 
 class LaunchJobs(NamedTuple):
-    """Tell which jobs were started for the experiment and where they log."""
+    """Tell which jobs were started for the experiment, where they log, and what code they run.
+
+    ``commit`` and ``digest`` (SHA-256 of all files) are of the project, None where that isn't
+    known; ``snapshot`` is the folder of its frozen copy, None where the files themselves are run.
+    """
 
     launcher: str
     job_ids: tuple[str, ...]
     folder: str
     time: float
+    commit: str | None = None
+    digest: str | None = None
+    snapshot: str | None = None
 
 
 class SetStatus(NamedTuple):

@@ -300,7 +300,8 @@ def _exhaust(wire: tuple[Any, ...]) -> ev.ExhaustSpace | None:
 
 def _launch(wire: tuple[Any, ...]) -> ev.LaunchJobs | None:
     event = ev.LaunchJobs(*wire[1:])
-    texts = (event.launcher, event.folder, *event.job_ids)
+    code = [one for one in (event.commit, event.digest, event.snapshot) if one is not None]
+    texts = (event.launcher, event.folder, *event.job_ids, *code)
     good = all(type(one) is str and _text(one) for one in texts)
     return event if good and _time(event.time) else None
 
@@ -341,7 +342,7 @@ _EVENTS: dict[int, tuple[Any, ...]] = {
     7: (ev.StopExperiment, _stop, str, _Time),
     8: (ev.ResumeExperiment, _resume, _Time),
     9: (ev.ExhaustSpace, _exhaust, int, _Time),
-    10: (ev.LaunchJobs, _launch, str, tuple, str, _Time),
+    10: (ev.LaunchJobs, _launch, str, tuple, str, _Time, _TextOrNone, _TextOrNone, _TextOrNone),
     11: (ev.SetStatus, _set, int, int, str, _Time),
     12: (ev.RemoveExperiment, _remove, int, _Time),
 }

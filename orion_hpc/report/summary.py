@@ -30,8 +30,9 @@ def experiment_summary(state: ExperimentState, signs: Mapping[str, Sign]) -> dic
         ``waiting``), ``reason`` (why it was stopped, else None), ``max_trials``, ``trials``
         (status -> count), ``best`` (None or ``number``, ``id``, ``objective``, ``params``),
         ``workers`` (those alive: ``id``, ``host``, ``job``, ``age`` in seconds), ``silent`` (names
-        of those that no longer give signs), ``jobs`` (``launcher``, ``ids``, ``folder``,
-        ``time``), ``broken`` (the last three: ``number``, ``cause``, ``message``).
+        of those that no longer give signs), ``jobs`` (``launcher``, ``ids``, ``folder``, ``time``,
+        and of their code ``commit``, ``digest``, ``snapshot``), ``broken`` (the last three:
+        ``number``, ``cause``, ``message``).
     """
     alive = [sign for sign in signs.values() if not sign.silent]
     return {
@@ -63,6 +64,9 @@ def experiment_summary(state: ExperimentState, signs: Mapping[str, Sign]) -> dic
                 "ids": list(jobs.job_ids),
                 "folder": jobs.folder,
                 "time": jobs.time,
+                "commit": jobs.commit,
+                "digest": jobs.digest,
+                "snapshot": jobs.snapshot,
             }
             for jobs in state.jobs
         ],

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,8 @@ class WorkerJob:
         of what the database says that trials run.
     trial_arg : str or None
         Of that function.
+    imports : tuple of str
+        Directories in which modules are searched before others, those of ``path`` aside.
     options : mapping
         The executor's own.
     """
@@ -100,6 +102,7 @@ class WorkerJob:
     trial_time: TrialTime = "auto"
     function: str | None = None
     trial_arg: str | None = None
+    imports: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -184,6 +187,8 @@ def run_worker(
     executor = make_executor(job.executor, job.n_workers, cpus, **job.options)
     if executor.in_process:
         os.environ.update(limits.environment(cpus, os.environ))
+    if job.imports:
+        _search_in(job.imports)
     in_job = in_batch_job(os.environ)
     target: Target = (
         CallableTarget(read_packed(job.function), job.trial_arg)
@@ -232,6 +237,13 @@ def run_worker(
             leave(batch_job, state, cause, jobs, job.max_requeues)
     storage.close()
     return summary
+
+
+def _search_in(folders: Sequence[str]) -> None:
+    """Let this process and all that it starts look for modules in ``folders`` first."""
+    others = [place for place in os.environ.get("PYTHONPATH", "").split(os.pathsep) if place]
+    os.environ["PYTHONPATH"] = os.pathsep.join([*folders, *others])
+    sys.path[:0] = folders
 
 
 @contextlib.contextmanager
@@ -303,6 +315,7 @@ def run_recorded(
     name: str,
     version: int | None,
     path: str | None,
+    imports: tuple[str, ...],
     cpus: int | None,
     wait: float,
     chosen: Mapping[str, Any],
@@ -319,6 +332,7 @@ def run_recorded(
             version=experiment.version,
             cpus=cpus,
             path=path,
+            imports=imports,
             **settings,
         )
     )

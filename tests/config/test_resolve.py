@@ -69,6 +69,7 @@ def test_defaults() -> None:
         "lock": None,
         "allow_group": False,
         "working_dir": None,
+        "snapshot": False,
         "template": None,
         "worker": {
             "n_workers": 1,
