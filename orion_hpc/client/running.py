@@ -170,7 +170,7 @@ def run_trials(
             if beat is not None:
                 beat.stop(remove=orderly)
             storage.close()
-    if stop.cause is not None:
+    if stop.cause is not None and not stop.why:
         if stop.signal != "SIGINT":
             place.discard()  # it may be the end of this program, without further words
         _pass_on(stop)

@@ -14,6 +14,10 @@ _LONGEST_REASON = 500
 """Characters that are shown of why a trial broke."""
 
 
+_MOST_LINES = 20
+"""Of a traceback; the fault is at its end."""
+
+
 def experiment_summary(state: ExperimentState, signs: Mapping[str, Sign]) -> dict[str, Any]:
     """Return one experiment's status.
 
@@ -148,9 +152,11 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             notes.append(f"{title}: trial {broken['number']} broke ({broken['cause']}): {why}")
         if one["state"] == "broken":
             count = one["trials"]["broken"]
+            notes.extend(_last_traceback(one["broken"]))
             notes.append(
-                f"{title}: stopped after {count} broken trial{'s' * (count > 1)}. Mend the cause, "
-                f"then submit again with --max-broken {one['max_broken'] + 3}."
+                f"{title}: stopped after {count} broken trial{'s' * (count > 1)}; 'orion-hpc logs "
+                "--failed' shows why of each. Mend the cause, then submit again with --max-broken "
+                f"{one['max_broken'] + 3}."
             )
         if one["state"] == "stopped":
             notes.append(f"{title}: stopped: {one['reason']}. 'orion-hpc resume' goes on with it.")
@@ -170,3 +176,15 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             params = ", ".join(f"{name}={value!r}" for name, value in one["best"]["params"].items())
             notes.append(f"{title}: best is trial {one['best']['number']}: {params}")
     return notes
+
+
+def _last_traceback(broken: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the lines of the last traceback there is, indented; of a long one its end."""
+    for trial in reversed(list(broken)):
+        lines = (trial["message"] or "").strip().splitlines()
+        if "Traceback (most recent call last):" in lines:
+            lines = lines[lines.index("Traceback (most recent call last):") :]
+            if len(lines) > _MOST_LINES:
+                lines = [lines[0], "  …", *lines[2 - _MOST_LINES :]]
+            return [f"  {line}" for line in lines]
+    return []

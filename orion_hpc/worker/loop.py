@@ -49,6 +49,9 @@ _LONGEST_IDLE = 2.0
 _ESTIMATE = 0.2
 """Seconds for which it is believed that a trial does, or doesn't, fit in what is left of a job."""
 
+_LONGEST_GLANCE = 15.0
+"""Seconds after which a worker whose slots are all taken has seen that the experiment is over."""
+
 _LOSS_INTERVALS = 4.0
 """Heartbeats after which a silent worker has been found by any other: two of silence, one and a
 half of looking again, and a look in between."""
@@ -191,6 +194,7 @@ class Worker:
         self._interruptions: Counter[int] = Counter()
         self._trouble_since: float | None = None
         self._next_look = 0.0
+        self._next_glance = 0.0
         self._next_estimate = 0.0
         self._is_too_late = False
         self.summary = Summary()
@@ -214,7 +218,7 @@ class Worker:
                 self.abandon(KILLED, self._executor_lost.message)
                 raise self._executor_lost
             if self._stop.cause is not None:
-                self.abandon(self._stop.cause, f"by {self._stop.signal}")
+                self.abandon(self._stop.cause, self._stop.said)
         except BaseException:
             self._keep_unrecorded()
             raise
@@ -232,9 +236,13 @@ class Worker:
             try:
                 state = self._advance(state)
                 # Only the file's size is looked at while nothing changes; the lock is left alone.
-                if self._free_slots and self._storage.position() != position:
+                due = self._free_slots or time.monotonic() >= self._next_glance
+                if due and self._storage.position() != position:
                     state = self._state(self._storage.refresh())
                     position = self._storage.position()
+                if due:
+                    self._next_glance = time.monotonic() + self._glance
+                    self._heed(state)
                 self._trouble_since = None
             except StorageError as error:
                 self._bear(error)
@@ -256,8 +264,17 @@ class Worker:
                 pause = min(2 * pause, _LONGEST_IDLE, self._options.heartbeat)
         if self._executor_lost is not None:
             return self._executor_lost.message
-        self.summary.stopped = True
-        return f"stopped by {self._stop.signal}"
+        self.summary.stopped = not self._stop.why
+        return self._stop.why or f"stopped by {self._stop.signal}"
+
+    @property
+    def _glance(self) -> float:
+        return min(_LONGEST_GLANCE, self._options.heartbeat)
+
+    def _heed(self, state: ExperimentState) -> None:
+        """Give the trials that run here notice if nobody wants them to go on."""
+        if self._running and not state.is_done and (why := _over(state)):
+            self._stop.give(CANCELLED, "SIGTERM", why)
 
     def _give_grace(self) -> None:
         """Let the running trials know of the notice, and wait for them as long as there is time."""
@@ -269,8 +286,10 @@ class Worker:
         log.warning(
             "%s: the running trials (%s) have %.0f s to end or to save their state; "
             "a second Ctrl-C ends them at once",
-            stop.signal, ", ".join(str(trial.number) for trial, _ in self._running.values()), left,
-        )  # fmt: skip
+            stop.why or stop.signal,
+            ", ".join(str(trial.number) for trial, _ in self._running.values()),
+            left,
+        )
         while self._running and not stop.hurried and self._executor_lost is None:
             left = grace.left(time.monotonic(), stop.since, stop.terminated, stop.limit)
             if left <= 0:
@@ -403,7 +422,7 @@ class Worker:
         while end.status == BROKEN and self._stop.cause is None and time.monotonic() < deadline:
             time.sleep(0.02)
         if end.status == BROKEN and self._stop.cause is not None:
-            message = f"by {self._stop.signal} ({end.message})"
+            message = f"{self._stop.said} ({end.message})"
             return Outcome(INTERRUPTED, cause=self._stop.cause, message=message)
         if self._stop.cause is None and end.status == INTERRUPTED:
             return self._by_itself(trial, end)
@@ -526,7 +545,8 @@ def _over(state: ExperimentState) -> str:
     if state.is_done:
         return "the experiment is done"
     if state.is_broken:
-        return f"{state.count(BROKEN)} trials are broken"
+        broken = state.count(BROKEN)
+        return f"{broken} trials are broken" if broken > 1 else "1 trial is broken"
     if state.stopped is not None:
         return f"the experiment was stopped: {state.stopped}"
     return ""

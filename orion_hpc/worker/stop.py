@@ -51,6 +51,8 @@ class StopNotice:
     def __init__(self) -> None:
         self.cause: str | None = None
         self.signal: str = ""
+        self.why: str = ""
+        """Why it was given, if no signal gave it."""
         self.count = 0
         self.since = 0.0
         """When the first one came, by the monotonic clock."""
@@ -123,12 +125,21 @@ class StopNotice:
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
-    def give(self, cause: str, name: str) -> None:
-        """Take note of a notice, if there was none before; ``name`` is the signal's."""
+    def give(self, cause: str, name: str, why: str = "") -> None:
+        """Take note of a notice, if there was none before.
+
+        ``name`` is the signal's, or that of what trials are to get; ``why`` where there was none.
+        """
         if self.cause is None:
             self.since = time.monotonic()
             self.signal = name
+            self.why = why
             self.cause = cause
+
+    @property
+    def said(self) -> str:
+        """What the notice was, in words."""
+        return self.why or f"by {self.signal}"
 
     def expire(self) -> None:
         """Interrupt what runs in :meth:`interrupting`, from another thread: its time is over."""

@@ -200,6 +200,37 @@ def test_too_many_broken_trials_end_it_with_the_reason(tmp_path):
     assert status_of(config)["state"] == "broken"
 
 
+def test_everyone_leaves_when_too_many_are_broken(tmp_path):
+    """Also a worker that has an hour before it; the trial goes on when the cause is mended."""
+    search = """
+import pathlib, time
+PLACE = pathlib.Path(__file__).parent
+
+def main(x, trial):
+    if (PLACE / "mended").exists():
+        return x
+    if trial.number == 0:
+        (PLACE / "long").touch()
+        time.sleep(3600)
+    while not (PLACE / "long").exists():
+        time.sleep(0.01)
+    raise ValueError("no way")
+"""
+    text = CONFIG.replace("max_trials: 8", "max_trials: 4\nmax_broken: 2\ntrial_arg: trial")
+    config = project(
+        tmp_path / "p", text.replace("heartbeat: 5", "heartbeat: 1, grace: 1"), quick=search
+    )
+    done = orion_hpc("submit", "--array", "2", config)
+    assert done.returncode == 1
+    assert "    raise ValueError" in done.stderr
+    first = trials_of(config)[0]
+    assert (first.status, first.message) == (INTERRUPTED, "2 trials are broken")
+    (config.parent / "mended").touch()
+    done = orion_hpc("submit", "--max-broken", "5", config)
+    assert done.returncode == 0, done.stderr
+    assert sum(trial.status == COMPLETED for trial in trials_of(config)) == 4
+
+
 def test_a_trial_that_crashes_breaks_alone(tmp_path):
     """A segmentation fault costs its trial, not its worker; a fresh trial takes its place."""
     code = "import os\ndef main(x):\n    if x < 0.2: os.kill(os.getpid(), 11)\n    return x\n"

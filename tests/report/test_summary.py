@@ -50,7 +50,10 @@ def test_a_summary_is_whole_and_fit_for_json():
         },
         "workers": [{"id": alive, "host": "h", "job": "77_0.0", "age": 3.0}],
         "silent": [],
-        "jobs": [{"launcher": "slurm", "ids": ["77"], "folder": "/logs", "time": 1.0}],
+        "jobs": [
+            {"launcher": "slurm", "ids": ["77"], "folder": "/logs", "time": 1.0,
+             "commit": None, "digest": None, "snapshot": None}
+        ],
         "broken": [{"number": 2, "cause": "user error", "message": "ValueError: no\ntraceback"}],
     }  # fmt: skip
 

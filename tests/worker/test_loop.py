@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
@@ -16,7 +17,15 @@ from orion_hpc.executors.single import SingleExecutor
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, ExperimentState
-from orion_hpc.model.trial import BROKEN, COMPLETED, INTERRUPTED, LOST_WORKER, RESERVED
+from orion_hpc.model.trial import (
+    BROKEN,
+    CANCELLED,
+    COMPLETED,
+    INTERRUPTED,
+    LOST_WORKER,
+    RESERVED,
+    USER_ERROR,
+)
 from orion_hpc.storage.memory import MemoryStorage, SharedJournal
 from orion_hpc.worker.grace import NO_GRACE, Grace
 from orion_hpc.worker.loop import Worker, WorkerOptions
@@ -440,3 +449,31 @@ def test_a_result_that_cannot_be_recorded_is_kept_and_recorded_by_the_next_worke
     assert (trial.status, trial.attempt, again) == (COMPLETED, 1, [])
     assert trial.objective == trial.params["x"]
     assert list(tmp_path.glob("*/*")) == [], "what was kept is gone once it is recorded"
+
+
+@pytest.mark.parametrize(
+    ("event", "why"),
+    [
+        (ev.StopExperiment("cancelled", 2.0), "the experiment was stopped: cancelled"),
+        (ev.ReleaseTrial(1, 1, BROKEN, USER_ERROR, "", 2.0), "1 trial is broken"),
+    ],
+)
+def test_what_runs_is_interrupted_when_the_experiment_is_over(event, why):
+    """Also with every slot taken: after the last allowed broken trial nobody works on for hours."""
+    bench = Bench(max_trials=5)
+    bench.write(1, ev.ChangeLimits(5, 1, 1.0))
+    happened = []
+
+    def script(executor: Parallel) -> None:
+        if not happened:
+            bench.write(1, ev.RegisterTrial(1, {"x": 0.25}, 1.0, worker="other"), event)
+            happened.append(True)
+        time.sleep(0.01)
+
+    executor = Parallel(1, script)
+    stop = StopNotice()
+    summary = bench.worker(executor, stop=stop).run()
+    assert (summary.reason, summary.stopped, summary.interrupted) == (why, False, 1)
+    trial = bench.state.trials[0]
+    assert (trial.status, trial.cause, trial.message) == (INTERRUPTED, CANCELLED, why)
+    assert executor.killed
