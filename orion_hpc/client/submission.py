@@ -186,10 +186,11 @@ def launch_event(launcher: Launcher, jobs: Jobs, code: Code) -> ev.LaunchJobs:
 
 
 def _code_changes(experiment: ExperimentState, code: Code) -> list[str]:
-    last = next((jobs.digest for jobs in reversed(experiment.jobs) if jobs.digest), None)
-    if last is None or code.digest in (None, last):
+    last = next((jobs.snapshot for jobs in reversed(experiment.jobs) if jobs.snapshot), None)
+    if last is None or code.snapshot in (None, last):
         return []
-    return [f"code: {last[:8]} -> {str(code.digest)[:8]}, as it has been edited since"]
+    return [f"snapshot: {os.path.basename(last)} -> {os.path.basename(str(code.snapshot))}, "
+            "as files were edited since"]  # fmt: skip
 
 
 def _database_kept(storage: PickledDB, settings: Settings) -> list[str]:

@@ -88,7 +88,7 @@ def test_an_edit_after_the_submission_changes_nothing(folder, tmp_path):
     # A later submission takes the new state and says so.
     again = orion_hpc("submit", "--max-trials", "4", config, env=environ, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert "Changed code: " in again.stderr
+    assert "Changed snapshot: " in again.stderr
     assert (tmp_path / "seen").read_text().split()[-1] == "newnew"
     assert len(snapshots(folder)) == 2
     # And one of the same state adds no copy.
