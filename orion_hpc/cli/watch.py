@@ -53,8 +53,8 @@ def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
     for change in built.changes:
         terminal.note(f"Changed {change}.")
     if built.released:
-        held = counted(built.released, "trial")
-        terminal.note(f"Took {held} from workers that are gone.")
+        whose = "their workers are" if built.released > 1 else "its worker is"
+        terminal.note(f"{counted(built.released, 'trial')} free again: {whose} gone.")
     for setting in built.kept:
         terminal.note(f"Note: {setting}.")
 

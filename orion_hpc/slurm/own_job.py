@@ -62,7 +62,10 @@ class OwnJob:
 
         Only jobs of this job's name: an id may have been another cluster's.
         """
-        return ask("scancel", "--state=PENDING", f"--name={self.name}", *jobs, tries=_TRIES)
+        answer = ask("scancel", "--state=PENDING", f"--name={self.name}", *jobs, tries=_TRIES)
+        # Of what Slurm has forgotten nothing waits; the others were cancelled all the same.
+        rest = [line for line in answer.error.splitlines() if "Invalid job id" not in line]
+        return answer if answer.ok or rest else Answer(True, answer.said)
 
 
 def own_job(environ: Mapping[str, str]) -> OwnJob | None:

@@ -210,6 +210,36 @@ class SlurmCluster:
         self._spawn_node(name)
         self.wait_for_node(name, "idle", "mixed", "allocated")
 
+    def stop_controller(self) -> None:
+        """Stop slurmctld, which saves its state: nobody answers any more, and the jobs run on."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self._pids.pop("slurmctld"))
+            process.terminate()
+            process.wait(15)
+
+    def start_controller(self) -> None:
+        """Start slurmctld again with what it remembers; return when it answers."""
+        self._spawn("slurmctld", "slurmctld", "-D")
+
+        def answers() -> bool:
+            return "UP" in self.run("scontrol", "ping", check=False).stdout
+
+        wait_until(answers, 30, "slurmctld answers")
+
+    def power_off(self) -> None:
+        """Let all nodes die with what runs there, and slurmctld leave before it notices."""
+        self.stop_controller()
+        for name in self.nodes:
+            self.kill_node(name)
+
+    def power_on(self) -> None:
+        """Start all of it again, and return when the nodes are there."""
+        self.start_controller()
+        for name in self.nodes:
+            self._spawn_node(name)
+        for name in self.nodes:
+            self.wait_for_node(name, "idle", "mixed", "allocated")
+
     def wait_for_node(self, name: str, *states: str, timeout: float = 30) -> None:
         """Return when `sinfo` gives a node one of these states ("down", "idle", "mixed", …)."""
         wait_until(
