@@ -12,6 +12,7 @@ import click
 
 from orion_hpc import __version__
 from orion_hpc.cli.cancel import cancel
+from orion_hpc.cli.clean import clean
 from orion_hpc.cli.config import config
 from orion_hpc.cli.db import db
 from orion_hpc.cli.logs import logs
@@ -43,6 +44,7 @@ cli.add_command(cancel)
 cli.add_command(status)
 cli.add_command(logs)
 cli.add_command(worker)
+cli.add_command(clean)
 cli.add_command(template)
 cli.add_command(config)
 cli.add_command(db)

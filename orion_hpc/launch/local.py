@@ -36,6 +36,7 @@ class LocalJobs:
         return sum(process.running for process in self._processes)
 
     def ended(self) -> bool:
+        self._tidy()
         return not self.alive()
 
     def stop(self, wait: float, force: bool = True) -> None:
@@ -51,6 +52,7 @@ class LocalJobs:
             if force and process.running:
                 kill_tree(process.pid)
                 process.running  # noqa: B018 - asking reaps it
+        self._tidy()
 
     def failures(self) -> list[str]:
         told = []
@@ -58,7 +60,13 @@ class LocalJobs:
             failure = process.failure()
             if failure is not None:
                 told.append(f"worker process {process.id}: {failure} (log: {process.log})")
+        self._tidy()
         return told
+
+    def _tidy(self) -> None:
+        for process in self._processes:
+            if not process.running:
+                process.tidy()
 
 
 class LocalLauncher:

@@ -32,6 +32,7 @@ from orion_hpc.files.processes import kill_tree
 from orion_hpc.launch.base import LaunchRequest
 from orion_hpc.launch.environment import for_sbatch, safe_python
 from orion_hpc.launch.folder import escaped
+from orion_hpc.launch.leftovers import remove, tidying
 from orion_hpc.launch.sbatch import defaults, refusal
 
 _TEN_YEARS = 10 * 365 * 24 * 60
@@ -118,19 +119,30 @@ def slurm_array(request: LaunchRequest) -> str:
         ``request.folder`` can't be written; no job is left.
     """
     executor = _executor(request)
-    arguments = [request.argument] * request.tasks
+    arguments = [(request.function, request.argument)] * request.tasks
     try:
         # What sbatch says against it is submitit's to print too; the error tells it once.
         with for_sbatch(request.options), contextlib.redirect_stderr(io.StringIO()):
-            jobs = executor.map_array(request.function, arguments)
+            jobs = executor.map_array(tidying, arguments)
     except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
         hint = "Change the options in 'slurm:' or on the command line; see 'man sbatch'."
         raise refusal(str(error), hint) from error
     except BaseException:
         _cancel(request.folder)
         raise
+    for link in Path(request.folder).glob(".submission_file_*.sh"):
+        remove((str(link),))  # the script's name of before; it is called by the job's id now
     job_id: str = jobs[0].job_id
     return job_id.split("_")[0]
+
+
+def own_files() -> tuple[str, ...]:
+    """Return the paths of what submitit keeps for the job that this process is."""
+    return _files(submitit.JobEnvironment().paths)
+
+
+def _files(paths: Any) -> tuple[str, ...]:
+    return str(paths.submitted_pickle), str(paths.result_pickle)
 
 
 def _cancel(folder: str) -> None:
@@ -148,6 +160,8 @@ class LocalProcess:
         self._job = job
         self._process: subprocess.Popen[bytes] = job._process
         self.id: str = job.job_id
+        self._ended = False
+        self._failure: str | None = None
 
     @property
     def running(self) -> bool:
@@ -166,8 +180,18 @@ class LocalProcess:
         if self.running:
             self._process.send_signal(signal.SIGTERM)
 
+    def tidy(self) -> None:
+        """Remove what submitit keeps for the job, after its end."""
+        self.failure()
+        remove(_files(self._job.paths))
+
     def failure(self) -> str | None:
         """Return one line that says how the job failed, or None; to be asked after its end."""
+        if not self._ended:
+            self._ended, self._failure = True, self._read_failure()
+        return self._failure
+
+    def _read_failure(self) -> str | None:
         if not self._job.paths.result_pickle.exists():
             return "it was killed before it could say why"
         error = self._job.exception()

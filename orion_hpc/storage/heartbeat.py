@@ -127,7 +127,7 @@ class Heartbeat:
 
 def signs(folder: str) -> dict[str, Sign]:
     """Return every worker's sign by its name, with ages by the file server's clock."""
-    now = _server_now(folder)
+    now = server_now(folder)
     found: dict[str, Sign] = {}
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
@@ -144,7 +144,7 @@ def signs(folder: str) -> dict[str, Sign]:
     return found
 
 
-def _server_now(folder: str) -> float:
+def server_now(folder: str) -> float:
     """Return the file server's time: the modification time of a file touched just now."""
     path = os.path.join(folder, f".now-{os.getpid()}-{os.urandom(4).hex()}")
     try:
@@ -169,7 +169,7 @@ def take_turn(folder: str, every: float) -> bool:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             taken = os.fstat(fd)
-            if taken.st_size and 0 <= _server_now(folder) - taken.st_mtime < every:
+            if taken.st_size and 0 <= server_now(folder) - taken.st_mtime < every:
                 return False
             layout.share(fd, folder)
             os.write(fd, b".")

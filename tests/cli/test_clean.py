@@ -1,0 +1,147 @@
+"""`orion-hpc clean`: what is gone afterwards, and what never is."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from orion_hpc.model.trial import COMPLETED
+from orion_hpc.storage.pickleddb import PickledDB
+from tests.rigs.command import COMMAND, CONFIG, orion_hpc, project, status_of
+from tests.rigs.processes import kill
+from tests.rigs.slurm import SlurmCluster
+from tests.rigs.waiting import wait_until
+
+SAVING = """\
+import pathlib, time
+
+def main(x, trial):
+    pathlib.Path(trial.working_dir, "model").write_text("m")
+    place = pathlib.Path(__file__).parent
+    (place / "running").touch()
+    while trial.number > 1 and not (place / "go").exists():
+        time.sleep(0.05)
+    return x
+"""
+LISTENING = CONFIG.replace("quick:main", "quick:main\ntrial_arg: trial")
+
+
+def listing(folder: Path) -> set[str]:
+    """Return all files below the experiment's folder."""
+    root = folder / "db.pkl.files" / "quick-v1"
+    return {str(path.relative_to(root)) for path in root.rglob("*") if not path.is_dir()}
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_a_finished_run_leaves_logs_and_models_only(tmp_path):
+    """Nothing of submitit's, before clean is ever called."""
+    config = project(tmp_path / "p", LISTENING, quick=SAVING)
+    (config.parent / "go").touch()
+    assert orion_hpc("submit", "--array", "2", config).returncode == 0
+    left = listing(config.parent)
+    assert {name for name in left if name.endswith((".pkl", ".sh"))} == set()
+    assert orion_hpc("clean", config).stdout == "There is nothing to be removed of quick-v1.\n"
+    assert listing(config.parent) == left
+    shown = orion_hpc("clean", config, "--logs", "--trials", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert "Nothing was removed" in shown.stdout
+    assert listing(config.parent) == left
+    done = orion_hpc("clean", config, "--logs", "--trials", "--json")
+    told = json.loads(done.stdout)
+    assert {entry["kind"] for entry in told["litter"]} == {
+        "logs of jobs that are over", "working directories of trials that are over",
+    }  # fmt: skip
+    assert listing(config.parent) == set()
+    trials = PickledDB(str(config.parent / "db.pkl")).refresh().experiments[1].trials
+    assert [trial.status for trial in trials] == [COMPLETED] * 8
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_after_a_kill_of_everything_what_can_go_on_stays(tmp_path):
+    config = project(tmp_path / "p", LISTENING, quick=SAVING)
+    folder = config.parent
+    process = subprocess.Popen(
+        [*COMMAND, "submit", "--array", "2", str(config)], stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: len(list(folder.glob("db.pkl.files/*/trials/*/model"))) == 4, 60, "four")
+        # While they live nothing of theirs is touched.
+        assert "nothing to be removed" in orion_hpc("clean", config).stdout
+        below = psutil_children(process.pid)
+        process.send_signal(signal.SIGKILL)
+        kill(below)
+    finally:
+        process.kill()
+        process.wait()
+    # Who holds a trial may come back from another host's point of view; this host knows better.
+    done = orion_hpc("clean", config, "--trials")
+    assert done.returncode == 0, done.stderr
+    left = listing(folder)
+    assert {"trials/2/model", "trials/3/model"} <= left
+    assert not {"trials/0/model", "trials/1/model"} & left
+    (folder / "go").touch()
+    assert orion_hpc("submit", config).returncode == 0
+    assert status_of(config)["state"] == "done"
+    orion_hpc("clean", config)
+    assert not [name for name in listing(folder) if name.endswith((".pkl", ".sh"))]
+    assert not [name for name in listing(folder) if name.startswith("workers/")]
+
+
+def psutil_children(pid: int):
+    import psutil
+
+    return psutil.Process(pid).children(recursive=True)
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_links_arent_followed_and_strangers_stay(tmp_path):
+    config = project(tmp_path / "p")
+    assert orion_hpc("submit", config).returncode == 0
+    root = config.parent / "db.pkl.files" / "quick-v1"
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "h:1:abcdef.9").write_text("{}")
+    (root / "notices").symlink_to(outside)
+    (root / "workers" / "notes").write_text("mine")
+    (root / "trials").mkdir(exist_ok=True)
+    os.symlink(outside, root / "trials" / "0")
+    done = orion_hpc("clean", config, "--trials", "--logs")
+    assert done.returncode == 0, done.stderr
+    assert (outside / "h:1:abcdef.9").exists()
+    assert (root / "workers" / "notes").exists()
+    assert (root / "trials" / "0").is_symlink()
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_there_is_no_such_experiment(tmp_path):
+    config = project(tmp_path / "p")
+    done = orion_hpc("clean", config)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slurm
+def test_an_array_leaves_nothing_of_submitits(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """And to clean while it runs harms nothing."""
+    config = project(tmp_path / "p", LISTENING, quick=SAVING)
+    folder = config.parent
+    done = orion_hpc("submit", "--array", "3%2", config, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    wait_until(lambda: len(list(folder.glob("db.pkl.files/*/trials/*/model"))) == 4, 60, "four")
+    cleaned = orion_hpc("clean", config)
+    assert "nothing to be removed" in cleaned.stdout, cleaned
+    (folder / "go").touch()
+    slurm.wait_for_jobs()
+    assert status_of(config)["trials"]["completed"] == 8
+    assert [name for name in listing(folder) if name.endswith(".pkl")] == [
+        name for name in listing(folder) if name.endswith("_2_submitted.pkl")
+    ]  # the task that never began
+    assert orion_hpc("clean", config).returncode == 0
+    left = {Path(name).suffix for name in listing(folder) if name.startswith("jobs/")}
+    assert left == {".out"}
