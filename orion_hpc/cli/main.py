@@ -15,6 +15,7 @@ from orion_hpc.cli.cancel import cancel
 from orion_hpc.cli.clean import clean
 from orion_hpc.cli.config import config
 from orion_hpc.cli.db import db
+from orion_hpc.cli.doctor import doctor
 from orion_hpc.cli.logs import logs
 from orion_hpc.cli.resume import resume
 from orion_hpc.cli.status import status
@@ -47,6 +48,7 @@ cli.add_command(worker)
 cli.add_command(clean)
 cli.add_command(template)
 cli.add_command(config)
+cli.add_command(doctor)
 cli.add_command(db)
 
 

@@ -7,6 +7,7 @@ cut short, or isn't understood, is none.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 
 from orion_hpc.slurm.commands import Answer, ask
@@ -54,6 +55,11 @@ def recorded(jobs: Collection[str]) -> list[Tasks] | None:
 def cancel(jobs: Collection[str]) -> Answer:
     """Cancel ``jobs``: those that run get SIGTERM, and the kill after the site's KillWait."""
     return ask("scancel", *jobs, tries=_TRIES)
+
+
+def cancel_called(name: str) -> Answer:
+    """Cancel this user's jobs of that name: for a submission whose job id never came."""
+    return ask("scancel", f"--name={name}", f"--user={os.getuid()}", tries=_TRIES)
 
 
 def _read_queue(said: str) -> list[Tasks] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
@@ -33,6 +34,25 @@ class Site:
 def ask_site() -> Site:
     """Ask the controller; a site of Nones where it doesn't answer."""
     return read_site(ask("scontrol", "show", "config", tries=2).said)
+
+
+def complaints() -> dict[str, str]:
+    """Ask each of Slurm's commands something harmless; return what it says against it, or ``''``.
+
+    ``sacct`` is among them, which many sites don't have.
+    """
+    questions = {
+        "sbatch": ("--version",),
+        "squeue": ("--noheader", "--format=%i", f"--user={os.getuid()}"),
+        "scontrol": ("ping",),
+        "scancel": ("--version",),
+        "sacct": ("--noheader", "--allocations", "--format=JobID", "--starttime=now"),
+    }
+    answers = {name: ask(name, *words, tries=2) for name, words in questions.items()}
+    return {
+        name: "" if answer.ok else answer.error.partition("\n")[0] or "it failed"
+        for name, answer in answers.items()
+    }
 
 
 def read_site(said: str) -> Site:

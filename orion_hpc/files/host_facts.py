@@ -1,0 +1,151 @@
+"""What a host is like from where a process of this package runs on it: Python, storage, clock.
+
+Gathers only; what is good or bad of it is judged elsewhere. The facts travel between hosts as JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import orion_hpc
+from orion_hpc.files.identity import job_name, own
+from orion_hpc.files.mounts import lock_kind, mount_of
+
+_BYTES = 4 * 1024 * 1024
+"""Of the test whether something can be written: more than a server takes on credit of a quota."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """What was found on one host; an empty text or None: it couldn't be found out.
+
+    Attributes
+    ----------
+    host, node, job : str
+        The kernel's name of the host, Slurm's of the node (else the same), and the job's.
+    executable, python : str
+        The interpreter's path, and Python's version.
+    version, package : str
+        Of orion-hpc: its version and where it is imported from.
+    package_on : str
+        The type of the file system that it lies on.
+    file_system, lock : str
+        Those of the storage as this host has it mounted, and the lock that this would call for.
+    trouble : str
+        Why the storage can't be written to.
+    ahead, doubt : float or None
+        Seconds by which this clock is ahead of the file server's, give or take the other.
+    free, free_files : int or None
+        Bytes and files that there is room for; None of files where there is no limit.
+    """
+
+    host: str = ""
+    node: str = ""
+    job: str = ""
+    executable: str = ""
+    python: str = ""
+    version: str = ""
+    package: str = ""
+    package_on: str = ""
+    file_system: str = ""
+    lock: str = ""
+    trouble: str = ""
+    ahead: float | None = None
+    doubt: float | None = None
+    free: int | None = None
+    free_files: int | None = None
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> HostFacts:
+        """Return what another host wrote down, which may have another version of this package."""
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in record.items() if name in known})
+
+
+def look_around(folder: str, environ: Mapping[str, str]) -> HostFacts:
+    """Return the facts of this host, with ``folder`` for the storage; it is written to."""
+    host = own(environ).host
+    package = os.path.dirname(os.path.abspath(orion_hpc.__file__))
+    mount = mount_of(folder)
+    trouble = _write_test(folder)
+    ahead, doubt = (None, None) if trouble else _clock(folder)
+    free, free_files = _room(folder)
+    return HostFacts(
+        host=host,
+        node=environ.get("SLURMD_NODENAME") or host,
+        job=job_name(environ),
+        executable=sys.executable,
+        python=platform.python_version(),
+        version=orion_hpc.__version__,
+        package=package,
+        package_on=mount_of(package).kind,
+        file_system=mount.kind,
+        lock=lock_kind(mount),
+        trouble=trouble,
+        ahead=ahead,
+        doubt=doubt,
+        free=free,
+        free_files=free_files,
+    )
+
+
+def _write_test(folder: str) -> str:
+    """Write some megabytes and remove them; return what went wrong, ``''`` if nothing did."""
+    path = _own_file(folder)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            left = memoryview(os.urandom(_BYTES))
+            while left:
+                left = left[os.write(fd, left) :]
+            os.fsync(fd)
+        finally:
+            os.close(fd)  # where some file systems tell only now that there was no room
+            os.unlink(path)
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _clock(folder: str) -> tuple[float | None, float | None]:
+    """Return by how much the own clock is ahead of the one that stamps files there, and how sure
+    that is."""
+    path = _own_file(folder)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            before = time.time()
+            os.write(fd, b".")
+            os.fsync(fd)
+            after = time.time()
+        finally:
+            os.close(fd)
+        stamp = os.stat(path).st_mtime
+    except OSError:
+        return None, None
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+    # Some servers keep whole seconds only.
+    rough = 1.0 if stamp == int(stamp) else 0.0
+    return (before + after - rough) / 2 - stamp, (after - before + rough) / 2
+
+
+def _room(folder: str) -> tuple[int | None, int | None]:
+    try:
+        found = os.statvfs(folder)
+    except OSError:
+        return None, None
+    # btrfs and many network file systems have no fixed number of files, and say 0.
+    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
+
+
+def _own_file(folder: str) -> str:
+    return os.path.join(folder, f".look-{os.getpid()}-{os.urandom(4).hex()}")

@@ -1,0 +1,49 @@
+"""Quotas, as far as the commands that tell them are there: what to run, and what it says. Pure.
+
+Sources: quota(1); lfs-quota(1) of Lustre. Both print, after the file system's name, blocks of a
+kibibyte (used, soft limit, hard limit, grace) and the same of files.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+_NUMBER = re.compile(r"(\d+)\*?")
+_BLOCK = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Bytes and files that are left of a user's quota; None where there is no limit."""
+
+    free: int | None
+    free_files: int | None
+
+
+def quota_command(kind: str, path: str, user: int) -> tuple[str, ...]:
+    """Return the command that tells the quota of ``user`` on the file system of ``path``."""
+    if kind == "lustre":
+        return ("lfs", "quota", "-q", "-u", str(user), path)
+    return ("quota", "--no-wrap", "--raw-grace", "-f", path)
+
+
+def read_quota(said: str) -> Quota | None:
+    """Return what the command said; None: nothing that is understood."""
+    if re.search(r":\s*none\s*$", said):
+        return Quota(None, None)
+    words = said.split()
+    for first in range(1, len(words) - 6):
+        found = [_NUMBER.fullmatch(word) for word in words[first : first + 8]]
+        if len(found) < 7 or not all(found[:3]) or not all(found[4:7]):
+            continue
+        numbers = [int(match[1]) if match else 0 for match in found]
+        blocks, files = _left(*numbers[:3]), _left(*numbers[4:7])
+        return Quota(None if blocks is None else blocks * _BLOCK, files)
+    return None
+
+
+def _left(used: int, soft: int, hard: int) -> int | None:
+    # Beyond the soft limit writing goes on for the days of the grace only.
+    limits = [limit for limit in (soft, hard) if limit]
+    return max(0, min(limits) - used) if limits else None
