@@ -75,6 +75,11 @@ class Flock:
         except (OSError, ValueError):
             self._kept.close()  # which lets go of it, too
 
+    def close(self) -> None:
+        """Let others have it, and close the file."""
+        self._queue.leave()
+        self._kept.close()
+
     def _named(self) -> bool:
         """Whether the locked file still has its name; else others hold another one of that name."""
         if os.fstat(self._kept.fd).st_nlink:

@@ -88,3 +88,6 @@ class Lease:
         # interruption may have left one behind, which counts as taken once and would be kept fresh.
         with suppress(OSError):
             self._lock.release(force=True)
+
+    def close(self) -> None:
+        self.release()

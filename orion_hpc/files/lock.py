@@ -62,6 +62,10 @@ class _Lock(Protocol):
         """Let go of it if it is had, and wait for it no longer: good after any interruption."""
         ...
 
+    def close(self) -> None:
+        """The same, and keep nothing open."""
+        ...
+
 
 class DatabaseLock:
     """Excludes other writers of one database while it is held.
@@ -120,6 +124,11 @@ class DatabaseLock:
             yield
         finally:
             self._lock.release()
+
+    def close(self) -> None:
+        """Let go of it, and keep no descriptor: on network file systems a file that is open can't
+        be removed for good. The next use opens another."""
+        self._lock.close()
 
     @property
     def overdue(self) -> bool:
@@ -182,3 +191,6 @@ class _Kernel:
 
     def release(self) -> None:
         self._lock.release()
+
+    def close(self) -> None:
+        self._lock.close()

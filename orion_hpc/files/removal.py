@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 
 
 class NoFolder(OSError):
@@ -45,16 +46,23 @@ def remove_folder(parent: str, name: str) -> None:
         return
     try:
         for _, folders, files, here in os.fwalk(name, topdown=False, dir_fd=fd):
+            # A network file system's client may list for a while what another host removed.
             for file in files:
-                os.unlink(file, dir_fd=here)
+                with suppress(FileNotFoundError):
+                    os.unlink(file, dir_fd=here)
             for folder in folders:
-                try:
-                    os.rmdir(folder, dir_fd=here)
-                except NotADirectoryError:  # a link to one
-                    os.unlink(folder, dir_fd=here)
+                with suppress(FileNotFoundError):
+                    _remove_empty(folder, here)
         os.rmdir(name, dir_fd=fd)
     finally:
         os.close(fd)
+
+
+def _remove_empty(folder: str, here: int) -> None:
+    try:
+        os.rmdir(folder, dir_fd=here)
+    except NotADirectoryError:  # a link to one
+        os.unlink(folder, dir_fd=here)
 
 
 def _opened(folder: str) -> int | None:

@@ -199,6 +199,7 @@ class PickledDB:
         return self._file.position()
 
     def close(self) -> None:
+        self._lock.close()
         self._file.close()
 
     @contextmanager

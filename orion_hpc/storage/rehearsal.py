@@ -83,6 +83,8 @@ class Rehearsal:
             return Contention(held, overlaps, "" if enough() else error.message)
         except (StorageError, OSError) as error:
             return Contention(held, overlaps, str(error).partition("\n")[0])
+        finally:
+            lock.close()
         return Contention(held, overlaps)
 
     def _alone(self) -> bool:

@@ -131,3 +131,6 @@ class NoLock:
     def held(self, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
         meanwhile()
         yield
+
+    def close(self) -> None:
+        """Nothing is open."""
