@@ -93,7 +93,7 @@ def _examine(
 
             def look() -> tuple[str, bool]:
                 text = next(steps, None)
-                return text or "all was tried", text is None
+                return text or "done", text is None
 
             terminal.follow(look, 0.2)
     finally:

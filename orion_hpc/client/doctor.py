@@ -16,6 +16,7 @@ import json
 import math
 import os
 import re
+import shutil
 import signal
 import sys
 import threading
@@ -27,7 +28,7 @@ from typing import Any
 from orion_hpc.client.submission import choose_launcher, sbatch_options
 from orion_hpc.client.trying import Trying
 from orion_hpc.config.settings import Settings
-from orion_hpc.errors import ConfigurationError, LaunchError, StorageError
+from orion_hpc.errors import ConfigurationError, LaunchError, OrionHpcError, StorageError
 from orion_hpc.files import creation, layout, removal
 from orion_hpc.files.host_facts import HostFacts, look_around
 from orion_hpc.files.quota import quota_command, read_quota
@@ -47,7 +48,7 @@ _SLACK = 300
 """Seconds that a job may need beyond waiting for the others."""
 
 _TRACE = re.compile(r"Error: \S|\w+(Error|Exception)\b.*: ")
-_NOISE = ("submitit ", "srun: ", "slurmstepd: ")
+_SLURMS = ("srun: ", "slurmstepd: ")
 
 
 def choose(executor: str, settings: Settings, nodes: int) -> tuple[Launcher, str]:
@@ -164,11 +165,13 @@ class Doctor:
                     database = PickledDB(path)
                     lock = found.database_lock = database.lock
                     database.close()
-                except StorageError as error:
+                except OrionHpcError as error:
                     found.database_trouble = error.message
             folder = f"{path}.doctor-{self._token}"
-            self._made = layout.make_folder(folder, 0o700)
+            self._made = layout.make_folder(os.path.dirname(folder), 0o700)
+            # Whoever else may write beside the database mayn't write what jobs load.
             self._folder = folder
+            os.mkdir(folder, 0o700)
             found.here = look_around(folder, os.environ)
             self._rehearsal = Rehearsal.prepare(folder, lock)
             found.lock = self._rehearsal.lock
@@ -187,6 +190,9 @@ class Doctor:
         found = self.found
         kind = found.here.file_system if found.here else ""
         command = quota_command(kind, self._folder, os.getuid())
+        if shutil.which(command[0]) is None:
+            found.quota_trouble = f"there is no command {command[0]} here that tells it"
+            return
         answer = ask(*command)
         # quota's exit code also says whether a limit was exceeded.
         found.quota = read_quota(answer.said)
@@ -210,7 +216,7 @@ class Doctor:
         self._launching = True
         try:
             self._jobs = self._launcher.launch(request)
-        except LaunchError as error:
+        except (LaunchError, StorageError) as error:
             self.found.refused, self.found.refused_hint = error.message, error.hint
         self._launching = False
         return self._jobs is not None
@@ -234,6 +240,7 @@ class Doctor:
     def _await_tasks(self, trying: Trying) -> Iterator[str]:
         """Wait until all tasks have come, or no other will."""
         began, next_look, doubts = time.monotonic(), 0.0, 0
+        self.found.started = True
         what, reason = f"waiting for {self.found.asked} tasks", ""
         while True:
             came = {party: HostFacts.of(told) for party, told in trying.arrived().items()}
@@ -250,12 +257,11 @@ class Doctor:
                 doubts = doubts + 1 if alive is not None and alive <= len(came) else 0
                 if doubts > 1:
                     self.found.missing = reason or "the others ended"
+                    self.found.logs = self._log_ends()
                     break
             yield f"{what}: {len(came)} came" + (f", {reason}" if reason else "")
         self._parties = {party: facts.node for party, facts in came.items()}
         self.found.nodes = [came[party] for party in sorted(came)]
-        if len(came) < self.found.asked:
-            self.found.logs = self._log_ends()
 
     def _alive(self) -> tuple[int | None, str]:
         """Return how many tasks wait or run, None if nobody knows, and how the others stand."""
@@ -284,7 +290,8 @@ class Doctor:
         for path in sorted(glob.glob(_as_pattern(self._jobs.logs))):
             with contextlib.suppress(OSError), open(path, errors="replace") as file:
                 lines = [line.strip() for line in file if line.strip()]
-                lines = [line for line in lines if not line.startswith(_NOISE)]
+                lines = [line for line in lines if not line.startswith("submitit ")]
+                lines = [line for line in lines if not line.startswith(_SLURMS)] or lines
                 telling = [line for line in lines if _TRACE.match(line)] or lines
                 told += [line[:300] for line in telling[-1:]]
         return list(dict.fromkeys(told))[:3]
@@ -328,30 +335,28 @@ class Doctor:
 
     def _remove(self) -> None:
         """Remove the folder, and those above it that were made for it."""
-        if not self._folder:
-            return
         if self._rehearsal is not None:
             self._rehearsal.close()
+        if not self._folder or self._remove_folder():
+            for path in reversed(self._made):
+                with contextlib.suppress(OSError):  # somebody else has put something there
+                    os.rmdir(path)
+
+    def _remove_folder(self) -> bool:
         deadline = time.monotonic() + _REMOVE_TIME
         parent, name = os.path.split(self._folder)
-        while True:
+        while os.path.lexists(self._folder):
             try:
                 removal.remove_folder(parent, name)
                 break
-            except FileNotFoundError:
-                if not os.path.lexists(self._folder):
-                    break
-                error = "files vanish and come there"
             except OSError as trouble:
                 # A job that ends may write once more, and nfs keeps what it has open.
                 error = trouble.strerror or str(trouble)
             if time.monotonic() > deadline:
                 self.left.append(f"{self._folder} couldn't be removed: {error}")
-                return
+                return False
             time.sleep(_LOOK_INTERVAL)
-        for path in reversed(self._made[:-1]):
-            with contextlib.suppress(OSError):  # somebody else has put something there
-                os.rmdir(path)
+        return True
 
 
 def _as_pattern(logs: str) -> str:

@@ -64,8 +64,10 @@ class Findings:
         This host; None: ``trouble`` says why the storage can't be used at all.
     nodes : list of HostFacts
         From the tasks that came.
+    started : bool
+        Whether they were started at all.
     missing : str
-        Why the others didn't.
+        Why the others didn't come.
     logs : list of str
         What jobs wrote that didn't come.
     slurm : dict
@@ -91,6 +93,7 @@ class Findings:
     here: HostFacts | None = None
     trouble: str = ""
     nodes: list[HostFacts] = field(default_factory=list)
+    started: bool = False
     missing: str = ""
     logs: list[str] = field(default_factory=list)
     slurm: dict[str, str] = field(default_factory=dict)
@@ -274,9 +277,15 @@ def _nodes(found: Findings) -> Iterator[Verdict]:
             "nodes", UNKNOWN, f"this host alone was looked at: {found.local}",
             "Run it on a login node, with --nodes 2.",
         )  # fmt: skip
+        if found.missing:
+            told = f"{len(found.nodes)} of {found.asked} processes came; {found.missing}"
+            yield Verdict("processes", FAILED, "; ".join([told, *found.logs]))
         return
     if found.refused:
         yield Verdict("nodes", FAILED, "; ".join(found.refused.splitlines()), found.refused_hint)
+        return
+    if not found.started:
+        yield Verdict("nodes", UNKNOWN, "none was asked, as the storage can't be used from here")
         return
     if len(found.nodes) < found.asked:
         came = f"{len(found.nodes)} of {found.asked} tasks came"
@@ -349,6 +358,9 @@ def _lock(found: Findings) -> Iterator[Verdict]:
     if found.here is None:
         return
     overlaps = sum(part.overlaps for part in found.parts)
+    if overlaps and found.silent:  # which may have died with the lock
+        yield Verdict("lock", UNKNOWN, f"{_list(found.silent)} ended in the middle", "Try again.")
+        return
     if overlaps:
         total = sum(part.held for part in found.parts)
         yield Verdict(
@@ -471,7 +483,7 @@ def _node_names(found: Findings) -> list[str]:
 def _among(found: Findings, parties: int) -> str:
     if found.local:
         return f"{parties} processes of this host"
-    return f"this host and {_list(_node_names(found))}"
+    return _list(["this host", *_node_names(found)])
 
 
 def _names(hosts: Sequence[HostFacts]) -> str:

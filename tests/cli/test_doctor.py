@@ -132,7 +132,7 @@ def test_two_nodes(slurm: SlurmCluster, tmp_path: Path, template: bool) -> None:
     assert "2 tasks ran on n1 and n2" in found["nodes"]["found"]
     expected = {"slurm", "nodes", "file system", "writing", "python", "lock", "journal", "delay"}
     assert all(found[name]["verdict"] == "ok" for name in expected), found
-    assert "this host and n1 and n2" in found["lock"]["found"]
+    assert "this host, n1 and n2" in found["lock"]["found"]
     assert sorted(os.listdir(tmp_path)) == here
     assert slurm.jobs() == []
     if not template:

@@ -1,0 +1,165 @@
+"""What findings amount to. That they are made rightly is for the tests of the command."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from orion_hpc.files.host_facts import HostFacts
+from orion_hpc.files.quota import Quota
+from orion_hpc.report.diagnosis import (
+    Findings,
+    Part,
+    Verdict,
+    diagnosis_lines,
+    diagnosis_record,
+    is_bad,
+    verdicts,
+)
+
+LOGIN = HostFacts(
+    host="login", node="login", executable="/env/bin/python", python="3.11.2", version="0.1.0",
+    package="/env/orion_hpc", package_on="nfs4", file_system="nfs4", lock="flock",
+    ahead=0.01, doubt=0.01, free=10**12, free_files=None,
+)  # fmt: skip
+
+
+def node(name: str, **changes) -> HostFacts:
+    return replace(LOGIN, host=name, node=name, job="7_0.0", **changes)
+
+
+def findings(**changes) -> Findings:
+    """Return those of a site where all is well, but for ``changes``."""
+    found = Findings(
+        "/data/db.pkl",
+        asked=2,
+        started=True,
+        here=LOGIN,
+        nodes=[node("c1"), node("c2")],
+        slurm={"sbatch": "", "squeue": "", "scontrol": "", "sacct": ""},
+        cluster="big",
+        lock="flock",
+        parts=[Part("this host", 90, 0), Part("c1", 80, 0), Part("c2", 70, 0)],
+        appended=60,
+        expected=60,
+        delays={"c1": [0.01, 0.02], "c2": [0.015]},
+        quota=Quota(10**12, None),
+    )
+    for name, value in changes.items():
+        setattr(found, name, value)
+    return found
+
+
+def of(check: str, found: Findings) -> Verdict:
+    """Return the last verdict of one check."""
+    return [one for one in verdicts(found) if one.check == check][-1]
+
+
+def test_all_is_well():
+    """No advice where there is nothing to be done."""
+    told = verdicts(findings())
+    assert {one.verdict for one in told} == {"ok"}
+    assert not any(one.advice for one in told)
+    assert not is_bad(told)
+    assert of("lock", findings()).found == (
+        "flock was exclusive: 240 times held by this host, c1 and c2"
+    )
+    assert of("delay", findings()).found == "an append is seen after 15 ms (at most 20 ms)"
+
+
+@pytest.mark.parametrize(
+    ("check", "verdict", "says", "changes"),
+    [
+        ("slurm", "failed", "squeue: no", {"slurm": {"sbatch": "", "squeue": "no"}}),
+        ("accounting", "ok", "doesn't answer", {"slurm": {"sbatch": "", "sacct": "off"}}),
+        ("storage", "failed", "read-only", {"here": None, "trouble": "read-only"}),
+        ("file system", "warning", "lustre, lock lease",
+         {"here": replace(LOGIN, file_system="lustre", lock="lease"), "lock": "",
+          "nodes": [node("c1", file_system="lustre")]}),
+        ("file system", "warning", "isn't known",
+         {"here": replace(LOGIN, file_system="odd", lock="lease"), "nodes": []}),
+        ("file system", "warning", "a disk of this host",
+         {"here": replace(LOGIN, file_system="ext4"), "nodes": []}),
+        ("file system", "warning", "on nodes it is tmpfs",
+         {"nodes": [node("c1", file_system="tmpfs")]}),
+        ("database", "failed", "isn't a database", {"database_trouble": "it isn't a database"}),
+        ("database", "warning", "made with the lock flock",
+         {"database_lock": "flock", "here": replace(LOGIN, lock="lease")}),
+        ("writing", "failed", "c1: Disk quota exceeded",
+         {"nodes": [node("c1", trouble="Disk quota exceeded"), node("c2")]}),
+        ("space", "warning", "500 MB free", {"here": replace(LOGIN, free=500 * 10**6)}),
+        ("space", "failed", "room for 10 files", {"here": replace(LOGIN, free_files=10)}),
+        ("space", "unknown", "doesn't say", {"here": replace(LOGIN, free=None)}),
+        ("quota", "ok", "none is set", {"quota": Quota(None, None)}),
+        ("quota", "failed", "0 bytes", {"quota": Quota(0, None)}),
+        ("quota", "unknown", "no command", {"quota": None, "quota_trouble": "no command"}),
+        ("nodes", "failed", "invalid partition", {"refused": "sbatch: invalid partition"}),
+        ("nodes", "unknown", "1 of 2 tasks came; 1 pending (Priority)",
+         {"nodes": [node("c1")], "missing": "1 pending (Priority)"}),
+        ("nodes", "failed", "No module named 'x'",
+         {"nodes": [], "missing": "the others ended (FAILED)", "logs": ["No module named 'x'"]}),
+        ("nodes", "failed", "wrote no log", {"nodes": [], "missing": "the others ended (FAILED)"}),
+        ("nodes", "warning", "ran on c1", {"nodes": [node("c1"), node("c1")]}),
+        ("nodes", "unknown", "this host alone", {"local": "no sbatch"}),
+        ("processes", "failed", "killed", {"local": "x", "nodes": [], "missing": "killed"}),
+        ("python", "failed", "c1: 3.9.1", {"nodes": [node("c1", python="3.9.1")]}),
+        ("python", "failed", "orion-hpc 0.0.9", {"nodes": [node("c1", version="0.0.9")]}),
+        ("python", "warning", "/opt/python",
+         {"nodes": [node("c1", executable="/opt/python", python="3.11.9")]}),
+        ("python", "unknown", "on ext4",
+         {"nodes": [], "here": replace(LOGIN, package_on="ext4")}),
+        ("lock", "failed", "3 of 20 times it was held by two (c1 saw it)",
+         {"parts": [Part("this host", 10, 0), Part("c1", 10, 3)]}),
+        ("lock", "unknown", "c2 ended",
+         {"parts": [Part("this host", 10, 5), Part("c1", 10, 3)], "silent": ["c2"]}),
+        ("lock", "failed", "c1: it wasn't free",
+         {"parts": [Part("this host", 10, 0), Part("c1", 0, 0, "it wasn't free")]}),
+        ("lock", "unknown", "c1 didn't take part",
+         {"parts": [Part("this host", 10, 0), Part("c1", 0, 0)]}),
+        ("lock", "unknown", "nobody else", {"parts": []}),
+        ("journal", "failed", "59 trials were found of 60", {"appended": 59}),
+        ("journal", "failed", "damaged", {"journal_trouble": ["c1: it is damaged"]}),
+        ("journal", "unknown", "nobody else", {"expected": None}),
+        ("delay", "warning", "at most 31.0 s", {"delays": {"c1": [0.1, 31.0]}}),
+        ("delay", "failed", "c2 and this host", {"blind": ["c2"]}),
+        ("delay", "unknown", "nobody else", {"delays": {}}),
+        ("clocks", "warning", "c1: 90.0 s behind", {"nodes": [node("c1", ahead=-90.0)]}),
+        ("clocks", "ok", "within", {"nodes": [node("c1", ahead=5.5, doubt=1.0)]}),
+    ],
+)  # fmt: skip
+def test_each_thing_that_is_found_has_its_verdict(check, verdict, says, changes):
+    """Nothing fails that workers bear; whatever isn't well comes with what to do."""
+    found = of(check, findings(**changes))
+    assert found.verdict == verdict, found
+    assert says in found.found
+    if verdict == "failed" and not changes.get("refused") and check != "processes":
+        assert found.advice
+    assert is_bad(verdicts(findings(**changes))) is (verdict == "failed")
+
+
+def test_a_flock_that_isnt_exclusive_is_to_be_a_lease():
+    """The one thing that a user can do without the site's help."""
+    parts = [Part("this host", 9, 4), Part("c1", 9, 4)]
+    assert "lock: lease" in of("lock", findings(parts=parts)).advice
+    assert "lock: lease" not in of("lock", findings(parts=parts, lock="lease")).advice
+
+
+def test_nothing_else_is_said_of_a_storage_that_cant_be_used():
+    told = verdicts(findings(here=None, trouble="no", slurm={}, nodes=[]))
+    assert [one.check for one in told] == ["storage"]
+
+
+def test_lines_and_record():
+    """A line for each, with the advice beneath; and all of it as JSON."""
+    found = findings(delays={"c1": [9.0]})
+    told = verdicts(found)
+    lines = list(diagnosis_lines(told))
+    at = next(index for index, line in enumerate(lines) if line.startswith("warning"))
+    assert lines[at] == "warning  delay        an append is seen after 9.0 s (at most 9.0 s)"
+    assert lines[at + 1].startswith(" " * 22 + "It works")
+    record = json.loads(json.dumps(diagnosis_record(found, told)))
+    assert record["failed"] is False
+    assert record["found"]["nodes"][0]["python"] == "3.11.2"
+    assert [one["check"] for one in record["verdicts"]] == [one.check for one in told]
