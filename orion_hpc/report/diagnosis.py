@@ -196,7 +196,7 @@ def _storage(found: Findings) -> Iterator[Verdict]:
         )  # fmt: skip
     refused = [host for host in found.hosts if host.trouble]
     if refused:
-        told = "; ".join(f"{host.node}: {host.trouble}" for host in refused)
+        told = "; ".join(dict.fromkeys(f"{host.node}: {host.trouble}" for host in refused))
         yield Verdict(
             "writing", FAILED, told,
             "Check quota, permissions and mount options there, or choose another --storage.",

@@ -158,6 +158,17 @@ def test_nodes_that_dont_see_the_folder(slurm: SlurmCluster, tmp_path: Path) -> 
 
 
 @pytest.mark.slurm
+def test_nodes_that_lack_what_jobs_start(slurm: SlurmCluster, tmp_path: Path) -> None:
+    """What the job's log says of it is told, at once and not after the wait."""
+    template = wrapped(tmp_path, "/opt/env/bin/run")
+    found = examined("--template", template, cwd=tmp_path, code=1)
+    assert found["nodes"]["verdict"] == "failed"
+    assert "0 of 2 tasks came" in found["nodes"]["found"]
+    assert "/opt/env/bin/run" in found["nodes"]["found"]
+    assert os.listdir(tmp_path) == [template.name]
+
+
+@pytest.mark.slurm
 @pytest.mark.sharedfs
 @pytest.mark.parametrize(("lock", "verdict"), [("flock", "failed"), ("lease", "ok")])
 def test_a_lock_that_nodes_dont_share(

@@ -193,3 +193,16 @@ def free(lock: DatabaseLock) -> bool:
             return True
     except LockTimeout:
         return False
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_closed_lock_keeps_nothing_open_and_can_be_used_again(tmp_path, kind):
+    """A file that is open can't be removed for good on sshfs and NFS."""
+    path = str(tmp_path / "lock")
+    lock = DatabaseLock(path, kind, 5.0)
+    for _ in range(2):
+        with lock.held():
+            pass
+        lock.close()
+        held = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+        assert path not in held
