@@ -11,6 +11,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import NamedTuple
 
 import psutil
 
@@ -157,3 +158,30 @@ def kill_marked(variable: str, value: str) -> int:
     _each(found, psutil.Process.kill)
     _await_end(found, _LONGEST_DEATH)
     return len(found)
+
+
+class Below(NamedTuple):
+    """What the living processes below this one have used: processor seconds, bytes of memory."""
+
+    cpu: float
+    memory: int
+
+
+def below() -> Below:
+    """Return what all processes below this one have used together, as far as it can be seen."""
+    cpu, memory = 0.0, 0
+    with suppress(psutil.Error, OSError):
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.Error, OSError):
+                times = child.cpu_times()
+                cpu += times.user + times.system + times.children_user + times.children_system
+                memory += child.memory_info().rss
+    return Below(cpu, memory)
+
+
+def own_memory() -> int:
+    """Return the bytes of memory that this process has now."""
+    try:
+        return int(psutil.Process().memory_info().rss)
+    except (psutil.Error, OSError):
+        return 0

@@ -52,12 +52,18 @@ class ReserveTrial(NamedTuple):
 
 
 class CompleteTrial(NamedTuple):
-    """Record the results of an attempt."""
+    """Record the results of an attempt.
+
+    Here and in the next kind, ``usage`` is what the attempt used: seconds of processor time, and
+    the bytes of memory that it had at most, both with its child processes; None if that isn't
+    known.
+    """
 
     number: int
     attempt: int
     results: Results
     time: float | None
+    usage: tuple[float, int] | None = None
 
 
 class ReleaseTrial(NamedTuple):
@@ -69,6 +75,7 @@ class ReleaseTrial(NamedTuple):
     cause: str
     message: str
     time: float | None
+    usage: tuple[float, int] | None = None
 
 
 class ChangeLimits(NamedTuple):
@@ -115,6 +122,23 @@ class LaunchJobs(NamedTuple):
     snapshot: str | None = None
 
 
+class LeaveWorker(NamedTuple):
+    """Tell of a worker that leaves what it had: the time, and what its job was given.
+
+    ``memory`` are bytes and ``limit`` seconds that the job was asked for, None where there was no
+    bound or nobody knows; ``peak`` are the bytes of memory of the worker's own process.
+    """
+
+    worker: str
+    begin: float
+    time: float
+    cpus: int
+    n_workers: int
+    memory: int | None
+    limit: float | None
+    peak: int
+
+
 class SetStatus(NamedTuple):
     """Put trial ``number``, whose latest attempt is ``attempt``, into ``status`` by hand."""
 
@@ -142,6 +166,7 @@ Event: TypeAlias = (
     | ResumeExperiment
     | ExhaustSpace
     | LaunchJobs
+    | LeaveWorker
     | SetStatus
     | RemoveExperiment
 )

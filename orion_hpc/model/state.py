@@ -56,6 +56,7 @@ from orion_hpc.model.trial import (
     CANCELLED,
     COMPLETED,
     INTERRUPTED,
+    LOST_WORKER,
     NEW,
     PERHAPS_ITS_FAULT,
     RELEASABLE,
@@ -66,6 +67,19 @@ from orion_hpc.model.trial import (
     Params,
     Trial,
 )
+
+KINDS = (COMPLETED, BROKEN, INTERRUPTED, LOST_WORKER)
+"""What the time of attempts went into; see :attr:`ExperimentState.spent`."""
+
+
+@dataclass(slots=True)
+class Used:
+    """What attempts used whose usage is known: seconds of processor time and of their duration,
+    and the most bytes of memory of any."""
+
+    cpu: float = 0.0
+    wall: float = 0.0
+    peak: int = 0
 
 
 @dataclass(slots=True)
@@ -83,6 +97,10 @@ class ExperimentState:
     stopped: str | None = None
     exhausted: bool = False
     jobs: list[ev.LaunchJobs] = field(default_factory=list)
+    departures: list[ev.LeaveWorker] = field(default_factory=list)
+    # By worker: seconds in attempts that ended as each of KINDS.
+    spent: dict[str, list[float]] = field(default_factory=dict)
+    used: Used = field(default_factory=Used)
     # The best completed trial as long as it stays completed, else what :attr:`best` looks for.
     _best: Trial | None = field(default=None, compare=False)
     _least: float | None = field(default=None, compare=False)
@@ -273,8 +291,30 @@ def _complete(state: ExperimentState, event: ev.CompleteTrial) -> bool:
     trial.results = event.results
     trial.end_time = event.time
     trial.cause = trial.message = None
+    _spend(state, trial, 0, event.usage)
     _compare(state, trial)
     return True
+
+
+def _spend(
+    state: ExperimentState, trial: Trial, kind: int, usage: tuple[float, int] | None
+) -> None:
+    """Add up what the attempt took that has just ended; ``kind`` is an index of KINDS."""
+    if trial.worker is None or trial.start_time is None or trial.end_time is None:
+        return
+    wall = trial.end_time - trial.start_time
+    if wall <= 0:  # a clock was set
+        wall = 0.0
+    spent = state.spent.get(trial.worker)
+    if spent is None:
+        spent = state.spent[trial.worker] = [0.0] * len(KINDS)
+    spent[kind] += wall
+    if usage is not None:
+        used = state.used
+        used.cpu += usage[0]
+        used.wall += wall
+        if usage[1] > used.peak:
+            used.peak = usage[1]
 
 
 def _compare(state: ExperimentState, trial: Trial) -> None:
@@ -297,6 +337,8 @@ def _release(state: ExperimentState, event: ev.ReleaseTrial) -> bool:
     trial.end_time = event.time
     trial.cause = event.cause
     trial.message = event.message
+    lost = event.cause == LOST_WORKER
+    _spend(state, trial, 3 if lost else 1 if event.status == BROKEN else 2, event.usage)
     if event.cause in PERHAPS_ITS_FAULT:
         trial.losses += 1
     return True
@@ -351,6 +393,11 @@ def _launched(state: ExperimentState, event: ev.LaunchJobs) -> bool:
     return True
 
 
+def _leave(state: ExperimentState, event: ev.LeaveWorker) -> bool:
+    state.departures.append(event)
+    return True
+
+
 def _refuse(state: ExperimentState, event: ev.Event) -> bool:
     return False
 
@@ -366,6 +413,7 @@ _RULES: dict[type[Any], Callable[[ExperimentState, Any], bool]] = {
     ev.ResumeExperiment: _resume,
     ev.ExhaustSpace: _exhaust,
     ev.LaunchJobs: _launched,
+    ev.LeaveWorker: _leave,
     ev.SetStatus: _set,
     ev.RemoveExperiment: _refuse,
 }

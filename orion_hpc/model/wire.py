@@ -22,6 +22,7 @@ from orion_hpc.model import event as ev
 _Time = (float, int)
 _TimeOrNone = (float, int, type(None))
 _TextOrNone = (str, type(None))
+_UsageOrNone = (tuple, type(None))
 
 _MOST = 1 << 53
 """Trials, attempts and the like are below this: a float holds any of them exactly."""
@@ -61,7 +62,9 @@ def encode(event: ev.Event) -> tuple[Any, ...]:
     code = _CODES[type(event)]
     if type(event) is ev.CompleteTrial:
         results = tuple((one["name"], one["type"], one["value"]) for one in event.results)
-        return (code, event.number, event.attempt, results, event.time)
+        if event.usage is None:
+            return (code, event.number, event.attempt, results, event.time)
+        return (code, event.number, event.attempt, results, event.time, event.usage)
     return (code, *event)
 
 
@@ -205,8 +208,10 @@ def _reserve(wire: tuple[Any, ...]) -> ev.ReserveTrial | None:
 
 
 def _complete(wire: tuple[Any, ...]) -> ev.CompleteTrial | None:
-    _, number, attempt, results, time = wire
+    _, number, attempt, results, time, usage = wire
     if not (0 <= number < _MOST and 0 < attempt < _MOST and (time is None or 0 <= time < _LATEST)):
+        return None
+    if usage is not None and not _usage(usage):
         return None
     named = []
     for one in results:
@@ -217,8 +222,18 @@ def _complete(wire: tuple[Any, ...]) -> ev.CompleteTrial | None:
         if not (good and _text(name) and _text(kind)):
             return None
         named.append({"name": name, "type": kind, "value": value})
-    return _new(ev.CompleteTrial, (number, attempt, named, time))
+    return _new(ev.CompleteTrial, (number, attempt, named, time, usage))
 
+
+def _usage(usage: tuple[Any, ...]) -> bool:
+    """Whether it is what an attempt used: seconds of processor time, bytes of memory."""
+    if tuple(map(type, usage)) not in _USAGES:
+        return False
+    cpu, peak = usage
+    return bool(0 <= cpu < _LATEST and 0 <= peak < _MOST)
+
+
+_USAGES = frozenset(((float, int), (int, int)))
 
 _RESULTS = frozenset(((str, str, float), (str, str, int), (str, str, list)))
 
@@ -273,6 +288,7 @@ def _release(wire: tuple[Any, ...]) -> ev.ReleaseTrial | None:
         and 0 < event.attempt < _MOST
         and (event.time is None or _time(event.time))
         and all(map(_text, (event.status, event.cause, event.message)))
+        and (event.usage is None or _usage(event.usage))
     )
     return event if good else None
 
@@ -306,6 +322,20 @@ def _launch(wire: tuple[Any, ...]) -> ev.LaunchJobs | None:
     return event if good and _time(event.time) else None
 
 
+def _leave(wire: tuple[Any, ...]) -> ev.LeaveWorker | None:
+    event = ev.LeaveWorker(*wire[1:])
+    good = (
+        _text(event.worker)
+        and _time(event.begin)
+        and _time(event.time)
+        and all(0 < count < _MOST for count in (event.cpus, event.n_workers))
+        and (event.memory is None or 0 <= event.memory < _MOST)
+        and (event.limit is None or _time(event.limit))
+        and 0 <= event.peak < _MOST
+    )
+    return event if good else None
+
+
 def _set(wire: tuple[Any, ...]) -> ev.SetStatus | None:
     event = ev.SetStatus(*wire[1:])
     good = 0 <= event.number < _MOST and 0 <= event.attempt < _MOST and _text(event.status)
@@ -336,8 +366,8 @@ _EVENTS: dict[int, tuple[Any, ...]] = {
     1: (ev.CreateExperiment, _create, str, int, dict, _Time),
     2: (ev.RegisterTrial, _register, int, dict, _Time, _TextOrNone, _TextOrNone),
     3: (ev.ReserveTrial, _reserve, int, int, str, _TimeOrNone),
-    4: (ev.CompleteTrial, _complete, int, int, tuple, _TimeOrNone),
-    5: (ev.ReleaseTrial, _release, int, int, str, str, str, _TimeOrNone),
+    4: (ev.CompleteTrial, _complete, int, int, tuple, _TimeOrNone, _UsageOrNone),
+    5: (ev.ReleaseTrial, _release, int, int, str, str, str, _TimeOrNone, _UsageOrNone),
     6: (ev.ChangeLimits, _limits, (int, _NoneType), int, _Time),
     7: (ev.StopExperiment, _stop, str, _Time),
     8: (ev.ResumeExperiment, _resume, _Time),
@@ -345,6 +375,7 @@ _EVENTS: dict[int, tuple[Any, ...]] = {
     10: (ev.LaunchJobs, _launch, str, tuple, str, _Time, _TextOrNone, _TextOrNone, _TextOrNone),
     11: (ev.SetStatus, _set, int, int, str, _Time),
     12: (ev.RemoveExperiment, _remove, int, _Time),
+    13: (ev.LeaveWorker, _leave, str, _Time, _Time, int, int, (int, _NoneType), _TimeOrNone, int),
 }
 """Code -> the event, its reader, and the types of its fields."""
 

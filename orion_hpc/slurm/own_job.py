@@ -68,6 +68,18 @@ class OwnJob:
         return answer if answer.ok or rest else Answer(True, answer.said)
 
 
+def requested_memory(environ: Mapping[str, str], cpus: int) -> int | None:
+    """Return the bytes of memory that this job was given; None: no bound, or nobody says.
+
+    Slurm's numbers are mebibytes, and 0 is all that a node has (sbatch(1), ``--mem``).
+    """
+    for variable, times in (("SLURM_MEM_PER_NODE", 1), ("SLURM_MEM_PER_CPU", cpus)):
+        told = environ.get(variable, "")
+        if told.isdecimal() and int(told):
+            return int(told) * times * 1024**2
+    return None
+
+
 def own_job(environ: Mapping[str, str]) -> OwnJob | None:
     """Return the Slurm job that ``environ`` tells of, None outside of one."""
     job = environ.get("SLURM_JOB_ID", "")

@@ -20,6 +20,7 @@ from orion_hpc.model.trial import CANCELLED, COMPLETED, INTERRUPTED
 from orion_hpc.worker import portable
 from orion_hpc.worker.failure import failure
 from orion_hpc.worker.function import call_function
+from orion_hpc.worker.gauge import gauge
 from orion_hpc.worker.notice import posted
 from orion_hpc.worker.script import run_command
 from orion_hpc.worker.task import CallableTarget, CommandTarget, Outcome, TrialTask
@@ -62,6 +63,7 @@ def run_task(task: TrialTask) -> Outcome:
     """
     start, kills, noticed = time.monotonic(), _memory.mark(), notices()
     process = os.getpid()
+    gauge.begin()
     try:
         if isinstance(task.target, CommandTarget):
             value = run_command(task.target, task)
@@ -75,6 +77,7 @@ def run_task(task: TrialTask) -> Outcome:
     except BaseException as error:
         if os.getpid() != process:
             _leave(error.code if isinstance(error, SystemExit) else 1)
+        usage = gauge.end()
         told = failure(error, out_of_memory=_memory.risen(kills))
         duration = time.monotonic() - start
         # A command raises nothing in this process.
@@ -83,11 +86,14 @@ def run_task(task: TrialTask) -> Outcome:
         if sent or _noticed(task, noticed):
             said = "" if itself and not told.message else f" ({told.message})"
             message = f"interrupted by a stop notice{said}"
-            return Outcome(INTERRUPTED, cause=CANCELLED, message=message, duration=duration)
+            return Outcome(INTERRUPTED, None, CANCELLED, message, "", duration, None, usage)
         if itself:
             message = f"{ITSELF}: {told.message or 'it raised TrialInterrupted'}"
-            return Outcome(INTERRUPTED, cause=CANCELLED, message=message, duration=duration)
+            return Outcome(INTERRUPTED, None, CANCELLED, message, "", duration, None, usage)
         asked = isinstance(task.target, CallableTarget)  # by whoever passed the function
         pickled = portable.pack_error(error) if asked else None
-        return Outcome(told.status, None, told.cause, told.message, told.detail, duration, pickled)
-    return Outcome(COMPLETED, results, duration=time.monotonic() - start)
+        return Outcome(
+            told.status, None, told.cause, told.message, told.detail, duration, pickled, usage
+        )
+    usage = gauge.end()
+    return Outcome(COMPLETED, results, duration=time.monotonic() - start, usage=usage)

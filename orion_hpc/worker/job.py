@@ -16,18 +16,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from orion_hpc.errors import NoConfigurationError, StorageUnusable
+from orion_hpc.errors import NoConfigurationError, StorageError, StorageUnusable
 from orion_hpc.executors import limits
 from orion_hpc.executors.base import make_executor
 from orion_hpc.files import identity, layout
+from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import TIMED_OUT
-from orion_hpc.slurm.own_job import OwnJob, own_job
+from orion_hpc.slurm.own_job import OwnJob, own_job, requested_memory
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Heartbeat, Watch
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.worker.ended_jobs import CLUSTER, EndedJobs
 from orion_hpc.worker.fitting import TrialTime
+from orion_hpc.worker.gauge import own_peak
 from orion_hpc.worker.grace import GRACE, KILL_WAIT, grace_of, time_to_notice
 from orion_hpc.worker.leaving import MAX_REQUEUES, leave
 from orion_hpc.worker.loop import Summary, WorkerOptions
@@ -173,7 +175,7 @@ def run_worker(
     storage: Storage, experiment: ExperimentState, job: WorkerJob, stop: StopNotice
 ) -> Summary:
     """Run one worker of ``experiment`` on an open storage."""
-    cpus = job.cpus or available_cpus(os.environ)
+    cpus, began = job.cpus or available_cpus(os.environ), time.time()
     who = identity.own()
     name = str(who)
     # Inherited by all that is started from here on: what outlives this process can be found by it.
@@ -223,6 +225,7 @@ def run_worker(
             )
             summary = worker.run()
             orderly = True
+            _account(storage, experiment.number, stop, began, name, cpus, job.n_workers)
         finally:
             # Whatever went wrong, no process of a trial outlives its worker. The sign of life goes
             # away only in good order: a trial that couldn't be released is found by its silence.
@@ -237,6 +240,24 @@ def run_worker(
             leave(batch_job, state, cause, jobs, job.max_requeues)
     storage.close()
     return summary
+
+
+def _account(
+    storage: Storage,
+    number: int,
+    stop: StopNotice,
+    began: float,
+    name: str,
+    cpus: int,
+    n_workers: int,
+) -> None:
+    """Let the journal know what this worker had; without it, it is reckoned from its trials."""
+    memory = requested_memory(os.environ, cpus)
+    left = ev.LeaveWorker(
+        name, began, time.time(), cpus, n_workers, memory, stop.whole or None, own_peak()
+    )
+    with contextlib.suppress(StorageError):
+        storage.transact(number, lambda state: [left])
 
 
 def _search_in(folders: Sequence[str]) -> None:

@@ -152,8 +152,14 @@ _ANY = Trial(0, {}, 0.0)
 def ending(trial: Trial, attempt: int, outcome: Outcome, now: float) -> ev.Event:
     """Return the event that records how an attempt ended."""
     if outcome.status == COMPLETED and outcome.results is not None:
-        return ev.CompleteTrial(trial.number, attempt, outcome.results, now)
+        return ev.CompleteTrial(trial.number, attempt, outcome.results, now, outcome.usage)
     message = "\n".join(part for part in (outcome.message, outcome.detail) if part)
     return ev.ReleaseTrial(
-        trial.number, attempt, outcome.status, outcome.cause or USER_ERROR, message, now
+        trial.number,
+        attempt,
+        outcome.status,
+        outcome.cause or USER_ERROR,
+        message,
+        now,
+        outcome.usage,
     )

@@ -112,6 +112,8 @@ class Outcome:
         Seconds.
     error : bytes or None
         The pickled exception of a broken one, where it can be pickled.
+    usage : (float, int) or None
+        Seconds of processor time and the most bytes of memory, child processes included.
     """
 
     status: str
@@ -121,3 +123,4 @@ class Outcome:
     detail: str = ""
     duration: float = 0.0
     error: bytes | None = None
+    usage: tuple[float, int] | None = None

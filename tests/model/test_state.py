@@ -18,6 +18,7 @@ from orion_hpc.model.trial import (
     LOST_WORKER,
     NEW,
     OUT_OF_MEMORY,
+    PREEMPTED,
     RELEASABLE,
     RESERVED,
     SETTABLE,
@@ -363,14 +364,15 @@ def test_who_asks_for_a_removed_experiment_is_told():
 
 numbers = st.integers(-1, 6)
 attempts = st.integers(0, 4)
+usages = st.sampled_from([None, (0.5, 1000)])
 points = st.fixed_dictionaries({"x": st.integers(0, 5)})
 events = st.one_of(
     st.builds(ev.RegisterTrial, numbers, points, st.just(1.0)),
     st.builds(ev.ReserveTrial, numbers, attempts, st.sampled_from("abc"), st.just(1.0)),
-    st.builds(ev.CompleteTrial, numbers, attempts, st.just(RESULTS), st.just(1.0)),
+    st.builds(ev.CompleteTrial, numbers, attempts, st.just(RESULTS), st.just(1.0), usages),
     st.builds(
         ev.ReleaseTrial, numbers, attempts, st.sampled_from(STATUSES), st.sampled_from(CAUSES),
-        st.just(""), st.just(1.0),
+        st.just(""), st.just(1.0), usages,
     ),
     st.builds(ev.StopExperiment, st.just("x"), st.just(1.0)),
     st.builds(ev.ResumeExperiment, st.just(1.0)),
@@ -499,3 +501,22 @@ def test_what_an_import_lacks_is_known():
     state.apply(1, "w", 0, [register(0), register(1)])
     assert state.experiments[1].to_import == 0
     assert experiment().to_import == 0
+
+
+def test_what_attempts_took_is_added_up():
+    """By worker and by how they ended; an attempt that loses counts for nothing."""
+    state = experiment(max_trials=9)
+    for number in range(4):
+        apply_all(state, ev.RegisterTrial(number, {"x": number}, 1.0, worker="a"))
+    assert state.apply(ev.CompleteTrial(0, 1, RESULTS, 11.0, (8.0, 500)))
+    assert not state.apply(ev.CompleteTrial(0, 1, RESULTS, 99.0, (8.0, 5000)))
+    assert state.apply(ev.ReleaseTrial(1, 1, BROKEN, USER_ERROR, "", 3.0, (1.0, 700)))
+    assert state.apply(ev.ReleaseTrial(2, 1, INTERRUPTED, PREEMPTED, "", 5.0, (1.0, 600)))
+    assert state.apply(ev.ReleaseTrial(3, 1, INTERRUPTED, LOST_WORKER, "", 8.0))
+    assert state.apply(ev.ReserveTrial(3, 2, "b", 10.0))
+    assert state.apply(ev.CompleteTrial(3, 2, RESULTS, 9.0))  # a clock was set
+    assert state.spent == {"a": [10.0, 2.0, 4.0, 7.0], "b": [0.0] * 4}
+    assert (state.used.cpu, state.used.wall, state.used.peak) == (10.0, 16.0, 700)
+    left = ev.LeaveWorker("a", 0.0, 20.0, 5, 1, None, 3600.0, 100)
+    assert state.apply(left)
+    assert state.departures == [left]

@@ -10,6 +10,7 @@ import pytest
 from orion_hpc.model import event as ev
 from orion_hpc.model import wire
 from orion_hpc.model.state import CATALOGUE, State
+from orion_hpc.report.resources import resources
 
 EVENTS = [
     ev.CreateExperiment("e", 1, {"max_trials": 3, "max_broken": 2}, 1.0),
@@ -19,11 +20,16 @@ EVENTS = [
     ev.CompleteTrial(0, 1, [{"name": "o", "type": "objective", "value": 1.0}], None),
     ev.ReleaseTrial(0, 1, "broken", "user error", "why", None),
     ev.RegisterTrial(0, {"x": 1}, 1.0, worker="w"),
+    ev.CompleteTrial(0, 1, [{"name": "o", "type": "objective", "value": 1.0}], 2.0, (0.5, 1000)),
+    ev.ReleaseTrial(0, 1, "broken", "user error", "why", 2.0, (3, 0)),
+    ev.LeaveWorker("w", 1.0, 2.0, 5, 1, None, 60.0, 1000),
+    ev.LeaveWorker("w", 1.0, 2.0, 5, 2, 1 << 30, None, 0),
     ev.ChangeLimits(None, 3, 1.0),
     ev.StopExperiment("why", 1.0),
     ev.ResumeExperiment(1.0),
     ev.ExhaustSpace(3, 1.0),
     ev.LaunchJobs("slurm", ("1", "2"), "/logs", 1.0),
+    ev.LaunchJobs("slurm", ("1",), "/logs", 1.0, "0abc", "12ef", "/code"),
     ev.SetStatus(0, 1, "new", 1.0),
     ev.RemoveExperiment(1, 1.0),
 ]
@@ -67,6 +73,7 @@ def survives(event):
     state.apply(CATALOGUE if of_all else 1, "w", 1, [event])
     for experiment in state.experiments.values():
         assert experiment.left >= 0
+        json.dumps(resources(experiment), allow_nan=False)
         for trial in experiment.trials:
             json.dumps([trial.id, trial.params, trial.worker], allow_nan=False).encode()
             str([trial.objective, trial.cause, trial.message]).encode()
@@ -117,3 +124,37 @@ def test_what_is_no_transaction_is_refused(value):
 def test_a_name_can_be_a_part_of_a_path(name, good):
     """A name in a file of somebody else's making leads nowhere else."""
     assert wire.valid_name(name) == good
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        (),
+        (1.0,),
+        (1.0, 2.0),
+        (True, 1),
+        (-1.0, 1),
+        (1.0, -1),
+        (float("nan"), 1),
+        (1.0, 1, 1),
+        [1, 1],
+    ],
+)
+def test_a_strange_usage_is_refused(usage):
+    results = [{"name": "o", "type": "objective", "value": 1.0}]
+    for event in (
+        ev.CompleteTrial(0, 1, results, 2.0, usage),
+        ev.ReleaseTrial(0, 1, "broken", "user error", "why", 2.0, usage),
+    ):
+        with pytest.raises(ValueError, match="looks like"):
+            wire.decode(wire.encode(event))
+
+
+def test_ends_of_before_usages_are_read():
+    """Five fields of a completion, six of a release, with the code before them."""
+    complete = wire.decode((4, 0, 1, (("o", "objective", 1.0),), 2.0))
+    assert complete == EVENTS[4]._replace(time=2.0)
+    assert wire.decode((5, 0, 1, "broken", "user error", "why", None)) == EVENTS[5]
+    assert wire.decode((10, "slurm", ("1",), "/logs", 1.0)) == ev.LaunchJobs(
+        "slurm", ("1",), "/logs", 1.0
+    )

@@ -1,0 +1,130 @@
+"""Measures what an attempt uses: processor time and memory, its child processes included.
+
+Source: getrusage(2). It counts children only when they have been waited for, and knows no more of
+memory than the largest process of all: an inner pool that lives on, and the sum of several, are
+looked at from a thread.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+import time
+from typing import NamedTuple
+
+from orion_hpc.files.processes import below, own_memory
+
+_FIRST_LOOK = 0.5
+"""Seconds. What is over before is told by getrusage alone: no trial waits for a measurement."""
+
+_LONGEST_PAUSE = 10.0
+_LINGER = 30.0
+"""Seconds without an attempt after which the thread leaves."""
+
+_KIB = 1024
+"""ru_maxrss counts kibibytes."""
+
+
+class _Reading(NamedTuple):
+    cpu: float
+    own_peak: int
+    childrens_peak: int
+
+
+class Gauge:
+    """Measures attempts of this process, one at a time.
+
+    Where several run at once (in threads), nobody can tell which used what: none is measured.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running = 0
+        self._mixed = False
+        self._began = 0.0
+        self._before = _Reading(0.0, 0, 0)
+        self._children = 0.0
+        self._peak = 0
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """An attempt begins; :meth:`end` has to follow."""
+        with self._lock:
+            self._running += 1
+            self._mixed = self._running > 1
+            if self._mixed:
+                return
+            self._peak = 0
+            self._before = _read()
+            self._began = time.monotonic()
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._watch, name="gauge", daemon=True)
+                self._thread.start()
+
+    def end(self) -> tuple[float, int] | None:
+        """Return seconds of processor time and bytes of memory since :meth:`begin`."""
+        long = time.monotonic() - self._began >= _FIRST_LOOK
+        children = below() if long and not self._mixed else None
+        with self._lock:
+            self._running -= 1
+            if self._mixed:
+                self._mixed = self._running > 0
+                return None
+            before, after = self._before, _read()
+            # Of a process that ran others before, the largest may have been another one's.
+            peaks = [
+                new
+                for old, new in (
+                    (before.own_peak, after.own_peak),
+                    (before.childrens_peak, after.childrens_peak),
+                )
+                if new > old
+            ]
+            peak = max([self._peak, *peaks]) or after.own_peak
+            cpu = after.cpu - before.cpu
+            if children is not None:
+                # Of those that live on, what they used before this attempt is another's.
+                cpu += children.cpu - self._children
+                self._children = children.cpu
+            return max(0.0, cpu), peak
+
+    def _watch(self) -> None:
+        idle_since, pause, seen = time.monotonic(), _FIRST_LOOK, 0.0
+        while True:
+            time.sleep(pause)
+            began, now = self._began, time.monotonic()
+            if not self._running:
+                pause = _FIRST_LOOK
+                if now - idle_since > _LINGER:
+                    return
+                continue
+            idle_since = now
+            if now - began < _FIRST_LOOK or self._mixed:
+                pause = _FIRST_LOOK
+                continue
+            pause = _FIRST_LOOK if began != seen else min(2 * pause, _LONGEST_PAUSE)
+            seen = began
+            memory = below().memory + own_memory()
+            with self._lock:
+                if began == self._began:
+                    self._peak = max(self._peak, memory)
+
+
+gauge = Gauge()
+"""That of this process."""
+
+# A fork begins with a lock that another thread may have held, and without that thread.
+os.register_at_fork(after_in_child=gauge.__init__)  # type: ignore[misc]
+
+
+def own_peak() -> int:
+    """Return the most bytes of memory that this process itself has had."""
+    return _read().own_peak
+
+
+def _read() -> _Reading:
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    return _Reading(cpu, own.ru_maxrss * _KIB, children.ru_maxrss * _KIB)
