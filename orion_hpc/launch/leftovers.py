@@ -14,23 +14,17 @@ from collections.abc import Callable
 from typing import Any
 
 
-def tidying(call: tuple[Callable[[Any], Any], Any]) -> Any:
-    """Call a job's function, ``call[0](call[1])``; the job's files go with the process."""
-    function, argument = call
+def tidying(call: tuple[Callable[[Any], Any], Any, Callable[[], tuple[str, ...]]]) -> Any:
+    """Call a job's function, ``call[0](call[1])``; the files ``call[2]()`` go with the process."""
+    function, argument, files = call
     try:
         result = function(argument)
     except Exception:  # its log tells
-        _remove_at_exit()
+        atexit.register(remove, files())
         raise
     if not (getattr(result, "stopped", False) or getattr(result, "too_late", False)):
-        _remove_at_exit()
+        atexit.register(remove, files())
     return result
-
-
-def _remove_at_exit() -> None:
-    from orion_hpc.launch import submission
-
-    atexit.register(remove, submission.own_files())
 
 
 def remove(paths: tuple[str, ...]) -> None:

@@ -119,7 +119,7 @@ def slurm_array(request: LaunchRequest) -> str:
         ``request.folder`` can't be written; no job is left.
     """
     executor = _executor(request)
-    arguments = [(request.function, request.argument)] * request.tasks
+    arguments = [(request.function, request.argument, own_files)] * request.tasks
     try:
         # What sbatch says against it is submitit's to print too; the error tells it once.
         with for_sbatch(request.options), contextlib.redirect_stderr(io.StringIO()):
