@@ -58,4 +58,9 @@ def refusal(said: str, hint: str) -> LaunchError:
     """Return the error for what sbatch ``said``; ``hint`` unless it couldn't ask the controller."""
     if any(sign in said for sign in _NO_CONTROLLER):
         hint = "Is this a login node? --executor local runs here."
+    elif "timed out" in said or "Submitted" in said:
+        hint = (
+            "Slurm may have taken the jobs all the same: look with 'squeue --me', and cancel what "
+            "is there before you submit again."
+        )
     return LaunchError(f"sbatch refused the jobs: {said.strip() or 'it said nothing'}", hint)

@@ -242,3 +242,75 @@ class TestFakes:
         assert json.loads(orion_hpc("status", config, "--json").stdout)["experiments"][0][
             "jobs"
         ][0]["launcher"] == "local"  # fmt: skip
+
+    @pytest.mark.parametrize("template", [False, True])
+    @pytest.mark.parametrize(
+        ("stdout", "stderr"),
+        [
+            ("", "sbatch: error: Batch job submission failed: Socket timed out on send/recv"),
+            ("Submitted batch jo", ""),
+        ],
+    )
+    def test_an_answer_that_got_lost(
+        self, fake_slurm: FakeSlurm, tmp_path: Path, template: bool, stdout: str, stderr: str
+    ):
+        """Slurm may have the jobs: that is said, and nothing is written."""
+        if stderr:
+            fake_slurm.fail("sbatch", stderr)
+        else:
+            fake_slurm.answer("sbatch", stdout)
+        config = project(tmp_path / "p")
+        words = []
+        if template:
+            path = tmp_path / "t.j2"
+            path.write_text(orion_hpc("template").stdout)
+            words = ["--template", path]
+        done = orion_hpc("submit", config, "--array", "2", *words)
+        assert done.returncode == 2, done.stderr
+        assert "Traceback" not in done.stderr
+        assert "Slurm may have taken the jobs all the same: look with 'squeue --me'" in done.stderr
+        assert set(os.listdir(config.parent)) <= {"config.yaml", "quick.py", "__pycache__"}
+
+    @pytest.mark.parametrize(
+        ("command", "stdout", "stderr"),
+        [
+            ("squeue", "", "slurm_load_jobs error: Socket timed out on send/recv operation"),
+            ("squeue", "1234|0-3|PEND", ""),
+            ("scontrol", "", "slurm_load_ctl_conf error: Unable to contact slurm controller"),
+            ("scontrol", "MaxArraySi", ""),
+        ],
+    )
+    def test_a_command_that_doesnt_answer_holds_nobody_up(
+        self, fake_slurm: FakeSlurm, tmp_path: Path, command: str, stdout: str, stderr: str
+    ):
+        """A submission, its status, going on with it, and its end."""
+        if stderr:
+            fake_slurm.fail(command, stderr)
+        else:
+            fake_slurm.answer(command, stdout)
+        config = project(tmp_path / "p")
+        assert orion_hpc("submit", config, "--array", "4").returncode == 0
+        assert orion_hpc("status", config).returncode == 0
+        resumed = orion_hpc("resume", config, "--array", "4")
+        assert resumed.returncode == 0, resumed.stderr
+        told = "squeue doesn't answer" in resumed.stderr
+        assert told == (command == "squeue")
+        cancelled = orion_hpc("cancel", config)
+        assert cancelled.returncode == 0, cancelled.stderr
+        # In doubt all are cancelled; where the queue is known to be empty, none.
+        assert len(fake_slurm.calls("scancel")) == (command == "squeue")
+        for done in (resumed, cancelled):
+            assert "Traceback" not in done.stderr
+
+    def test_a_cancellation_that_fails_is_told(self, fake_slurm: FakeSlurm, tmp_path: Path):
+        """The experiment is stopped all the same: workers that look leave."""
+        config = project(tmp_path / "p")
+        assert orion_hpc("submit", config, "--array", "4").returncode == 0
+        (job,) = status_of(config)["jobs"][0]["ids"]
+        fake_slurm.answer("squeue", f"{job}|0-3|PENDING|0|Priority|quick|")
+        fake_slurm.fail("scancel", "scancel: error: Kill job error on job id 1235: Access denied")
+        done = orion_hpc("cancel", config)
+        assert done.returncode == 1
+        assert "wasn't cancelled" in done.stderr
+        assert "Access denied" in done.stderr
+        assert status_of(config)["state"] == "stopped"
