@@ -9,9 +9,12 @@ from orion_hpc.client.asking import asked
 from orion_hpc.client.experiments import chosen
 from orion_hpc.config.settings import Settings
 from orion_hpc.files import layout
+from orion_hpc.launch.sbatch import slurm_is_here
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.report.resources import resources
 from orion_hpc.report.summary import experiment_summary
+from orion_hpc.slurm.queue import queued
+from orion_hpc.slurm.tasks import Tasks
 from orion_hpc.storage.heartbeat import signs
 from orion_hpc.storage.pickleddb import PickledDB
 
@@ -30,9 +33,19 @@ def summaries(
     """
     settings = asked(config, storage, name, version)
     return [
-        experiment_summary(one, signs(layout.workers_folder(settings.storage, one.title)))
+        experiment_summary(
+            one, signs(layout.workers_folder(settings.storage, one.title)), _tasks(one)
+        )
         for one in _read(settings)
     ]
+
+
+def _tasks(experiment: ExperimentState) -> list[Tasks] | None:
+    """Return the tasks of the experiment's arrays, None where Slurm needn't or can't be asked."""
+    jobs = experiment.job_ids("slurm")
+    if experiment.is_done or not jobs or not slurm_is_here():
+        return None
+    return queued(jobs, tries=1)  # who asks how things stand isn't held up
 
 
 def used(

@@ -24,10 +24,11 @@ from orion_hpc.executors.base import check_executor, runs_in_process
 from orion_hpc.executors.limits import environment as thread_limits
 from orion_hpc.files import layout
 from orion_hpc.launch.base import Jobs, Launcher, LaunchRequest, make_launcher
-from orion_hpc.launch.sbatch import kill_wait, slurm_is_here
+from orion_hpc.launch.sbatch import slurm_is_here
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.slurm.queue import in_queue
+from orion_hpc.slurm.site import ask_site
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.worker.function import check_signature, load_function
 from orion_hpc.worker.grace import KILL_WAIT
@@ -309,7 +310,7 @@ def launch_request(
         heartbeat=worker.heartbeat,
         idle_timeout=worker.idle_timeout,
         grace=worker.grace,
-        kill_wait=(kill_wait() if launcher.detached else None) or KILL_WAIT,
+        kill_wait=(ask_site().kill_wait if launcher.detached else None) or KILL_WAIT,
         max_requeues=worker.max_requeues,
         trial_time=worker.trial_time,
         cpus=cpus,

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Mapping
 
 from orion_hpc.config import forms
 from orion_hpc.errors import LaunchError
-from orion_hpc.slurm.commands import ask
 
 _AHEAD = 90
 """Seconds before the time limit at which Slurm sends its signal, at most."""
@@ -45,13 +43,6 @@ def defaults(options: Mapping[str, str | bool]) -> dict[str, str | bool]:
     if not told and not {"SBATCH_REQUEUE", "SBATCH_NO_REQUEUE"} & set(os.environ):
         chosen["requeue"] = True
     return {name: value for name, value in chosen.items() if name not in options}
-
-
-def kill_wait() -> float | None:
-    """Return the site's seconds from SIGTERM to SIGKILL; None where Slurm doesn't say."""
-    asked = ask("scontrol", "show", "config")
-    found = re.search(r"^KillWait\s*=\s*(\d+)", asked.said, re.MULTILINE)
-    return float(found[1]) if found else None
 
 
 def refusal(said: str, hint: str) -> LaunchError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
@@ -12,7 +11,7 @@ from orion_hpc.launch.base import LaunchRequest
 from orion_hpc.launch.folder import new_folder, provided
 from orion_hpc.launch.sbatch import check_slurm
 from orion_hpc.launch.splitting import split
-from orion_hpc.slurm.queue import cancel
+from orion_hpc.slurm.queue import cancel, queued
 from orion_hpc.slurm.site import ask_site
 
 
@@ -28,17 +27,11 @@ class SlurmJobs:
         return 0
 
     def ended(self) -> bool:
-        command = ["squeue", "--noheader", "--format=%i", f"--jobs={','.join(self.ids)}"]
-        try:
-            asked = subprocess.run(command, check=False, capture_output=True, text=True)
-        except OSError:
-            return False
-        # Slurm forgets jobs some minutes after their end.
-        forgotten = "Invalid job id" in asked.stderr
-        return forgotten or (asked.returncode == 0 and not asked.stdout.strip())
+        known = queued(self.ids)
+        return known is not None and all(tasks.phase in ("over", "lost") for tasks in known)
 
     def stop(self, wait: float, force: bool = True) -> None:
-        subprocess.run(["scancel", *self.ids], check=False, capture_output=True)
+        cancel(self.ids)
 
     def failures(self) -> list[str]:
         return []

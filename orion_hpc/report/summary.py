@@ -3,11 +3,12 @@ part."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, RESERVED, STATUSES
+from orion_hpc.slurm.tasks import Tasks
 from orion_hpc.storage.heartbeat import Sign
 
 _LONGEST_REASON = 500
@@ -18,7 +19,9 @@ _MOST_LINES = 20
 """Of a traceback; the fault is at its end."""
 
 
-def experiment_summary(state: ExperimentState, signs: Mapping[str, Sign]) -> dict[str, Any]:
+def experiment_summary(
+    state: ExperimentState, signs: Mapping[str, Sign], tasks: Sequence[Tasks] | None = None
+) -> dict[str, Any]:
     """Return one experiment's status.
 
     Parameters
@@ -26,6 +29,8 @@ def experiment_summary(state: ExperimentState, signs: Mapping[str, Sign]) -> dic
     state : ExperimentState
     signs : mapping of str to Sign
         The workers' signs of life.
+    tasks : sequence of Tasks, optional
+        Those of its arrays that Slurm knows.
 
     Returns
     -------
@@ -36,7 +41,8 @@ def experiment_summary(state: ExperimentState, signs: Mapping[str, Sign]) -> dic
         ``workers`` (those alive: ``id``, ``host``, ``job``, ``age`` in seconds), ``silent`` (names
         of those that no longer give signs), ``jobs`` (``launcher``, ``ids``, ``folder``, ``time``,
         and of their code ``commit``, ``digest``, ``snapshot``), ``broken`` (the last three:
-        ``number``, ``cause``, ``message``).
+        ``number``, ``cause``, ``message``), ``queue`` (of Slurm's tasks ``running`` and, by Slurm's
+        reason, ``waiting``: how many; None where that isn't known).
     """
     alive = [sign for sign in signs.values() if not sign.silent]
     return {
@@ -78,6 +84,18 @@ def experiment_summary(state: ExperimentState, signs: Mapping[str, Sign]) -> dic
             {"number": trial.number, "cause": trial.cause, "message": trial.message}
             for trial in state.having(BROKEN)[-3:]
         ],
+        "queue": None if tasks is None else _queue(tasks),
+    }
+
+
+def _queue(tasks: Sequence[Tasks]) -> dict[str, Any]:
+    waiting: dict[str, int] = {}
+    for one in tasks:
+        if one.phase == "waits":
+            waiting[one.reason] = waiting.get(one.reason, 0) + one.count
+    return {
+        "running": sum(one.count for one in tasks if one.phase == "runs"),
+        "waiting": waiting,
     }
 
 
@@ -162,7 +180,14 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             notes.append(f"{title}: stopped: {one['reason']}. 'orion-hpc resume' goes on with it.")
         for name in one["silent"]:
             notes.append(f"{title}: worker {name} holds a trial and gives no sign of life.")
-        if one["state"] == "waiting" and not one["trials"]["reserved"]:
+        if one["queue"] is not None and (told := _queue_note(one["queue"])):
+            notes.append(f"{title}: {told}.")
+        elif one["state"] == "waiting" and not one["trials"]["reserved"] and one["queue"]:
+            notes.append(
+                f"{title}: no worker is at work and no task is in the queue; 'orion-hpc resume' "
+                "goes on."
+            )
+        elif one["state"] == "waiting" and not one["trials"]["reserved"]:
             queued = [
                 job for jobs in one["jobs"] if jobs["launcher"] == "slurm" for job in jobs["ids"]
             ]
@@ -176,6 +201,21 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             params = ", ".join(f"{name}={value!r}" for name, value in one["best"]["params"].items())
             notes.append(f"{title}: best is trial {one['best']['number']}: {params}")
     return notes
+
+
+def _queue_note(queue: Mapping[str, Any]) -> str:
+    """Return what is told of the tasks that Slurm has, ``''`` if none waits."""
+    waiting = queue["waiting"]
+    count = sum(waiting.values())
+    if not count:
+        return ""
+    reasons = ", ".join(
+        f"{reason} {number}" if len(waiting) > 1 else reason
+        for reason, number in sorted(waiting.items())
+        if reason not in ("", "None")
+    )
+    told = f"{count} tasks wait" if count > 1 else "1 task waits"
+    return f"{told} in Slurm's queue{f' ({reasons})' if reasons else ''}"
 
 
 def _last_traceback(broken: Iterable[Mapping[str, Any]]) -> list[str]:

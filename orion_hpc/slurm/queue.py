@@ -30,13 +30,13 @@ def in_queue(jobs: Collection[str]) -> list[Tasks] | None:
     return [tasks for tasks in known if tasks.in_queue]
 
 
-def queued(jobs: Collection[str]) -> list[Tasks] | None:
+def queued(jobs: Collection[str], tries: int = _TRIES) -> list[Tasks] | None:
     """Return what ``squeue`` knows of ``jobs``, those that ended lately too; None: no answer."""
     if not jobs:
         return []
     fields = ",".join(f"{field}:|" for field in _FIELDS)
     asked = ask("squeue", "--noheader", "--all", "--states=all", f"--Format={fields}",
-                f"--jobs={','.join(jobs)}", tries=_TRIES)  # fmt: skip
+                f"--jobs={','.join(jobs)}", tries=tries)  # fmt: skip
     if not asked.ok:
         # Of a single job that it has forgotten; of several it tells those that it knows.
         return [] if "Invalid job id" in asked.error else None

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.report.summary import STATUS_COLUMNS, experiment_summary, status_notes, status_rows
+from orion_hpc.slurm.tasks import Tasks
 from orion_hpc.storage.heartbeat import Sign
 
 
@@ -55,6 +58,7 @@ def test_a_summary_is_whole_and_fit_for_json():
              "commit": None, "digest": None, "snapshot": None}
         ],
         "broken": [{"number": 2, "cause": "user error", "message": "ValueError: no\ntraceback"}],
+        "queue": None,
     }  # fmt: skip
 
 
@@ -109,3 +113,26 @@ def test_a_stopped_experiment_says_how_it_goes_on():
     assert "e v2: stopped: cancelled. 'orion-hpc resume' goes on with it." in status_notes(
         [summary]
     )
+
+
+@pytest.mark.parametrize(
+    ("tasks", "note"),
+    [
+        (
+            [("PENDING", 4, "Priority"), ("RUNNING", 2, "None")],
+            "4 tasks wait in Slurm's queue (Priority).",
+        ),
+        ([("PENDING", 1, "None")], "1 task waits in Slurm's queue."),
+        (
+            [("PENDING", 3, "Priority"), ("PENDING", 1, "BeginTime")],
+            "4 tasks wait in Slurm's queue (BeginTime 1, Priority 3).",
+        ),
+        ([("CANCELLED", 4, "None")], "no worker is at work and no task is in the queue;"),
+    ],
+)
+def test_why_nothing_goes_on(tasks, note):
+    """Slurm's own reason, or that nothing is there to go on."""
+    found = [Tasks("77", (range(count),), state, 0, reason) for state, count, reason in tasks]
+    waiting = ExperimentState(1, "e", 1, {}, 0.0, 5, 3)
+    (told,) = status_notes([experiment_summary(waiting, {}, found)])
+    assert told.startswith(f"e v1: {note}")
