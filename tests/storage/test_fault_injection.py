@@ -10,11 +10,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 
@@ -27,7 +28,7 @@ from orion_hpc.model.state import CATALOGUE
 from orion_hpc.model.trial import COMPLETED, RESERVED
 from orion_hpc.storage import pickleddb
 from orion_hpc.storage.pickleddb import PickledDB
-from tests.rigs.faults import ERRNOS, Ending, Fault, Victim
+from tests.rigs.faults import ERRNOS, Call, Ending, Fault, Victim
 
 COMPLETE = 4
 """The code of a completion in the journal; the format promises that it never changes."""
@@ -136,17 +137,81 @@ def told_well(ending: Ending, path: Path) -> str:
     return ""
 
 
-def each_fault(
-    run: Callable[[int | None, Fault], tuple[Ending, str]], errors: Sequence[str] = ERRNOS
-) -> None:
-    """Run the operation once for every fault of every call; fail with all that went wrong."""
-    clean, trouble = run(None, NONE)
+Run: TypeAlias = Callable[[int | None, Fault], tuple[Ending, str]]
+
+AT_ONCE = 6
+"""Processes that try faults, each in a folder of its own: they mostly wait for locks."""
+
+
+def each_fault(folder: Path, make: Callable[[Path], Run], errors: Sequence[str] = ERRNOS) -> None:
+    """Run the operation once for every fault of every call; fail with all that went wrong.
+
+    ``make`` returns, for a folder, what runs the operation there.
+    """
+    clean, trouble = make(below(folder, "clean"))(None, NONE)
     assert not trouble, f"without any fault: {trouble}"
     assert clean.how == "done"
     assert clean.calls, "no system call was counted"
+    calls = list(enumerate(clean.calls))
     told: dict[str, list[str]] = {}
     cases = 0
-    for index, call in enumerate(clean.calls):
+    shares = [
+        started(folder, make, calls[first::AT_ONCE], errors, str(first))
+        for first in range(min(AT_ONCE, len(calls)))
+    ]
+    for pid, answers in shares:
+        with open(answers, "rb") as file:
+            answer = file.read()
+        os.waitpid(pid, 0)
+        assert answer, "a process that tried faults has died; see its traceback above"
+        count, found = json.loads(answer)
+        cases += count
+        told |= found
+    print(f"{len(calls)} system calls, {cases} faults")
+    listed = "\n".join(
+        f"{where}:\n    " + "\n    ".join(troubles) for where, troubles in told.items()
+    )
+    bad = sum(map(len, told.values()))
+    assert not bad, f"{bad} of {cases} faults weren't borne:\n{listed}"
+
+
+def below(folder: Path, name: str) -> Path:
+    """Make a folder of that name."""
+    (folder / name).mkdir()
+    return folder / name
+
+
+def started(
+    folder: Path,
+    make: Callable[[Path], Run],
+    calls: Sequence[tuple[int, Call]],
+    errors: Sequence[str],
+    name: str,
+) -> tuple[int, int]:
+    """Start a process that tries the faults of ``calls``; return its pid and where it answers."""
+    answers, ours = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(ours)
+        return pid, answers
+    try:
+        os.close(answers)
+        answer = json.dumps(tried(make(below(folder, name)), calls, errors)).encode()
+        with open(ours, "wb") as file:
+            file.write(answer)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def tried(
+    run: Run, calls: Sequence[tuple[int, Call]], errors: Sequence[str]
+) -> tuple[int, dict[str, list[str]]]:
+    """Try all faults of these calls; return how many they were, and what went wrong, by call."""
+    told: dict[str, list[str]] = {}
+    cases = 0
+    for index, call in calls:
         where = f"call {index}, {call.name} of {call.target!r}"
         for fault in call.faults(errors):
             cases += 1
@@ -155,12 +220,7 @@ def each_fault(
             # More of the same say no more, and each may cost the patience of the next process.
             if len(told.get(where, ())) == MOST_TOLD:
                 break
-    print(f"{len(clean.calls)} system calls, {cases} faults")
-    listed = "\n".join(
-        f"{where}:\n    " + "\n    ".join(troubles) for where, troubles in told.items()
-    )
-    bad = sum(map(len, told.values()))
-    assert not bad, f"{bad} of {cases} faults weren't borne:\n{listed}"
+    return cases, told
 
 
 @pytest.mark.timeout(900)
@@ -170,26 +230,32 @@ def each_fault(
 def test_an_append_bears_a_fault_at_any_call(folder, coherent, kind, prepare):
     """What was acknowledged is there once and won; what was refused can be tried again; the next
     process appends at once; nothing is left behind, and no descriptor leaks."""
-    path = folder / "db.pkl"
-    content = journal(path, kind)
 
-    def run(index: int | None, fault: Fault) -> tuple[Ending, str]:
-        path.write_bytes(content)
-        start = partial(prepare, path)
-        with Victim(str(folder), start, record, index, fault, PickledDB.close) as victim:
-            first = victim.first()
-            try:
-                troubles = list(_troubles_of_append(path, victim, first, fault, content))
-            except (OrionHpcError, AssertionError) as error:
-                troubles = [f"({first.how}) the next process: {type(error).__name__}: {error}"]
-            if fault.what != "kill" and (bad := told_well(first, path)):
-                troubles.append(bad)
-        for name in os.listdir(folder):
-            os.unlink(folder / name)
-        return first, "; and ".join(troubles)
+    def make(folder: Path) -> Run:
+        path = folder / "db.pkl"
+        content = journal(path, kind)
+
+        def run(index: int | None, fault: Fault) -> tuple[Ending, str]:
+            path.write_bytes(content)
+            start = partial(prepare, path)
+            with Victim(str(folder), start, record, index, fault, PickledDB.close) as victim:
+                first = victim.first()
+                try:
+                    troubles = list(_troubles_of_append(path, victim, first, fault, content))
+                except (OrionHpcError, AssertionError) as error:
+                    troubles = [f"({first.how}) the next process: {type(error).__name__}: {error}"]
+                if fault.what != "kill" and (bad := told_well(first, path)):
+                    troubles.append(bad)
+            for name in os.listdir(folder):
+                os.unlink(folder / name)
+            return first, "; and ".join(troubles)
+
+        return run
 
     # A marker that its living holder couldn't remove has to expire, which takes its time.
-    each_fault(run, ERRNOS if kind == FLOCK else ("EIO", "EACCES") if coherent else ("ESTALE",))
+    each_fault(
+        folder, make, ERRNOS if kind == FLOCK else ("EIO", "EACCES") if coherent else ("ESTALE",)
+    )
 
 
 def _troubles_of_append(
@@ -229,42 +295,50 @@ def _troubles_of_append(
 @pytest.mark.timeout(600)
 def test_a_refresh_bears_a_fault_at_any_call(folder, coherent):
     """Reading fails with a sentence, and the next time reads what there is."""
-    path = folder / "db.pkl"
-    content = journal(path, FLOCK)
 
-    def prepare() -> PickledDB:
-        storage = PickledDB(str(path))
-        storage.refresh()
-        record(PickledDB(str(path)))
-        return storage
+    def make(folder: Path) -> Run:
+        path = folder / "db.pkl"
+        content = journal(path, FLOCK)
 
-    def act(storage: PickledDB) -> None:
-        trials = storage.refresh().experiments[1].trials
-        assert trials[0].status == COMPLETED, "what others wrote isn't seen"
-        assert storage.position() > len(content)
+        def prepare() -> PickledDB:
+            storage = PickledDB(str(path))
+            storage.refresh()
+            record(PickledDB(str(path)))
+            return storage
 
-    def run(index: int | None, fault: Fault) -> tuple[Ending, str]:
-        path.write_bytes(content)
-        return _reading(path, prepare, act, PickledDB.close, index, fault)
+        def act(storage: PickledDB) -> None:
+            trials = storage.refresh().experiments[1].trials
+            assert trials[0].status == COMPLETED, "what others wrote isn't seen"
+            assert storage.position() > len(content)
 
-    each_fault(run)
+        def run(index: int | None, fault: Fault) -> tuple[Ending, str]:
+            path.write_bytes(content)
+            return _reading(path, prepare, act, PickledDB.close, index, fault)
+
+        return run
+
+    each_fault(folder, make)
 
 
 @pytest.mark.timeout(600)
 def test_opening_bears_a_fault_at_any_call(folder, coherent):
     """A file that can't be read isn't mistaken for another kind of file or an empty one."""
-    path = folder / "db.pkl"
-    content = journal(path, FLOCK)
 
-    def act(opened: list[PickledDB]) -> None:
-        opened.append(PickledDB(str(path)))
-        assert len(opened[-1].refresh().experiments[1].trials) == 3, "it isn't read to the end"
+    def make(folder: Path) -> Run:
+        path = folder / "db.pkl"
+        content = journal(path, FLOCK)
 
-    def run(index: int | None, fault: Fault) -> tuple[Ending, str]:
-        path.write_bytes(content)
-        return _reading(path, list, act, _close_all, index, fault)
+        def act(opened: list[PickledDB]) -> None:
+            opened.append(PickledDB(str(path)))
+            assert len(opened[-1].refresh().experiments[1].trials) == 3, "it isn't read to the end"
 
-    each_fault(run)
+        def run(index: int | None, fault: Fault) -> tuple[Ending, str]:
+            path.write_bytes(content)
+            return _reading(path, list, act, _close_all, index, fault)
+
+        return run
+
+    each_fault(folder, make)
 
 
 def _close_all(opened: list[PickledDB]) -> None:
@@ -305,45 +379,49 @@ def _reading(
 def test_creation_bears_a_fault_at_any_call(folder, coherent):
     """The file appears whole or not at all, whoever creates next gets the same one, and nothing
     lies beside it."""
-    path = folder / "db.pkl"
 
-    def act(opened: list[PickledDB]) -> None:
-        opened.append(PickledDB.create(str(path)))
-        opened[-1].refresh()
-        assert opened[-1].id == opened[0].id, "it is another database than the first time"
+    def make(folder: Path) -> Run:
+        path = folder / "db.pkl"
 
-    def run(index: int | None, fault: Fault) -> tuple[Ending, str]:
-        with Victim(str(folder), list, act, index, fault, _close_all) as victim:
-            first = victim.first()
-            trouble = check(victim, first, fault)
-        for name in os.listdir(folder):
-            os.unlink(folder / name)
-        return first, trouble
+        def act(opened: list[PickledDB]) -> None:
+            opened.append(PickledDB.create(str(path)))
+            opened[-1].refresh()
+            assert opened[-1].id == opened[0].id, "it is another database than the first time"
 
-    def check(victim: Victim, first: Ending, fault: Fault) -> str:
-        killed = fault.what == "kill"
-        if not killed and (trouble := told_well(first, path)):
-            return trouble
-        cleaned = first.calls and first.calls[-1].name != "unlink" and fault.when != "onwards"
-        left = {name for name in os.listdir(folder) if name.endswith(".new")}
-        if left and not killed and cleaned:
-            return f"left behind: {left}"
-        try:
-            other = PickledDB.create(str(path))
-            settings = {"max_trials": None, "max_broken": 2}
-            new = ev.CreateExperiment("e", 1, settings, 0.0)
-            other.transact(CATALOGUE, lambda state: [new])
-            other.close()
-        except OrionHpcError as error:
-            return f"the next process: {error}"
-        if killed:
-            return ""
-        again = victim.again()
-        if again.how != "done":
-            return f"the second time, without a fault: {again.how}: {again.told}"
-        return f"{again.leaked} descriptors are left open" if again.leaked else ""
+        def run(index: int | None, fault: Fault) -> tuple[Ending, str]:
+            with Victim(str(folder), list, act, index, fault, _close_all) as victim:
+                first = victim.first()
+                trouble = check(victim, first, fault)
+            for name in os.listdir(folder):
+                os.unlink(folder / name)
+            return first, trouble
 
-    each_fault(run)
+        def check(victim: Victim, first: Ending, fault: Fault) -> str:
+            killed = fault.what == "kill"
+            if not killed and (trouble := told_well(first, path)):
+                return trouble
+            cleaned = first.calls and first.calls[-1].name != "unlink" and fault.when != "onwards"
+            left = {name for name in os.listdir(folder) if name.endswith(".new")}
+            if left and not killed and cleaned:
+                return f"left behind: {left}"
+            try:
+                other = PickledDB.create(str(path))
+                settings = {"max_trials": None, "max_broken": 2}
+                new = ev.CreateExperiment("e", 1, settings, 0.0)
+                other.transact(CATALOGUE, lambda state: [new])
+                other.close()
+            except OrionHpcError as error:
+                return f"the next process: {error}"
+            if killed:
+                return ""
+            again = victim.again()
+            if again.how != "done":
+                return f"the second time, without a fault: {again.how}: {again.told}"
+            return f"{again.leaked} descriptors are left open" if again.leaked else ""
+
+        return run
+
+    each_fault(folder, make)
 
 
 def fill(storage: PickledDB) -> None:
