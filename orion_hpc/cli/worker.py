@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from orion_hpc.cli.terminal import Terminal
@@ -31,6 +33,9 @@ def _trial_time(
 @click.option("--cpus", type=click.IntRange(1), help="CPUs to use.  [default: those of the job]")
 @click.option("--path", help="Directory of the function's module.  [default: as submitted]")
 @click.option("--import-from", multiple=True, help="A directory to search for modules besides.")
+@click.option("--function", hidden=True, metavar="FILE")
+@click.option("--trial-arg", hidden=True, metavar="NAME")
+@click.option("--options", hidden=True, metavar="JSON")
 @click.option("--wait", default=0.0, help="Seconds to wait for the experiment to appear.")
 @click.pass_obj
 def worker(
@@ -43,6 +48,9 @@ def worker(
     import_from: tuple[str, ...],
     cpus: int | None,
     wait: float,
+    function: str | None,
+    trial_arg: str | None,
+    options: str | None,
     **chosen: str | float | None,
 ) -> None:
     """Reserve and run trials of an experiment until none is left.
@@ -52,4 +60,8 @@ def worker(
     """
     from orion_hpc.worker.job import run_recorded
 
-    run_recorded(storage, name, version, path, import_from, cpus, wait, chosen)
+    program = {"function": function, "trial_arg": trial_arg}
+    if options is not None:
+        program["options"] = json.loads(options)
+    job = {"path": path, "imports": import_from, "cpus": cpus, **program}
+    run_recorded(storage, name, version, wait, chosen, job)

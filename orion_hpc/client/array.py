@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 import os
 import threading
 import time
@@ -20,10 +21,11 @@ from orion_hpc.client.submission import choose_launcher, launch_event, launch_re
 from orion_hpc.config.settings import Settings, known_keys
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.files import layout
-from orion_hpc.launch.base import Jobs
+from orion_hpc.launch.base import Jobs, LaunchRequest
 from orion_hpc.report.summary import experiment_summary
 from orion_hpc.storage.heartbeat import signs
 from orion_hpc.worker.grace import GRACE
+from orion_hpc.worker.job import WorkerJob
 from orion_hpc.worker.portable import pack, write_packed
 
 _SHORTEST_LOOK = 0.1
@@ -117,7 +119,7 @@ def submit(
     state = session.refresh()
     settings = _settings(place.path, state.name, state.version, choice, session, n_workers,
                          array, options)  # fmt: skip
-    launcher = choose_launcher(executor)
+    launcher = choose_launcher(executor, settings)
     launcher.check()
     data = pack(functools.partial(fct, **kwargs) if kwargs else fct)
     tasks = useful_tasks(settings, state.left)
@@ -133,7 +135,8 @@ def submit(
             options=dict(choice.options),
         )
         with _one_launch:
-            jobs = launcher.launch(replace(request, argument=job))
+            command = _command(request, job) if settings.template else request.command
+            jobs = launcher.launch(replace(request, argument=job, command=command))
         try:
             launched = launch_event(launcher, jobs, code)
             session.transact(lambda seen: [launched])
@@ -141,6 +144,22 @@ def submit(
             jobs.stop(0)
             raise
     return SubmittedJobs(jobs.ids, tasks, jobs.logs, jobs, session)
+
+
+def _command(request: LaunchRequest, job: WorkerJob) -> tuple[str, ...]:
+    """Return the command line that does the same as ``job``, for a site's template."""
+    words = [*request.command, "--function", str(job.function)]
+    if job.trial_arg is not None:
+        words += ["--trial-arg", job.trial_arg]
+    if job.options:
+        try:
+            words += ["--options", json.dumps(dict(job.options))]
+        except TypeError as error:
+            raise ConfigurationError(
+                f"the executor's options can't be written on a command line: {error}",
+                "With a site's template they have to be plain numbers, texts, lists and mappings.",
+            ) from error
+    return tuple(words)
 
 
 def _settings(

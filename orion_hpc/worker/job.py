@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from orion_hpc.errors import NoConfigurationError, StorageError, StorageUnusable
@@ -335,25 +336,25 @@ def run_recorded(
     storage: str,
     name: str,
     version: int | None,
-    path: str | None,
-    imports: tuple[str, ...],
-    cpus: int | None,
     wait: float,
     chosen: Mapping[str, Any],
+    job: Mapping[str, Any] = MappingProxyType({}),
 ) -> Summary:
-    """Work with the settings that the experiment was created with, where ``chosen`` has a None."""
-    database, experiment = _find(storage, name, version, lambda experiment: False, wait)
+    """Work with the settings that the experiment was created with, where ``chosen`` has a None.
+
+    ``job`` are further fields of :class:`WorkerJob`.
+    """
+    bare = job.get("function") is not None
+    database, experiment = _find(storage, name, version, lambda experiment: False, wait, bare=bare)
     database.close()
-    settings = dict(experiment.configuration["worker"])
+    settings = dict(experiment.configuration.get("worker") or {})
     settings.update({key: value for key, value in chosen.items() if value is not None})
     return run_job(
         WorkerJob(
             storage=database.path,
             name=name,
             version=experiment.version,
-            cpus=cpus,
-            path=path,
-            imports=imports,
             **settings,
+            **job,
         )
     )
