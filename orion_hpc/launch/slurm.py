@@ -10,7 +10,7 @@ from orion_hpc.errors import LaunchError
 from orion_hpc.launch.base import LaunchRequest
 from orion_hpc.launch.folder import new_folder, provided
 from orion_hpc.launch.sbatch import check_slurm
-from orion_hpc.launch.splitting import split
+from orion_hpc.launch.splitting import Part, split
 from orion_hpc.slurm.queue import cancel, queued
 from orion_hpc.slurm.site import ask_site
 
@@ -45,11 +45,10 @@ def submit_parts(request: LaunchRequest, array: Callable[[LaunchRequest], str]) 
     LaunchError
         Slurm refused one of them; none is left.
     """
-    # A single job is no array, and few sites are asked twice for it.
-    most = ask_site().max_array if request.tasks > 1 else None
+    parts = _parts(request)
     ids: list[str] = []
     try:
-        for part in split(request.tasks, request.throttle, most):
+        for part in parts:
             one = replace(request, tasks=part.tasks, throttle=part.throttle)
             if part.after is not None:
                 one = replace(one, options=_after(ids[part.after], request.options))
@@ -58,7 +57,7 @@ def submit_parts(request: LaunchRequest, array: Callable[[LaunchRequest], str]) 
         if ids:
             cancel(ids)
             if isinstance(error, LaunchError):
-                taken = sum(part.tasks for part in split(request.tasks, None, most)[: len(ids)])
+                taken = sum(part.tasks for part in parts[: len(ids)])
                 raise LaunchError(
                     f"{error.message} (after {taken} of {request.tasks} tasks, which were "
                     "cancelled)",
@@ -66,6 +65,23 @@ def submit_parts(request: LaunchRequest, array: Callable[[LaunchRequest], str]) 
                 ) from error
         raise
     return tuple(ids)
+
+
+def preview_parts(request: LaunchRequest, script: Callable[[LaunchRequest], str]) -> str:
+    """Return the script of the first array that :func:`submit_parts` would submit."""
+    parts = _parts(request)
+    text = script(replace(request, tasks=parts[0].tasks, throttle=parts[0].throttle))
+    if len(parts) == 1:
+        return text
+    sizes = ", ".join(str(part.tasks) for part in parts)
+    note = f"# The first of {len(parts)} arrays, of {sizes} tasks: the site allows no larger ones."
+    return f"{text.rstrip()}\n\n{note}\n"
+
+
+def _parts(request: LaunchRequest) -> list[Part]:
+    # A single job is no array, and few sites are asked twice for it.
+    most = ask_site().max_array if request.tasks > 1 else None
+    return split(request.tasks, request.throttle, most)
 
 
 def _after(job: str, options: Mapping[str, str | bool]) -> dict[str, str | bool]:
@@ -100,4 +116,4 @@ class SlurmLauncher:
         from orion_hpc.launch import submission
 
         folder = new_folder(request.folder, self.name)
-        return submission.slurm_script(replace(request, folder=folder))
+        return preview_parts(replace(request, folder=folder), submission.slurm_script)

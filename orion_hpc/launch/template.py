@@ -18,7 +18,7 @@ from orion_hpc.launch.base import LaunchRequest
 from orion_hpc.launch.environment import for_sbatch, safe_python
 from orion_hpc.launch.folder import escaped, new_folder, provided
 from orion_hpc.launch.sbatch import check_slurm, defaults, refusal
-from orion_hpc.launch.slurm import SlurmJobs, submit_parts
+from orion_hpc.launch.slurm import SlurmJobs, preview_parts, submit_parts
 
 _JOB_ID = re.compile(r"Submitted batch job (\d+)")
 
@@ -121,4 +121,5 @@ class TemplateLauncher:
         return match[1]
 
     def preview(self, request: LaunchRequest) -> str:
-        return render(self._text, replace(request, folder=new_folder(request.folder, self.name)))
+        folder = new_folder(request.folder, self.name)
+        return preview_parts(replace(request, folder=folder), lambda one: render(self._text, one))

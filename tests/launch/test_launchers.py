@@ -249,3 +249,19 @@ def test_an_array_that_follows_another_keeps_the_users_dependency(
     assert submit_parts(request, array) == ("41", "42")
     assert [one.options["dependency"] for one in seen] == ["singleton", "singleton,afterany:41"]
     assert [(one.tasks, one.throttle) for one in seen] == [(2, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("template", [False, True])
+def test_a_preview_shows_the_first_of_several_arrays(
+    fake_slurm: FakeSlurm, tmp_path: Path, template: bool
+) -> None:
+    """And how many there are, and how large."""
+    launcher = TemplateLauncher(shipped_template()) if template else SlurmLauncher()
+    fake_slurm.answer("scontrol", "MaxArraySize            = 3\n")
+    shown = launcher.preview(replace(request_in(tmp_path / "jobs", 8), throttle=4))
+    assert "#SBATCH --array=0-2%2\n" in shown
+    assert shown.endswith(
+        "\n# The first of 3 arrays, of 3, 3, 2 tasks: the site allows no larger ones.\n"
+    )
+    fake_slurm.restore("scontrol")
+    assert "arrays" not in launcher.preview(request_in(tmp_path / "jobs", 8))
