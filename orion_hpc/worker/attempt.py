@@ -63,7 +63,7 @@ def run_task(task: TrialTask) -> Outcome:
     """
     start, kills, noticed = time.monotonic(), _memory.mark(), notices()
     process = os.getpid()
-    gauge.begin()
+    gauge.begin(watched=isinstance(task.target, CommandTarget))
     try:
         if isinstance(task.target, CommandTarget):
             value = run_command(task.target, task)

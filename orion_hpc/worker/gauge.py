@@ -46,10 +46,16 @@ class Gauge:
         self._before = _Reading(0.0, 0, 0)
         self._children = 0.0
         self._peak = 0
+        self._next = 0.0
+        self._pause = _FIRST_LOOK
         self._thread: threading.Thread | None = None
 
-    def begin(self) -> None:
-        """An attempt begins; :meth:`end` has to follow."""
+    def begin(self, watched: bool = False) -> None:
+        """An attempt begins; :meth:`end` has to follow.
+
+        ``watched``: whoever makes it calls :meth:`look` now and then, and no thread is started. A
+        command's life is bound to this process only where it has no other thread.
+        """
         with self._lock:
             self._running += 1
             self._mixed = self._running > 1
@@ -58,6 +64,10 @@ class Gauge:
             self._peak = 0
             self._before = _read()
             self._began = time.monotonic()
+            self._pause = _FIRST_LOOK
+            self._next = self._began + self._pause
+            if watched:
+                return
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._watch, name="gauge", daemon=True)
                 self._thread.start()
@@ -89,26 +99,25 @@ class Gauge:
                 self._children = children.cpu
             return max(0.0, cpu), peak
 
+    def look(self) -> None:
+        """Look at the memory in use, if it is time for it: less and less often."""
+        began = self._began
+        if not self._running or self._mixed or time.monotonic() < self._next:
+            return
+        memory = below().memory + own_memory()
+        with self._lock:
+            if began == self._began:
+                self._peak = max(self._peak, memory)
+                self._pause = min(2 * self._pause, _LONGEST_PAUSE)
+                self._next = time.monotonic() + self._pause
+
     def _watch(self) -> None:
-        idle_since, pause, seen = time.monotonic(), _FIRST_LOOK, 0.0
-        while True:
-            time.sleep(pause)
-            began, now = self._began, time.monotonic()
-            if not self._running:
-                pause = _FIRST_LOOK
-                if now - idle_since > _LINGER:
-                    return
-                continue
-            idle_since = now
-            if now - began < _FIRST_LOOK or self._mixed:
-                pause = _FIRST_LOOK
-                continue
-            pause = _FIRST_LOOK if began != seen else min(2 * pause, _LONGEST_PAUSE)
-            seen = began
-            memory = below().memory + own_memory()
-            with self._lock:
-                if began == self._began:
-                    self._peak = max(self._peak, memory)
+        idle_since = time.monotonic()
+        while time.monotonic() - idle_since < _LINGER:
+            time.sleep(_FIRST_LOOK)
+            if self._running:
+                idle_since = time.monotonic()
+                self.look()
 
 
 gauge = Gauge()

@@ -236,13 +236,12 @@ class Worker:
             try:
                 state = self._advance(state)
                 # Only the file's size is looked at while nothing changes; the lock is left alone.
-                due = self._free_slots or time.monotonic() >= self._next_glance
-                if due and self._storage.position() != position:
+                if self._free_slots and self._storage.position() != position:
                     state = self._state(self._storage.refresh())
                     position = self._storage.position()
-                if due:
-                    self._next_glance = time.monotonic() + self._glance
-                    self._heed(state)
+                elif not self._free_slots:
+                    state, position = self._glance(state, position)
+                self._heed(state)
                 self._trouble_since = None
             except StorageError as error:
                 self._bear(error)
@@ -267,9 +266,16 @@ class Worker:
         self.summary.stopped = not self._stop.why
         return self._stop.why or f"stopped by {self._stop.signal}"
 
-    @property
-    def _glance(self) -> float:
-        return min(_LONGEST_GLANCE, self._options.heartbeat)
+    def _glance(self, state: ExperimentState, position: int) -> tuple[ExperimentState, int]:
+        """Look from time to time what there is new, though no trial can begin here."""
+        now = time.monotonic()
+        if now < self._next_glance:
+            return state, position
+        self._next_glance = now + min(_LONGEST_GLANCE, self._options.heartbeat)
+        if self._storage.position() != position:
+            state = self._state(self._storage.refresh())
+            position = self._storage.position()
+        return state, position
 
     def _heed(self, state: ExperimentState) -> None:
         """Give the trials that run here notice if nobody wants them to go on."""
@@ -309,15 +315,17 @@ class Worker:
         return max(self._options.idle_timeout, _LOSS_INTERVALS * self._options.heartbeat)
 
     def _bear(self, error: StorageError) -> None:
-        """Let a trouble of the storage pass; raise it where it can't or doesn't."""
-        if isinstance(error, StorageUnusable | DamagedDatabase):
+        """Let a trouble of the storage pass; raise it where it can't or doesn't.
+
+        Not while trials run: when they end, the trouble is met again, or it has passed.
+        """
+        lasting, now = isinstance(error, StorageUnusable | DamagedDatabase), time.monotonic()
+        since, self._trouble_since = self._trouble_since, self._trouble_since or now
+        if (lasting or now - (since or now) > self._options.patience) and not self._running:
             raise error
-        now = time.monotonic()
-        if self._trouble_since is None:
-            self._trouble_since = now
-            log.warning("%s; trying again", error.message)
-        elif now - self._trouble_since > self._options.patience:
-            raise error
+        if since is None:
+            then = "the running trials are waited for" if lasting else "trying again"
+            log.warning("%s; %s", error.message, then)
 
     @property
     def _free_slots(self) -> int:

@@ -23,6 +23,7 @@ from orion_hpc.files.layout import make_folder
 from orion_hpc.files.processes import die_with_parent, kill_group, kill_tree, oom_kills
 from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.worker.failure import CommandFailed
+from orion_hpc.worker.gauge import gauge
 from orion_hpc.worker.notice import posted
 from orion_hpc.worker.placeholders import check_placeholders, fill
 from orion_hpc.worker.script_results import RESULTS, from_output, read_results
@@ -199,6 +200,7 @@ def _stream(process: subprocess.Popen[bytes], log: IO[bytes], forward: Callable[
                 drain_until = time.monotonic() + _DRAIN
             else:
                 forward()
+                gauge.look()
         if readable.poll(0 if drain_until else _POLL * 1000):
             chunk = os.read(descriptor, 65536)
             if not chunk:
@@ -218,6 +220,7 @@ def _end(process: subprocess.Popen[bytes], forward: Callable[[], None]) -> int:
     pause = 0.001
     while not _ended(process, os.WNOHANG):
         forward()
+        gauge.look()
         time.sleep(pause)
         pause = min(2 * pause, _POLL)
     # As long as nobody has collected the exit code, the number belongs to this group for sure.

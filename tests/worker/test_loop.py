@@ -11,7 +11,7 @@ from concurrent.futures import Future
 import pytest
 
 from orion_hpc.algorithms.base import make_algorithm
-from orion_hpc.errors import StorageError
+from orion_hpc.errors import DamagedDatabase, StorageError
 from orion_hpc.executors.base import ProcessDied
 from orion_hpc.executors.single import SingleExecutor
 from orion_hpc.model import event as ev
@@ -477,3 +477,25 @@ def test_what_runs_is_interrupted_when_the_experiment_is_over(event, why):
     trial = bench.state.trials[0]
     assert (trial.status, trial.cause, trial.message) == (INTERRUPTED, CANCELLED, why)
     assert executor.killed
+
+
+def test_news_that_cant_be_read_end_no_trial():
+    """A worker whose database is damaged or away still has its trial's result to save."""
+    bench = Bench(max_trials=1)
+    worker = bench.worker(executor := Parallel(1, lambda one: script(one)))
+    looks = []
+
+    def position() -> int:
+        looks.append(True)
+        raise DamagedDatabase("the file was cut to 0 bytes", "Put the copy back.")
+
+    def script(one: Parallel) -> None:
+        if len(looks) < 3:
+            worker._storage.position = position
+            time.sleep(0.03)
+            return
+        del worker._storage.position
+        one.end(0)
+
+    assert worker.run().completed == 1
+    assert not executor.killed
