@@ -1,34 +1,49 @@
-"""Finds what an experiment left and nobody needs, and removes it. What that is, says ``litter``."""
+"""Finds what an experiment left and nobody needs, and removes it. What that is, says ``litter``.
+
+Others work meanwhile. So files are listed first, and only then it is asked who lives and which jobs
+are over: who comes after the list isn't on it. And a file goes only if it is the one that was
+listed, untouched since.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orion_hpc.client import litter
 from orion_hpc.client.experiments import the_one, wanted
 from orion_hpc.config.settings import Settings
-from orion_hpc.files import layout
+from orion_hpc.files import layout, removal
+from orion_hpc.files.creation import real_path
 from orion_hpc.files.identity import Identity
-from orion_hpc.files.removal import remove_folder
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import RESERVED
-from orion_hpc.slurm.queue import in_queue
+from orion_hpc.model.trial import BROKEN, RESERVED
+from orion_hpc.slurm.queue import Ended, ended
 from orion_hpc.storage.heartbeat import server_now, signs
 from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.worker.ended_jobs import EndedJobs
+
+_LONGEST_NAME = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file or a folder that nobody needs: its kind, and its size in bytes."""
+    """A file or a folder that nobody needs: its kind, and its size in bytes.
+
+    ``names`` lead to it from the folder ``root``; ``status`` is what it was when it was found.
+    """
 
     kind: str
-    path: str
+    root: str
+    names: tuple[str, ...]
     size: int
-    is_folder: bool = False
+    status: os.stat_result = field(repr=False)
+
+    @property
+    def path(self) -> str:
+        return os.path.join(self.root, *self.names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,127 +74,194 @@ def find_litter(settings: Settings, logs: bool = False, trials: bool = False) ->
     follows = wanted(settings.name, settings.version)
     storage = PickledDB(settings.storage, follows=follows)
     try:
-        experiment = the_one(
-            storage.refresh().experiments.values(),
-            settings.storage,
-            settings.name,
-            settings.version,
-        )
-        path = storage.path
+
+        def refreshed() -> ExperimentState:
+            return the_one(
+                storage.refresh().experiments.values(),
+                settings.storage,
+                settings.name,
+                settings.version,
+            )
+
+        notes: list[str] = []
+        there = _Place(storage.path, refreshed(), trials, notes)
+        experiment = refreshed()
     finally:
         storage.close()
-    use, notes = _use(path, experiment)
-    now = server_now(layout.workers_folder(path, experiment.title))
-    kinds = _Kinds(path, experiment, use, now)
-    all_found = [*kinds.signs(), *kinds.jobs(logs), *kinds.code()]
+    signs_folder = layout.workers_folder(there.database, experiment.title)
+    alive = _alive(signs_folder, experiment)
+    ids = experiment.job_ids("slurm")
+    told = ended(sorted({*ids, *there.slurm_jobs()}))
+    if told is None:
+        notes.append("Slurm doesn't answer: what its jobs left stays.")
+        told = Ended(frozenset(), frozenset())
+    may_begin = not told.over.union(told.unknown).issuperset(ids)
+    use = litter.Use(alive, told.over, told.unknown, experiment.is_done, may_begin)
+    now = server_now(signs_folder)
+    found = [*there.workers(use, now), *there.jobs(use, now, logs), *there.code(now)]
     if trials:
-        all_found += kinds.trials()
-    return Litter(experiment, all_found, notes)
+        found += there.trials({trial.number: trial.status for trial in experiment.trials})
+    return Litter(experiment, found, notes)
 
 
 def remove(found: Found) -> bool:
-    """Remove one of them; return whether it is gone by it."""
-    parent, name = os.path.split(found.path)
-    try:
-        if found.is_folder:
-            remove_folder(parent, name)
-        else:
-            os.unlink(found.path)
-    except FileNotFoundError:
-        return False
-    if os.path.basename(os.path.dirname(parent)) == "jobs":
-        with contextlib.suppress(OSError):  # the launch has left something else
-            os.rmdir(parent)
-    return True
+    """Remove one of them; return whether it is gone by it: others may have been faster, or use it.
+
+    Raises
+    ------
+    OSError
+        It can't be removed.
+    """
+    gone = removal.remove_seen(found.root, found.names, found.status)
+    *outer, launch, _ = found.names
+    if outer and os.path.basename(os.path.join(*outer)) == "jobs" and launch:
+        removal.remove_if_empty(found.root, *outer, launch)
+    return gone
 
 
-def _use(path: str, experiment: ExperimentState) -> tuple[litter.Use, list[str]]:
+def _alive(folder: str, experiment: ExperimentState) -> set[str]:
+    """Return the workers that may live, or hold a trial."""
     alive = {trial.worker for trial in experiment.having(RESERVED) if trial.worker}
-    for name, sign in signs(layout.workers_folder(path, experiment.title)).items():
+    elsewhere = {}
+    for name, sign in signs(folder).items():
         who = Identity.parse(name)
-        here = who is not None and (who.provably_gone or who.provably_alive)
-        # Elsewhere no look proves anything but a very long silence.
-        if not sign.silent if here else sign.age < litter.DAY:
-            alive.add(name)
-    ids = experiment.job_ids("slurm")
-    queue = in_queue(ids)
-    if queue is None:
-        return litter.Use(alive, None), ["Slurm doesn't answer: what its jobs left stays."]
-    return litter.Use(alive, {tasks.job for tasks in queue}), []
+        if who is not None and (who.provably_gone or who.provably_alive):
+            if who.provably_alive:
+                alive.add(name)
+        elif sign.age < litter.DAY:  # no look proves anything but a very long silence …
+            elsewhere[name] = sign
+    gone = EndedJobs(folder)(elsewhere) if elsewhere else set()  # … and Slurm's word
+    return alive | (elsewhere.keys() - gone)
 
 
-class _Kinds:
-    """Looks through the experiment's folder, one kind after the other."""
+_Entries = list[tuple[str, os.stat_result]]
+
+
+class _Place:
+    """The experiment's folder as it was at one moment, before anything was asked of its use."""
 
     def __init__(
-        self, database: str, experiment: ExperimentState, use: litter.Use, now: float
+        self, database: str, experiment: ExperimentState, trials: bool, notes: list[str]
     ) -> None:
-        self._database, self._experiment = database, experiment
-        self._use, self._now = use, now
+        self.database = database
+        self._notes = notes
+        self._root = real_path(layout.files_folder(database))
+        title = experiment.title
+        parts = {
+            name: os.path.relpath(folder(database, title), layout.files_folder(database))
+            for name, folder in (
+                ("workers", layout.workers_folder),
+                ("notices", layout.notices_folder),
+                ("jobs", layout.jobs_folder),
+                ("code", layout.code_folder),
+            )
+        }
+        self._names = {name: tuple(path.split(os.sep)) for name, path in parts.items()}
+        # Notices and jobs before signs of life: who is among them has given a sign already.
+        self._listed = {
+            name: self._look(self._root, *self._names[name]) for name in reversed(parts)
+        }
+        jobs = self._names["jobs"]
+        self._launches = {
+            name: self._look(self._root, *jobs, name)
+            for name, status in self._listed["jobs"]
+            if stat.S_ISDIR(status.st_mode)
+        }
+        self._launches_gone = {
+            name: self._is_gone(name, files) for name, files in self._launches.items()
+        }
+        folder_of = layout.trial_folders(database, title, experiment.configuration["working_dir"])
+        folder, last = os.path.split(os.path.dirname(folder_of(0)))
+        self._trials_root = folder
+        self._trials_names: tuple[str, ...] = (last,)
+        if folder == layout.experiment_folder(database, title):
+            self._trials_root, self._trials_names = self._root, (title, last)
+        self._trials = self._look(self._trials_root, *self._trials_names) if trials else []
 
-    def signs(self) -> Iterator[Found]:
-        title = self._experiment.title
-        for kind, folder in (
-            (litter.SIGNS, layout.workers_folder(self._database, title)),
-            (litter.NOTICES, layout.notices_folder(self._database, title)),
-        ):
-            for entry, status in _entries(folder):
-                age = self._now - status.st_mtime
-                if stat.S_ISREG(status.st_mode) and litter.is_sign_litter(
-                    entry.name, age, self._use
-                ):
-                    yield Found(kind, entry.path, status.st_size)
+    def slurm_jobs(self) -> set[str]:
+        """Return the Slurm jobs of which there are files."""
+        jobs = {litter.marked_job(name) for name, _ in self._listed["jobs"]} - {None}
+        for launch, files in self._launches.items():
+            jobs |= litter.slurm_jobs(launch, [name for name, _ in files])
+        return {job for job in jobs if job}
 
-    def jobs(self, logs: bool) -> Iterator[Found]:
-        is_done = self._experiment.is_done
-        for entry, status in _entries(layout.jobs_folder(self._database, self._experiment.title)):
-            if stat.S_ISDIR(status.st_mode):
-                inner = {
-                    one.name: (one.path, facts)
-                    for one, facts in _entries(entry.path)
+    def workers(self, use: litter.Use, now: float) -> Iterator[Found]:
+        for kind, folder in ((litter.SIGNS, "workers"), (litter.NOTICES, "notices")):
+            for name, status in self._listed[folder]:
+                age = now - status.st_mtime
+                if stat.S_ISREG(status.st_mode) and litter.is_sign_litter(name, age, use):
+                    yield self._found(kind, self._names[folder], name, status)
+
+    def jobs(self, use: litter.Use, now: float, logs: bool) -> Iterator[Found]:
+        jobs = self._names["jobs"]
+        for name, status in self._listed["jobs"]:
+            age = now - status.st_mtime
+            if name in self._launches:
+                files = {
+                    file: facts
+                    for file, facts in self._launches[name]
                     if not stat.S_ISDIR(facts.st_mode)
                 }
-                ages = {name: self._now - facts.st_mtime for name, (_, facts) in inner.items()}
-                for name, kind in litter.job_litter(entry.name, ages, self._use).items():
+                ages = {file: now - facts.st_mtime for file, facts in files.items()}
+                gone = self._launches_gone[name]
+                if not self._launches[name] and litter.is_left_launch(name, age):
+                    yield self._found(litter.JOBS, jobs, name, status)
+                kinds = litter.launch_litter(name, ages, use, gone)
+                for file, kind in kinds.items():
                     if kind != litter.LOGS or logs:
-                        path, facts = inner[name]
-                        yield Found(kind, path, facts.st_size)
-            elif litter.is_mark_litter(entry.name, self._use) or litter.is_packed_litter(
-                entry.name, is_done, self._use
-            ):
-                yield Found(litter.JOBS, entry.path, status.st_size)
+                        yield self._found(kind, (*jobs, name), file, files[file])
+            elif stat.S_ISREG(status.st_mode) and litter.is_beside_litter(name, age, use):
+                yield self._found(litter.JOBS, jobs, name, status)
 
-    def code(self) -> Iterator[Found]:
-        for entry, status in _entries(layout.code_folder(self._database, self._experiment.title)):
-            age = self._now - status.st_mtime
-            if stat.S_ISDIR(status.st_mode) and litter.is_code_litter(entry.name, age):
-                yield Found(litter.CODE, entry.path, _size(entry.path), is_folder=True)
+    def code(self, now: float) -> Iterator[Found]:
+        for name, status in self._listed["code"]:
+            age = now - status.st_mtime
+            if stat.S_ISDIR(status.st_mode) and litter.is_code_litter(name, age):
+                yield self._found(litter.CODE, self._names["code"], name, status)
 
-    def trials(self) -> Iterator[Found]:
-        one = self._experiment
-        folder_of = layout.trial_folders(
-            self._database, one.title, one.configuration.get("working_dir")
-        )
-        statuses = {trial.number: trial.status for trial in one.trials}
-        for entry, status in _entries(os.path.dirname(folder_of(0))):
-            if stat.S_ISDIR(status.st_mode) and litter.is_trial_litter(entry.name, statuses):
-                yield Found(litter.TRIALS, entry.path, _size(entry.path), is_folder=True)
+    def trials(self, statuses: dict[int, str]) -> Iterator[Found]:
+        for name, status in self._trials:
+            if not stat.S_ISDIR(status.st_mode) or not litter.is_trial_litter(name, statuses):
+                continue
+            if statuses[int(name)] == BROKEN:
+                files = self._look(self._trials_root, *self._trials_names, name)
+                if litter.has_kept([file for file, _ in files]):
+                    path = os.path.join(self._trials_root, *self._trials_names, name)
+                    self._notes.append(f"{path} stays: there are results that weren't recorded.")
+                    continue
+            yield self._found(litter.TRIALS, self._trials_names, name, status, self._trials_root)
 
+    def _found(
+        self,
+        kind: str,
+        outer: tuple[str, ...],
+        name: str,
+        status: os.stat_result,
+        root: str | None = None,
+    ) -> Found:
+        root = self._root if root is None else root
+        folder = stat.S_ISDIR(status.st_mode)
+        size = removal.size_below(root, *outer, name) if folder else status.st_size
+        return Found(kind, root, (*outer, name), size, status)
 
-def _entries(folder: str) -> Iterator[tuple[os.DirEntry[str], os.stat_result]]:
-    """Yield what is in ``folder`` itself, with facts; nothing if it is a link to somewhere else."""
-    if os.path.islink(folder):
-        return
-    with contextlib.suppress(OSError), os.scandir(folder) as found:
-        for entry in sorted(found, key=lambda one: one.name):
-            with contextlib.suppress(OSError):
-                yield entry, entry.stat(follow_symlinks=False)
+    def _look(self, root: str, *names: str) -> _Entries:
+        try:
+            return removal.look(root, *names)
+        except OSError as error:
+            path = os.path.join(root, *names)
+            self._notes.append(f"{path} is left alone: {error.strerror}.")
+            return []
 
-
-def _size(folder: str) -> int:
-    size = 0
-    for parent, _, files in os.walk(folder):
-        for name in files:
-            with contextlib.suppress(OSError):
-                size += os.lstat(os.path.join(parent, name)).st_size
-    return size
+    def _is_gone(self, launch: str, files: _Entries) -> bool:
+        """Whether the processes of a launch on this very machine have all ended."""
+        path = os.path.join(self._root, *self._names["jobs"], launch, layout.LAUNCHER)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+            with open(fd, encoding="utf-8", errors="replace") as file:
+                who = Identity.parse(file.read(_LONGEST_NAME))
+        except OSError:
+            return False
+        if who is None or not who.provably_gone:
+            return False
+        jobs = {name.partition("_")[0] for name, _ in files}
+        return not any(job.isdecimal() and os.path.exists(f"/proc/{job}") for job in jobs)

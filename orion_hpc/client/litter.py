@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from orion_hpc.files.identity import Identity
+from orion_hpc.files.layout import LAUNCHER
 from orion_hpc.model.trial import BROKEN, COMPLETED
 
 DAY = 86400.0
@@ -25,13 +26,20 @@ SIGNS, NOTICES, JOBS, LOGS, CODE, TRIALS = (
     "working directories of trials that are over",
 )
 
-_TEMPORARY = re.compile(r"\.(now-|new-|function-|turn$)")
-_JOB_FILE = re.compile(r"(\d+)(?:_\d+)?(?:_(\d+))?_(log\.(?:out|err)|submitted\.pkl|result\.pkl|"
-                       r"submission\.sh)|(\d+)(?:_\d+)?\.(out|err)")  # fmt: skip
-_LAUNCH = re.compile(r"(slurm|local)-\d{8}-\d{6}-\d+-[0-9a-f]{8}")
-_SHARED = re.compile(r"(?:[0-9a-f]{32}|function-[0-9a-f]{16})\.pkl|\.submission_file_[0-9a-f]+\.sh")
-"""What belongs to all jobs of a launch, or to none that came to be."""
-_MARK = re.compile(r"\.over-(\d+)")
+_TURN = ".turn"
+_NOW = re.compile(r"\.now-\d+-[0-9a-f]{8}")
+_JOB_FILE = re.compile(
+    r"(?P<job>\d+)(?:_\d+){0,2}(?:_(?P<start>submitted\.pkl|result\.pkl(?:\.save_tmp)?|submission\.sh)"
+    r"|_log\.(?:out|err)|\.(?:out|err))"
+)
+_LAUNCH = re.compile(r"(?P<launcher>slurm|local)-\d{8}-\d{6}-\d+-[0-9a-f]{8}")
+_UNNAMED = re.compile(r"[0-9a-f]{32}\.pkl|\.submission_file_[0-9a-f]{32}\.sh")
+"""What submitit writes before it has a job's id for it."""
+_PACKED = re.compile(r"function-[0-9a-f]{16}\.pkl")
+_PACKING = re.compile(r"\.function-\w+")
+_MARK = re.compile(r"\.over-(?P<job>\d+)")
+_COPYING = re.compile(r"\.new-\d+-[0-9a-f]+")
+_KEPT = re.compile(r"unrecorded-\d+\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +50,34 @@ class Use:
     ----------
     alive : collection of str
         Workers that may live, or hold a trial.
-    jobs : collection of str or None
-        Ids of Slurm jobs that wait or run; None: Slurm doesn't say, so any may.
+    over, unknown : collection of str
+        Slurm jobs that will run no more, and those of which it knows nothing: it forgot them, or
+        they are another cluster's. Any other may wait or run.
+    is_done : bool
+        Whether there is nothing to be run any more.
+    may_begin : bool
+        Whether jobs may wait that haven't begun.
     """
 
-    alive: Collection[str]
-    jobs: Collection[str] | None
+    alive: Collection[str] = ()
+    over: Collection[str] = ()
+    unknown: Collection[str] = ()
+    is_done: bool = False
+    may_begin: bool = False
+
+
+def slurm_jobs(launch: str, names: Collection[str]) -> set[str]:
+    """Return the Slurm jobs of which the files in the folder of a launch are."""
+    match = _LAUNCH.fullmatch(launch)
+    if match is None or match["launcher"] != "slurm":
+        return set()
+    return {parts["job"] for name in names if (parts := _JOB_FILE.fullmatch(name))}
+
+
+def marked_job(name: str) -> str | None:
+    """Return the Slurm job of whose end a file beside the launches' folders is the mark."""
+    match = _MARK.fullmatch(name)
+    return match["job"] if match else None
 
 
 def is_sign_litter(name: str, age: float, use: Use) -> bool:
@@ -55,10 +85,12 @@ def is_sign_litter(name: str, age: float, use: Use) -> bool:
     worker = name.removesuffix(".new")
     if Identity.parse(worker) is not None:
         return worker not in use.alive
-    return _TEMPORARY.match(name) is not None and age > DAY
+    if name == _TURN:
+        return not use.alive or age > DAY
+    return _NOW.fullmatch(name) is not None and age > DAY
 
 
-def job_litter(launch: str, names: Mapping[str, float], use: Use) -> dict[str, str]:
+def launch_litter(launch: str, names: Mapping[str, float], use: Use, gone: bool) -> dict[str, str]:
     """Return which files in the folder of a launch are litter, and of which kind.
 
     Parameters
@@ -68,41 +100,60 @@ def job_litter(launch: str, names: Mapping[str, float], use: Use) -> dict[str, s
     names : mapping of str to float
         The files' names and ages in seconds.
     use : Use
+    gone : bool
+        Whether none of the processes runs that were started from it, and neither the one that
+        started them. False also means that nobody can tell.
     """
     match = _LAUNCH.fullmatch(launch)
     if match is None:
         return {}
-    kinds: dict[str, str] = {}
-    jobs = set()
-    for name in names:
-        parts = _JOB_FILE.fullmatch(name)
-        if parts is not None:
-            jobs.add(parts[1] or parts[4])
-            is_log = parts[5] is not None or parts[3].startswith("log.")
-            kinds[name] = LOGS if is_log else JOBS
-        elif _SHARED.fullmatch(name):
-            kinds[name] = JOBS
-    if not jobs and names and min(names.values()) < DAY:
-        return {}  # it is being submitted
-    over = _no_slurm_job(jobs, use) if match[1] == "slurm" else _no_local_job(jobs, use)
-    return kinds if over else {}
+    local = match["launcher"] == "local"
+    files = {name: parts for name in names if (parts := _JOB_FILE.fullmatch(name))}
+    youngest: dict[str, float] = {}
+    for name, parts in files.items():
+        job = parts["job"]
+        youngest[job] = min(names[name], youngest.get(job, names[name]))
+    # The processes of one launch on this machine are watched by one, which leaves nothing but logs.
+    settled = LAUNCHER not in names and not any(parts["start"] for parts in files.values())
+    ended = gone or settled or min(names.values(), default=0.0) > DAY
+    over = {
+        job
+        for job, age in youngest.items()
+        if (ended and _no_worker(f"local-{job}", use) if local else _is_over(job, age, use))
+    }
+    kinds = {
+        name: JOBS if parts["start"] else LOGS
+        for name, parts in files.items()
+        if parts["job"] in over
+    }
+    if local and ended and LAUNCHER in names and over == set(youngest):
+        kinds[LAUNCHER] = JOBS
+    # Of a submission that is on its way, or came to nothing.
+    kinds |= {name: JOBS for name, age in names.items() if _UNNAMED.fullmatch(name) and age > DAY}
+    return kinds
 
 
-def is_mark_litter(name: str, use: Use) -> bool:
-    """Return whether a file beside the launches' folders is the mark of a job that is over."""
-    match = _MARK.fullmatch(name)
-    return match is not None and _no_slurm_job({match[1]}, use)
+def is_left_launch(launch: str, age: float) -> bool:
+    """Return whether the folder of a launch, with nothing in it, is one that nobody will use."""
+    return _LAUNCH.fullmatch(launch) is not None and age > DAY
 
 
-def is_packed_litter(name: str, is_done: bool, use: Use) -> bool:
-    """Return whether it is a Python program's function that no job will call any more."""
-    packed = _SHARED.fullmatch(name) is not None and name.startswith("function-")
-    return packed and is_done and not use.alive and use.jobs is not None and not use.jobs
+def is_beside_litter(name: str, age: float, use: Use) -> bool:
+    """Return whether a file beside the launches' folders is of no use any more.
+
+    Such are marks of jobs, and functions of Python programs that jobs call.
+    """
+    job = marked_job(name)
+    if job is not None:
+        return _is_over(job, age, use)
+    if _PACKED.fullmatch(name):
+        return use.is_done and not use.alive and not use.may_begin
+    return _PACKING.fullmatch(name) is not None and age > DAY
 
 
 def is_code_litter(name: str, age: float) -> bool:
     """Return whether a folder among the copies of the code is one that was never finished."""
-    return name.startswith(".new-") and age > DAY
+    return _COPYING.fullmatch(name) is not None and age > DAY
 
 
 def is_trial_litter(name: str, statuses: Mapping[int, str]) -> bool:
@@ -110,15 +161,21 @@ def is_trial_litter(name: str, statuses: Mapping[int, str]) -> bool:
     return name.isdecimal() and statuses.get(int(name)) in (COMPLETED, BROKEN)
 
 
-def _no_slurm_job(jobs: Collection[str], use: Use) -> bool:
-    if use.jobs is None or any(job in use.jobs for job in jobs):
+def has_kept(names: Collection[str]) -> bool:
+    """Return whether there are results among a trial's files that couldn't be recorded."""
+    return any(_KEPT.fullmatch(name) for name in names)
+
+
+def _is_over(job: str, age: float, use: Use) -> bool:
+    if not _no_worker(job, use):
         return False
-    return not any(_job_of(worker) in jobs for worker in use.alive)
+    # What is unknown here may wait in another cluster.
+    return job in use.over or (job in use.unknown and (use.is_done or age > DAY))
 
 
-def _no_local_job(jobs: Collection[str], use: Use) -> bool:
+def _no_worker(job: str, use: Use) -> bool:
     # A worker of another host may have the same number; then they stay.
-    return not any(_job_of(worker).removeprefix("local-") in jobs for worker in use.alive)
+    return not any(_job_of(worker) == job for worker in use.alive)
 
 
 def _job_of(worker: str) -> str:

@@ -25,6 +25,9 @@ from collections.abc import Callable, Iterator
 
 from orion_hpc.errors import StorageUnusable
 
+LAUNCHER = ".launcher"
+"""The file in a launch's folder that says whose processes' folder it is, as long as they run."""
+
 _GROUP = stat.S_ISGID | stat.S_IRWXG
 
 

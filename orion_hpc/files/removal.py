@@ -1,4 +1,4 @@
-"""Takes a folder away with all that is in it, and nothing else.
+"""Takes files and folders away, with all that is in them, and nothing else.
 
 Everything is named relative to an open directory and no symbolic link is followed, so that whoever
 can put links into the folder can't make us remove files that lie elsewhere.
@@ -6,9 +6,11 @@ can put links into the folder can't make us remove files that lie elsewhere.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 
 class NoFolder(OSError):
@@ -45,17 +47,116 @@ def remove_folder(parent: str, name: str) -> None:
     if fd is None:
         return
     try:
-        for _, folders, files, here in os.fwalk(name, topdown=False, dir_fd=fd):
-            # A network file system's client may list for a while what another host removed.
-            for file in files:
-                with suppress(FileNotFoundError):
-                    os.unlink(file, dir_fd=here)
-            for folder in folders:
-                with suppress(FileNotFoundError):
-                    _remove_empty(folder, here)
-        os.rmdir(name, dir_fd=fd)
+        _remove_all(name, fd)
     finally:
         os.close(fd)
+
+
+def look(root: str, *names: str) -> list[tuple[str, os.stat_result]]:
+    """Return what is in the folder that ``names`` lead to below ``root``, with its facts, by name.
+
+    ``root`` itself may be a link; nothing is in a folder that isn't there.
+
+    Raises
+    ------
+    NoFolder
+        One of ``names`` is a symbolic link, or a file.
+    OSError
+        It can't be looked into.
+    """
+    found = []
+    with _below(root, names) as fd:
+        for name in sorted(os.listdir(fd)) if fd is not None else ():
+            with suppress(FileNotFoundError):
+                found.append((name, os.stat(name, dir_fd=fd, follow_symlinks=False)))
+    return found
+
+
+def remove_seen(root: str, names: tuple[str, ...], seen: os.stat_result) -> bool:
+    """Remove the file or the folder that ``names`` lead to, if it is the one that was ``seen``.
+
+    Of a file that includes that nobody has written or touched it since. Return whether it was.
+
+    Raises
+    ------
+    OSError
+        As of :func:`look`, or it can't be removed.
+    """
+    *outer, name = names
+    with _below(root, tuple(outer)) as fd:
+        if fd is None:
+            return False
+        try:
+            now = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if not os.path.samestat(now, seen):
+                return False
+            if stat.S_ISDIR(now.st_mode):
+                _remove_all(name, fd)
+            elif now.st_mtime_ns != seen.st_mtime_ns:
+                return False
+            else:
+                os.unlink(name, dir_fd=fd)
+        except FileNotFoundError:
+            return False
+    return True
+
+
+def remove_if_empty(root: str, *names: str) -> None:
+    """Remove the folder that ``names`` lead to, if nothing is in it."""
+    *outer, name = names
+    with suppress(OSError), _below(root, tuple(outer)) as fd:
+        if fd is not None:
+            os.rmdir(name, dir_fd=fd)
+
+
+def size_below(root: str, *names: str) -> int:
+    """Return the bytes of all files below a folder, as far as they can be seen."""
+    *outer, name = names
+    size = 0
+    with suppress(OSError), _below(root, tuple(outer)) as fd:
+        for _, _, files, here in os.fwalk(name, dir_fd=fd) if fd is not None else ():
+            for file in files:
+                with suppress(OSError):
+                    size += os.stat(file, dir_fd=here, follow_symlinks=False).st_size
+    return size
+
+
+def _remove_all(name: str, fd: int) -> None:
+    for _, folders, files, here in os.fwalk(name, topdown=False, dir_fd=fd):
+        # A network file system's client may list for a while what another host removed.
+        for file in files:
+            with suppress(FileNotFoundError):
+                os.unlink(file, dir_fd=here)
+        for folder in folders:
+            with suppress(FileNotFoundError):
+                _remove_empty(folder, here)
+    os.rmdir(name, dir_fd=fd)
+
+
+@contextmanager
+def _below(root: str, names: tuple[str, ...]) -> Iterator[int | None]:
+    """Open the folder that ``names`` lead to, by no link of theirs; None: it isn't there."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    fd = -1
+    try:
+        try:
+            fd = os.open(root, flags)
+            for name in names:
+                inner = os.open(name, flags | os.O_NOFOLLOW, dir_fd=fd)
+                os.close(fd)
+                fd = inner
+        except FileNotFoundError:
+            yield None
+            return
+        except OSError as error:
+            path = os.path.join(root, *names)
+            if error.errno in (errno.ENOTDIR, errno.ELOOP):
+                raise NoFolder(error.errno, "a symbolic link, or no folder", path) from None
+            raise OSError(error.errno, error.strerror, path) from error
+        yield fd
+    finally:
+        if fd >= 0:
+            os.close(fd)
 
 
 def _remove_empty(folder: str, here: int) -> None:

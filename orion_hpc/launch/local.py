@@ -9,10 +9,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orion_hpc.files import identity, layout
 from orion_hpc.files.processes import kill_tree
 from orion_hpc.launch.base import LaunchRequest
 from orion_hpc.launch.environment import SAFE_PATH, restoring
 from orion_hpc.launch.folder import new_folder, provided
+from orion_hpc.launch.leftovers import remove
 
 if TYPE_CHECKING:
     from orion_hpc.launch.submission import LocalProcess
@@ -29,6 +31,7 @@ class LocalJobs:
         self._processes = processes
         self.ids = tuple(process.id for process in processes)
         self.logs = os.path.join(folder, "*.out")
+        self._owner = os.path.join(folder, layout.LAUNCHER)
         self.stopped = False
         self._next_notice = 0.0
 
@@ -67,6 +70,8 @@ class LocalJobs:
         for process in self._processes:
             if not process.running:
                 process.tidy()
+        if not self.alive():
+            remove((self._owner,))
 
 
 class LocalLauncher:
@@ -93,6 +98,8 @@ class LocalLauncher:
             environment={**request.environment, SAFE_PATH: "1"},
         )
         with provided(folder):
+            with open(os.path.join(folder, layout.LAUNCHER), "x", encoding="utf-8") as file:
+                file.write(str(identity.own()))
             return LocalJobs(submission.local_processes(local), folder)
 
     def preview(self, request: LaunchRequest) -> str:

@@ -9,12 +9,39 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from typing import NamedTuple
 
 from orion_hpc.slurm.commands import Answer, ask
 from orion_hpc.slurm.tasks import Tasks, parse_indices, parse_job_id
 
 _TRIES = 3
 _FIELDS = ("ArrayJobID", "ArrayTaskID", "State", "RestartCnt", "Reason", "Name")
+
+
+class Ended(NamedTuple):
+    """Which jobs will run no more by Slurm's word, and which it knows nothing of."""
+
+    over: frozenset[str]
+    unknown: frozenset[str]
+
+
+def ended(jobs: Collection[str]) -> Ended | None:
+    """Tell which of ``jobs`` are over, with all their tasks; None: the controller doesn't answer.
+
+    In doubt a job isn't among them. One that is requeued has its processes ended first, and stands
+    as over in the accounting meanwhile: only the controller knows that it will run again.
+    """
+    known = queued(jobs)
+    if known is None:
+        return None
+    forgotten = frozenset(jobs) - {tasks.job for tasks in known}
+    records = (recorded(forgotten) if forgotten else None) or []
+    told = [tasks for tasks in records if tasks.job in forgotten]
+    # A job that the controller has forgotten doesn't come back from a node that failed.
+    live = {tasks.job for tasks in known if tasks.phase != "over"}
+    live |= {tasks.job for tasks in told if tasks.phase not in ("over", "lost")}
+    unknown = forgotten - {tasks.job for tasks in told}
+    return Ended(frozenset(jobs) - live - unknown, unknown)
 
 
 def in_queue(jobs: Collection[str]) -> list[Tasks] | None:

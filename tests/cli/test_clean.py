@@ -118,6 +118,52 @@ def test_links_arent_followed_and_strangers_stay(tmp_path):
     assert (root / "trials" / "0").is_symlink()
 
 
+def cleaning(config: Path, process: subprocess.Popen[bytes]) -> int:
+    """Clean over and over until the process has ended; return how often."""
+    count = 0
+    while process.poll() is None:
+        if (config.parent / "db.pkl").exists():
+            done = orion_hpc("clean", config, "--logs", "--trials")
+            assert done.returncode in (0, 2), done.stderr  # 2: it isn't made yet
+            count += done.returncode == 0
+    return count
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_cleaning_harms_no_process_that_starts_or_ends(tmp_path):
+    """Jobs whose workers have given no sign yet, and those whose result is yet to be read."""
+    config = project(tmp_path / "p", LISTENING, quick=SAVING)
+    (config.parent / "go").touch()
+    for turn in (1, 2, 3):
+        process = subprocess.Popen(
+            [*COMMAND, "submit", "--array", "2", "--max-trials", str(8 * turn), str(config)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert cleaning(config, process)
+        assert process.stderr is not None
+        told = process.stderr.read().decode()
+        process.stderr.close()
+        assert (process.returncode, "worker process" in told) == (0, False), told
+        assert status_of(config)["trials"]["completed"] == 8 * turn
+    orion_hpc("clean", config, "--logs")
+    assert not [name for name in listing(config.parent) if not name.startswith("trials/")]
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_results_that_were_not_recorded_stay(tmp_path):
+    """Though the trial is broken; and so is told."""
+    broken = "def main(x, trial):\n    trial.working_dir\n    raise ValueError(x)\n"
+    config = project(tmp_path / "p", LISTENING, quick=broken)
+    assert orion_hpc("submit", config, "--max-broken", "2").returncode != 0
+    first, second = sorted(config.parent.glob("db.pkl.files/*/trials/*"))[:2]
+    (first / "unrecorded-1.json").write_text("[]")
+    done = orion_hpc("clean", config, "--trials")
+    assert done.returncode == 0, done.stderr
+    assert f"{first} stays" in done.stderr
+    assert first.exists()
+    assert not second.exists()
+
+
 @pytest.mark.usefixtures("no_slurm")
 def test_there_is_no_such_experiment(tmp_path):
     config = project(tmp_path / "p")

@@ -61,3 +61,48 @@ def test_what_is_not_there_is_no_error(tmp_path):
     """An experiment that never ran has no folder."""
     assert not removal.set_aside(str(tmp_path / "none.files"), "e-v1", "gone")
     assert not removal.set_aside(str(tmp_path), "e-v1", "gone")
+
+
+def seen(root, *names: str) -> os.stat_result:
+    """Return the facts of what ``names`` lead to, as they are listed."""
+    *outer, name = names
+    return dict(removal.look(str(root), *outer))[name]
+
+
+def test_what_was_seen_goes_only_as_it_was_seen(tmp_path):
+    """Not if it was touched since, or another has taken its name."""
+    (tmp_path / "workers").mkdir()
+    (tmp_path / "trials" / "0").mkdir(parents=True)
+    (tmp_path / "trials" / "0" / "model").write_text("x")
+    for name in ("old", "touched", "another"):
+        (tmp_path / "workers" / name).write_text("x")
+        os.utime(tmp_path / "workers" / name, (1, 1))
+    facts = {name: seen(tmp_path, "workers", name) for name in ("old", "touched", "another")}
+    os.utime(tmp_path / "workers" / "touched", (2, 2))
+    (tmp_path / "new").write_text("y")
+    (tmp_path / "new").replace(tmp_path / "workers" / "another")
+    gone = {name: removal.remove_seen(str(tmp_path), ("workers", name), facts[name])
+            for name in facts}  # fmt: skip
+    assert gone == {"old": True, "touched": False, "another": False}
+    assert not removal.remove_seen(str(tmp_path), ("workers", "old"), facts["old"])
+    assert removal.size_below(str(tmp_path), "trials", "0") == 1
+    trial = seen(tmp_path, "trials", "0")
+    assert removal.remove_seen(str(tmp_path), ("trials", "0"), trial)
+    assert content(tmp_path) == ["trials", "workers", "workers/another", "workers/touched"]
+
+
+def test_below_a_folder_no_link_is_followed(tmp_path, outside):
+    """Not even one that takes a folder's place after its files were seen."""
+    (tmp_path / "jobs" / "launch").mkdir(parents=True)
+    (tmp_path / "jobs" / "launch" / "file").write_text("x")
+    facts = seen(tmp_path, "jobs", "launch", "file")
+    (tmp_path / "jobs").rename(tmp_path / "before")
+    (tmp_path / "jobs").symlink_to(outside)
+    for names in (("jobs",), ("jobs", "deep"), ("before", "launch", "file")):
+        with pytest.raises(removal.NoFolder):
+            removal.look(str(tmp_path), *names)
+    with pytest.raises(removal.NoFolder):
+        removal.remove_seen(str(tmp_path), ("jobs", "file"), facts)
+    removal.remove_if_empty(str(tmp_path), "jobs", "deep")
+    assert content(outside) == ["deep", "deep/precious", "file"]
+    assert removal.look(str(tmp_path), "none", "deeper") == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orion_hpc.slurm import commands
-from orion_hpc.slurm.queue import cancel, in_queue, queued, recorded
+from orion_hpc.slurm.queue import Ended, cancel, ended, in_queue, queued, recorded
 from orion_hpc.slurm.tasks import Tasks
 from tests.rigs.fake_slurm import FakeSlurm
 from tests.rigs.slurm import SlurmCluster
@@ -132,3 +132,30 @@ def test_the_real_squeue_tells_what_is_expected(slurm: SlurmCluster) -> None:
     )
     slurm.run("scancel", array, single)
     wait_until(lambda: in_queue([array, single]) == [], 30, "both are gone")
+
+
+def test_which_jobs_are_over_with_all_their_tasks(fake_slurm: FakeSlurm) -> None:
+    """One whose processes are being ended may be requeued, and so may one of a lost node."""
+    fake_slurm.answer(
+        "squeue",
+        "12|0|COMPLETED|0|None|a|\n12|1|RUNNING|0|None|a|\n14|N/A|COMPLETED|0|None|a|\n"
+        "15|N/A|COMPLETING|0|None|a|\n16|N/A|NODE_FAIL|0|None|a|\n17|N/A|ODD|0|None|a|\n",
+    )
+    fake_slurm.answer("sacct", "18_0|NODE_FAIL|a|c\n18_1|TIMEOUT|a|c\n19|PENDING|a|c\n")
+    assert ended(["12", "14", "15", "16", "17", "18", "19", "20"]) == Ended(
+        frozenset({"14", "18"}), frozenset({"20"})
+    )
+
+
+def test_without_the_controller_no_job_is_over(fake_slurm: FakeSlurm) -> None:
+    """What is requeued stands as over in the accounting for a while."""
+    fake_slurm.fail("squeue", "Access denied")
+    fake_slurm.answer("sacct", "12|COMPLETED|a|c\n")
+    assert ended(["12"]) is None
+
+
+def test_what_neither_knows_is_unknown(fake_slurm: FakeSlurm) -> None:
+    fake_slurm.fail("squeue", "slurm_load_jobs error: Invalid job id specified")
+    fake_slurm.fail("sacct", "accounting is disabled")
+    assert ended(["12"]) == Ended(frozenset(), frozenset({"12"}))
+    assert ended([]) == Ended(frozenset(), frozenset())
