@@ -2,7 +2,8 @@
 
 One that goes back into the queue needs its file of what to call again, and Slurm requeues preempted
 ones by itself, so nothing is removed after a stop notice. The file of what was returned is written
-after the function's end, and so both are removed as the process ends.
+after the function's end, and so both are removed as the process ends. Tasks that never begin remove
+nothing: who cancelled them does it.
 """
 
 from __future__ import annotations
@@ -10,8 +11,14 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 from typing import Any
+
+from orion_hpc.slurm.queue import queued
+from orion_hpc.slurm.tasks import Tasks
+
+_START = re.compile(r"(?P<job>\d+)(?:_(?P<task>\d+))?_(?:submitted\.pkl|submission\.sh)")
 
 
 def tidying(call: tuple[Callable[[Any], Any], Any, Callable[[], tuple[str, ...]]]) -> Any:
@@ -24,7 +31,31 @@ def tidying(call: tuple[Callable[[Any], Any], Any, Callable[[], tuple[str, ...]]
         raise
     if not (getattr(result, "stopped", False) or getattr(result, "too_late", False)):
         atexit.register(remove, files())
+    if getattr(result, "cleared", False):
+        remove_unbegun(os.path.dirname(files()[0]))
     return result
+
+
+def remove_unbegun(folder: str) -> None:
+    """Remove from the folder of a launch what its tasks need to begin that never will."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    jobs = {parts["job"] for name in names if (parts := _START.fullmatch(name))}
+    known = queued(sorted(jobs)) or ()
+    remove(tuple(os.path.join(folder, name) for name in names if _never_begins(name, known)))
+
+
+def _never_begins(name: str, known: Collection[Tasks]) -> bool:
+    parts = _START.fullmatch(name)
+    if parts is None:
+        return False
+    if name.endswith(".sh"):  # nothing of the job waits
+        tasks = [one for one in known if one.job == parts["job"]]
+        return bool(tasks) and not any(one.phase in ("waits", "unclear") for one in tasks)
+    task = None if parts["task"] is None else int(parts["task"])
+    return any(one.phase == "over" for one in known if one.has(parts["job"], task))
 
 
 def remove(paths: tuple[str, ...]) -> None:

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -238,7 +238,8 @@ def run_worker(
             state = storage.state.experiments[experiment.number]
             jobs = layout.jobs_folder(job.storage, experiment.title)
             cause = TIMED_OUT if summary.too_late else stop.cause
-            leave(batch_job, state, cause, jobs, job.max_requeues)
+            cleared = leave(batch_job, state, cause, jobs, job.max_requeues)
+            summary = replace(summary, cleared=cleared)
     storage.close()
     return summary
 

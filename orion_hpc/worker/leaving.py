@@ -20,8 +20,10 @@ MAX_REQUEUES = 100
 
 def leave(
     job: OwnJob, state: ExperimentState, cause: str | None, folder: str, max_requeues: int
-) -> None:
+) -> bool:
     """Do what is left for a job whose worker has released everything.
+
+    Return whether it cancelled the tasks that hadn't begun.
 
     Only for a job that was submitted for this experiment. Workers run in others, too: in a user's
     script or an interactive job, whose requeue, or whose array, isn't theirs to decide on.
@@ -40,11 +42,12 @@ def leave(
     """
     ours = state.job_ids("slurm")
     if (job.array or job.id) not in ours:
-        return
+        return False
     if state.is_done or not state.is_open:
-        _cancel_waiting(job, ours, folder)
-    elif cause == TIMED_OUT:
+        return _cancel_waiting(job, ours, folder)
+    if cause == TIMED_OUT:
         _requeue(job, max_requeues)
+    return False
 
 
 def _requeue(job: OwnJob, max_requeues: int) -> None:
@@ -64,16 +67,20 @@ def _requeue(job: OwnJob, max_requeues: int) -> None:
         )  # fmt: skip
 
 
-def _cancel_waiting(job: OwnJob, jobs: Collection[str], folder: str) -> None:
-    """Cancel the tasks that haven't begun; the first worker of each array does it for all."""
+def _cancel_waiting(job: OwnJob, jobs: Collection[str], folder: str) -> bool:
+    """Cancel the tasks that haven't begun; the first worker of each array does it for all.
+
+    Return whether this one did.
+    """
     try:
         layout.make_folder(folder)
         mark = os.path.join(folder, f".over-{job.array or job.id}")
         os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError:
-        return  # another one did it; and without it they begin, find nothing to do, and leave
+        return False  # another one did it; and without it they begin, find nothing to do, and leave
     answer = job.cancel_waiting(jobs)
     if not answer.ok:
         log.warning("the tasks that still wait couldn't be cancelled: %s", answer.error)
         with contextlib.suppress(OSError):
             os.unlink(mark)
+    return answer.ok

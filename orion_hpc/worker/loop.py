@@ -117,7 +117,8 @@ class Summary:
     """What a worker did, and why it left.
 
     ``idle``: because there was no trial to be had; ``stopped``: because of a stop notice;
-    ``too_late``: because none that is left is likely to end within the job.
+    ``too_late``: because none that is left is likely to end within the job. ``cleared``: it
+    was the one that cancelled the jobs which hadn't begun.
     """
 
     completed: int = 0
@@ -128,6 +129,7 @@ class Summary:
     idle: bool = False
     stopped: bool = False
     too_late: bool = False
+    cleared: bool = False
 
 
 class Worker:

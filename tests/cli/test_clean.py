@@ -185,9 +185,36 @@ def test_an_array_leaves_nothing_of_submitits(slurm: SlurmCluster, tmp_path: Pat
     (folder / "go").touch()
     slurm.wait_for_jobs()
     assert status_of(config)["trials"]["completed"] == 8
-    assert [name for name in listing(folder) if name.endswith(".pkl")] == [
-        name for name in listing(folder) if name.endswith("_2_submitted.pkl")
-    ]  # the task that never began
+    # Those of the task that never began are gone with the others.
+    assert {Path(name).suffix for name in listing(folder) if name.startswith("jobs/slurm")} == {
+        ".out"
+    }
     assert orion_hpc("clean", config).returncode == 0
-    left = {Path(name).suffix for name in listing(folder) if name.startswith("jobs/")}
+    left = {Path(name).suffix for name in listing(folder) if not name.startswith("trials/")}
     assert left == {".out"}
+
+
+@pytest.mark.slurm
+def test_cleaning_harms_no_array_that_is_submitted_begins_or_ends(
+    slurm: SlurmCluster, tmp_path: Path
+) -> None:
+    """No task misses its file, of the arrays that one submission is split into neither."""
+    config = project(tmp_path / "p", LISTENING, quick=SAVING)
+    (config.parent / "go").touch()
+    for turn in (1, 2):
+        process = subprocess.Popen(
+            [*COMMAND, "submit", "--array", "4%2", "--max-trials", str(8 * turn), str(config)],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=config.parent,
+        )  # fmt: skip
+        cleaning(config, process)
+        assert process.returncode == 0
+        while slurm.jobs():
+            assert orion_hpc("clean", config).returncode == 0
+        assert status_of(config)["trials"]["completed"] == 8 * turn
+    logs = [path.read_text() for path in config.parent.glob("db.pkl.files/*/jobs/*/*.out")]
+    assert logs
+    assert not [log for log in logs if "Traceback" in log]
+    assert orion_hpc("clean", config).returncode == 0
+    assert {Path(name).suffix for name in listing(config.parent) if name.startswith("jobs")} == {
+        ".out"
+    }
