@@ -89,7 +89,8 @@ def find_litter(settings: Settings, logs: bool = False, trials: bool = False) ->
     finally:
         storage.close()
     signs_folder = layout.workers_folder(there.database, experiment.title)
-    alive = _alive(signs_folder, experiment)
+    now = server_now(signs_folder)
+    alive = _alive(signs_folder, experiment, there.ages(now))
     ids = experiment.job_ids("slurm")
     told = ended(sorted({*ids, *there.slurm_jobs()}))
     if told is None:
@@ -97,8 +98,8 @@ def find_litter(settings: Settings, logs: bool = False, trials: bool = False) ->
         told = Ended(frozenset(), frozenset())
     may_begin = not told.over.union(told.unknown).issuperset(ids)
     use = litter.Use(alive, told.over, told.unknown, experiment.is_done, may_begin)
-    now = server_now(signs_folder)
-    found = [*there.workers(use, now), *there.jobs(use, now, logs), *there.code(now)]
+    found = [*there.workers(use, now), *there.jobs(use, now, logs)]
+    found += [*there.code(now), *there.copies(now)]
     if trials:
         found += there.trials({trial.number: trial.status for trial in experiment.trials})
     return Litter(experiment, found, notes)
@@ -113,25 +114,29 @@ def remove(found: Found) -> bool:
         It can't be removed.
     """
     gone = removal.remove_seen(found.root, found.names, found.status)
-    *outer, launch, _ = found.names
-    if outer and os.path.basename(os.path.join(*outer)) == "jobs" and launch:
-        removal.remove_if_empty(found.root, *outer, launch)
+    if found.kind in (litter.JOBS, litter.LOGS):
+        *outer, folder, _ = found.names
+        if litter.is_launch(folder):
+            removal.remove_if_empty(found.root, *outer, folder)
     return gone
 
 
-def _alive(folder: str, experiment: ExperimentState) -> set[str]:
-    """Return the workers that may live, or hold a trial."""
+def _alive(folder: str, experiment: ExperimentState, ages: dict[str, float]) -> set[str]:
+    """Return which workers may live, or hold a trial, of those whose files have these ages."""
     alive = {trial.worker for trial in experiment.having(RESERVED) if trial.worker}
-    elsewhere = {}
-    for name, sign in signs(folder).items():
+    elsewhere = set()
+    for name, age in ages.items():
         who = Identity.parse(name)
-        if who is not None and (who.provably_gone or who.provably_alive):
-            if who.provably_alive:
-                alive.add(name)
-        elif sign.age < litter.DAY:  # no look proves anything but a very long silence …
-            elsewhere[name] = sign
-    gone = EndedJobs(folder)(elsewhere) if elsewhere else set()  # … and Slurm's word
-    return alive | (elsewhere.keys() - gone)
+        if who is None or who.provably_gone:
+            continue
+        if who.provably_alive:
+            alive.add(name)
+        elif age < litter.DAY:  # no look proves anything but a very long silence …
+            elsewhere.add(name)
+    if not elsewhere:
+        return alive
+    told = {name: sign for name, sign in signs(folder).items() if name in elsewhere}
+    return alive | (elsewhere - EndedJobs(folder)(told))  # … and Slurm's word
 
 
 _Entries = list[tuple[str, os.stat_result]]
@@ -176,7 +181,17 @@ class _Place:
         self._trials_names: tuple[str, ...] = (last,)
         if folder == layout.experiment_folder(database, title):
             self._trials_root, self._trials_names = self._root, (title, last)
+        self._beside = self._look(os.path.dirname(database))
         self._trials = self._look(self._trials_root, *self._trials_names) if trials else []
+
+    def ages(self, now: float) -> dict[str, float]:
+        """Return how long ago the workers last wrote, by their names."""
+        found: dict[str, float] = {}
+        for name, status in (*self._listed["workers"], *self._listed["notices"]):
+            worker = name.removesuffix(".new")
+            age = now - status.st_mtime
+            found[worker] = min(age, found.get(worker, age))
+        return found
 
     def slurm_jobs(self) -> set[str]:
         """Return the Slurm jobs of which there are files."""
@@ -218,6 +233,13 @@ class _Place:
             age = now - status.st_mtime
             if stat.S_ISDIR(status.st_mode) and litter.is_code_litter(name, age):
                 yield self._found(litter.CODE, self._names["code"], name, status)
+
+    def copies(self, now: float) -> Iterator[Found]:
+        folder, database = os.path.split(self.database)
+        for name, status in self._beside:
+            age = now - status.st_mtime
+            if stat.S_ISREG(status.st_mode) and litter.is_copy_litter(name, database, age):
+                yield self._found(litter.COPIES, (), name, status, folder)
 
     def trials(self, statuses: dict[int, str]) -> Iterator[Found]:
         for name, status in self._trials:

@@ -17,12 +17,13 @@ from orion_hpc.model.trial import BROKEN, COMPLETED
 DAY = 86400.0
 """Seconds. What was being written so long ago is written no more."""
 
-SIGNS, NOTICES, JOBS, LOGS, CODE, TRIALS = (
+SIGNS, NOTICES, JOBS, LOGS, CODE, COPIES, TRIALS = (
     "signs of life of workers that are gone",
     "stop notices to workers that are gone",
     "files for the start of jobs that are over",
     "logs of jobs that are over",
     "unfinished copies of the code",
+    "unfinished copies of the database",
     "working directories of trials that are over",
 )
 
@@ -133,9 +134,14 @@ def launch_litter(launch: str, names: Mapping[str, float], use: Use, gone: bool)
     return kinds
 
 
-def is_left_launch(launch: str, age: float) -> bool:
+def is_launch(name: str) -> bool:
+    """Return whether a folder is that of a launch."""
+    return _LAUNCH.fullmatch(name) is not None
+
+
+def is_left_launch(name: str, age: float) -> bool:
     """Return whether the folder of a launch, with nothing in it, is one that nobody will use."""
-    return _LAUNCH.fullmatch(launch) is not None and age > DAY
+    return is_launch(name) and age > DAY
 
 
 def is_beside_litter(name: str, age: float, use: Use) -> bool:
@@ -154,6 +160,13 @@ def is_beside_litter(name: str, age: float, use: Use) -> bool:
 def is_code_litter(name: str, age: float) -> bool:
     """Return whether a folder among the copies of the code is one that was never finished."""
     return _COPYING.fullmatch(name) is not None and age > DAY
+
+
+def is_copy_litter(name: str, database: str, age: float) -> bool:
+    """Return whether a file beside a database is a new one of it that was never finished."""
+    return (
+        re.fullmatch(re.escape(database) + r"\.[0-9a-f]{12}\.new", name) is not None and age > DAY
+    )
 
 
 def is_trial_litter(name: str, statuses: Mapping[int, str]) -> bool:

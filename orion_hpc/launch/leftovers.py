@@ -1,9 +1,9 @@
 """What submitit leaves for a job: removed by the job itself, when it is over for good.
 
 One that goes back into the queue needs its file of what to call again, and Slurm requeues preempted
-ones by itself, so nothing is removed after a stop notice. The file of what was returned is written
-after the function's end, and so both are removed as the process ends. Tasks that never begin remove
-nothing: who cancelled them does it.
+ones by itself, so nothing is removed after a stop notice while trials are left to be run. The file
+of what was returned is written after the function's end, and so both are removed as the process
+ends. Tasks that never begin remove nothing: who cancelled them does it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def tidying(call: tuple[Callable[[Any], Any], Any, Callable[[], tuple[str, ...]]
     except Exception:  # its log tells
         atexit.register(remove, files())
         raise
-    if not (getattr(result, "stopped", False) or getattr(result, "too_late", False)):
+    comes_back = getattr(result, "stopped", False) or getattr(result, "too_late", False)
+    if not comes_back or getattr(result, "over", False):
         atexit.register(remove, files())
     if getattr(result, "cleared", False):
         remove_unbegun(os.path.dirname(files()[0]))

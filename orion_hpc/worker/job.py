@@ -239,7 +239,8 @@ def run_worker(
             jobs = layout.jobs_folder(job.storage, experiment.title)
             cause = TIMED_OUT if summary.too_late else stop.cause
             cleared = leave(batch_job, state, cause, jobs, job.max_requeues)
-            summary = replace(summary, cleared=cleared)
+            over = state.is_done or not state.is_open
+            summary = replace(summary, cleared=cleared, over=over)
     storage.close()
     return summary
 

@@ -117,8 +117,9 @@ class Summary:
     """What a worker did, and why it left.
 
     ``idle``: because there was no trial to be had; ``stopped``: because of a stop notice;
-    ``too_late``: because none that is left is likely to end within the job. ``cleared``: it
-    was the one that cancelled the jobs which hadn't begun.
+    ``too_late``: because none that is left is likely to end within the job. ``over``: the
+    experiment is done or closed. ``cleared``: it was the one that cancelled the jobs which hadn't
+    begun.
     """
 
     completed: int = 0
@@ -129,6 +130,7 @@ class Summary:
     idle: bool = False
     stopped: bool = False
     too_late: bool = False
+    over: bool = False
     cleared: bool = False
 
 

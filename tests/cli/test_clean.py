@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -149,6 +151,65 @@ def test_cleaning_harms_no_process_that_starts_or_ends(tmp_path):
     assert not [name for name in listing(config.parent) if not name.startswith("trials/")]
 
 
+MEANWHILE = """\
+#!{python}
+import pathlib
+root = pathlib.Path({root!r})
+(root / "workers").mkdir(exist_ok=True)
+(root / "workers" / "elsewhere:9:abcdef.9:99_0.0").write_text('{{"interval": 60}}')
+for launch in ("slurm-20260101-101010-5-0123abcd", "slurm-20260101-101011-5-0123abce"):
+    (root / "jobs" / launch).mkdir(exist_ok=True)
+    (root / "jobs" / launch / "99_0_submitted.pkl").touch()
+print("12|N/A|COMPLETED|0|None|quick|")
+"""
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_what_begins_while_slurm_is_asked_stays(tmp_path, monkeypatch):
+    """A submission that the database didn't tell of yet, and a worker that nobody had seen."""
+    config = project(tmp_path / "p")
+    assert orion_hpc("submit", config).returncode == 0
+    root = config.parent / "db.pkl.files" / "quick-v1"
+    launch = root / "jobs" / "slurm-20260101-101010-5-0123abcd"
+    launch.mkdir()
+    (launch / "12_submitted.pkl").touch()
+    squeue = tmp_path / "bin" / "squeue"
+    squeue.parent.mkdir()
+    squeue.write_text(MEANWHILE.format(python=sys.executable, root=str(root)))
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", str(squeue.parent), prepend=os.pathsep)
+    before = listing(config.parent)
+    done = orion_hpc("clean", config)
+    assert done.returncode == 0, done.stderr
+    assert listing(config.parent) - before == {
+        "workers/elsewhere:9:abcdef.9:99_0.0",
+        "jobs/slurm-20260101-101010-5-0123abcd/99_0_submitted.pkl",
+        "jobs/slurm-20260101-101011-5-0123abce/99_0_submitted.pkl",
+    }
+    assert before - listing(config.parent) == {
+        "jobs/slurm-20260101-101010-5-0123abcd/12_submitted.pkl"
+    }
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_a_worker_elsewhere_lives_though_its_sign_is_empty(tmp_path):
+    """A full disk left it so; what was silent for two days is gone."""
+    config = project(tmp_path / "p")
+    assert orion_hpc("submit", config).returncode == 0
+    root = config.parent / "db.pkl.files" / "quick-v1"
+    living, old = root / "workers" / "h:9:abcdef.9:99_0.0", root / "workers" / "h:8:abcdef.9:7.0"
+    living.touch()
+    old.write_text('{"interval": 60}')
+    notice = root / "notices" / living.name
+    notice.parent.mkdir(exist_ok=True)
+    notice.touch()
+    two_days_ago = time.time() - 2 * 86400
+    os.utime(old, (two_days_ago, two_days_ago))
+    os.utime(notice, (two_days_ago, two_days_ago))
+    assert orion_hpc("clean", config).returncode == 0
+    assert (living.exists(), notice.exists(), old.exists()) == (True, True, False)
+
+
 @pytest.mark.usefixtures("no_slurm")
 def test_results_that_were_not_recorded_stay(tmp_path):
     """Though the trial is broken; and so is told."""
@@ -192,6 +253,23 @@ def test_an_array_leaves_nothing_of_submitits(slurm: SlurmCluster, tmp_path: Pat
     assert orion_hpc("clean", config).returncode == 0
     left = {Path(name).suffix for name in listing(folder) if not name.startswith("trials/")}
     assert left == {".out"}
+
+
+@pytest.mark.slurm
+def test_a_cancelled_array_leaves_nothing_of_submitits(slurm: SlurmCluster, tmp_path: Path) -> None:
+    config = project(tmp_path / "p", LISTENING, quick=SAVING.replace("time.sleep(0.05)", """\
+if trial.stop_requested:
+            raise __import__("orion_hpc").TrialInterrupted("saved")
+        time.sleep(0.05)"""))  # fmt: skip
+    done = orion_hpc("submit", "--array", "3%2", config, cwd=config.parent)
+    assert done.returncode == 0, done.stderr
+    models = "db.pkl.files/*/trials/*/model"
+    wait_until(lambda: len(list(config.parent.glob(models))) == 4, 60, "four")
+    cancelled = orion_hpc("cancel", config)
+    assert cancelled.returncode == 0, cancelled.stderr
+    slurm.wait_for_jobs()
+    suffixes = {Path(name).suffix for name in listing(config.parent) if "jobs/slurm" in name}
+    assert suffixes == {".out"}
 
 
 @pytest.mark.slurm

@@ -125,6 +125,9 @@ def test_copies_and_trials():
     assert litter.is_code_litter(".new-7-00ff00ff", 2 * DAY)
     assert not litter.is_code_litter(".new-7-00ff00ff", 60)
     assert not litter.is_code_litter("0123456789abcdef", 9 * DAY)
+    assert litter.is_copy_litter("db.pkl.0a1b2c3d4e5f.new", "db.pkl", 2 * DAY)
+    assert not litter.is_copy_litter("db.pkl.0a1b2c3d4e5f.new", "db.pkl", 60)
+    assert not litter.is_copy_litter("dbxpkl.0a1b2c3d4e5f.new", "db.pkl", 2 * DAY)
     statuses = {0: "completed", 1: "broken", 2: "interrupted", 3: "reserved", 4: "new",
                 5: "suspended"}  # fmt: skip
     found = [name for name in (*map(str, range(7)), "x") if litter.is_trial_litter(name, statuses)]
