@@ -113,6 +113,8 @@ def remove(found: Found) -> bool:
     OSError
         It can't be removed.
     """
+    if found.kind == litter.JOBS and stat.S_ISDIR(found.status.st_mode):
+        return removal.remove_if_empty(found.root, *found.names)
     gone = removal.remove_seen(found.root, found.names, found.status)
     if found.kind in (litter.JOBS, litter.LOGS):
         *outer, folder, _ = found.names
@@ -122,7 +124,9 @@ def remove(found: Found) -> bool:
 
 
 def _alive(folder: str, experiment: ExperimentState, ages: dict[str, float]) -> set[str]:
-    """Return which workers may live, or hold a trial, of those whose files have these ages."""
+    """Return which workers may live, or hold a trial; ``ages`` are of the files that were listed."""
+    told = signs(folder)
+    ages = {**{name: sign.age for name, sign in told.items()}, **ages}
     alive = {trial.worker for trial in experiment.having(RESERVED) if trial.worker}
     elsewhere = set()
     for name, age in ages.items():
@@ -133,10 +137,8 @@ def _alive(folder: str, experiment: ExperimentState, ages: dict[str, float]) -> 
             alive.add(name)
         elif age < litter.DAY:  # no look proves anything but a very long silence …
             elsewhere.add(name)
-    if not elsewhere:
-        return alive
-    told = {name: sign for name, sign in signs(folder).items() if name in elsewhere}
-    return alive | (elsewhere - EndedJobs(folder)(told))  # … and Slurm's word
+    asked = {name: sign for name, sign in told.items() if name in elsewhere}
+    return alive | (elsewhere - EndedJobs(folder)(asked))  # … and Slurm's word
 
 
 _Entries = list[tuple[str, os.stat_result]]
@@ -175,7 +177,9 @@ class _Place:
         self._launches_gone = {
             name: self._is_gone(name, files) for name, files in self._launches.items()
         }
-        folder_of = layout.trial_folders(database, title, experiment.configuration["working_dir"])
+        folder_of = layout.trial_folders(
+            database, title, experiment.configuration.get("working_dir")
+        )
         folder, last = os.path.split(os.path.dirname(folder_of(0)))
         self._trials_root = folder
         self._trials_names: tuple[str, ...] = (last,)
@@ -246,9 +250,13 @@ class _Place:
             if not stat.S_ISDIR(status.st_mode) or not litter.is_trial_litter(name, statuses):
                 continue
             if statuses[int(name)] == BROKEN:
-                files = self._look(self._trials_root, *self._trials_names, name)
+                path = os.path.join(self._trials_root, *self._trials_names, name)
+                try:
+                    files = removal.look(self._trials_root, *self._trials_names, name)
+                except OSError as error:
+                    self._notes.append(f"{path} is left alone: {error.strerror}.")
+                    continue
                 if litter.has_kept([file for file, _ in files]):
-                    path = os.path.join(self._trials_root, *self._trials_names, name)
                     self._notes.append(f"{path} stays: there are results that weren't recorded.")
                     continue
             yield self._found(litter.TRIALS, self._trials_names, name, status, self._trials_root)

@@ -101,12 +101,14 @@ def remove_seen(root: str, names: tuple[str, ...], seen: os.stat_result) -> bool
     return True
 
 
-def remove_if_empty(root: str, *names: str) -> None:
-    """Remove the folder that ``names`` lead to, if nothing is in it."""
+def remove_if_empty(root: str, *names: str) -> bool:
+    """Remove the folder that ``names`` lead to, if nothing is in it; return whether it is gone."""
     *outer, name = names
     with suppress(OSError), _below(root, tuple(outer)) as fd:
         if fd is not None:
             os.rmdir(name, dir_fd=fd)
+            return True
+    return False
 
 
 def size_below(root: str, *names: str) -> int:
