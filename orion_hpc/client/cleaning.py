@@ -124,7 +124,7 @@ def remove(found: Found) -> bool:
 
 
 def _alive(folder: str, experiment: ExperimentState, ages: dict[str, float]) -> set[str]:
-    """Return which workers may live, or hold a trial; ``ages`` are of the files that were listed."""
+    """Return which workers may live, or hold a trial; ``ages``: of the files that were listed."""
     told = signs(folder)
     ages = {**{name: sign.age for name, sign in told.items()}, **ages}
     alive = {trial.worker for trial in experiment.having(RESERVED) if trial.worker}
