@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, StorageUnusable
@@ -18,6 +19,10 @@ _FROZEN = Limits(files=20_000, size=500_000_000)
 _LOOKED_AT = Limits(files=2_000, size=20_000_000)
 """Each submission reads so much to tell the code's digest; of more it tells none."""
 
+_OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Copying tells of them with the name of the file that was read."""
+
+_USER = ".user-"
 _SHOWN = 16
 """Digits of a digest in the name of a copy."""
 
@@ -53,11 +58,13 @@ class Code:
 
 
 @contextlib.contextmanager
-def code_for(settings: Settings, title: str, directory: str | None = None) -> Iterator[Code]:
+def code_for(
+    settings: Settings, title: str, directory: str | None = None, needed: bool = True
+) -> Iterator[Code]:
     """Give the block the code for the jobs of the experiment ``title``, frozen if so wanted.
 
     The function is imported already, from ``directory``, by default that of the settings. If the
-    block fails, no new copy is left.
+    block fails where there is no database yet, and nobody else submits, no copy is left.
 
     Raises
     ------
@@ -68,7 +75,7 @@ def code_for(settings: Settings, title: str, directory: str | None = None) -> It
         The copy can't be written.
     """
     directory = directory or str(settings.directory)
-    if not settings.snapshot:
+    if not settings.snapshot or not needed:  # no job is going to run it
         yield _as_it_is(directory)
         return
     project = _project(directory)
@@ -79,15 +86,57 @@ def code_for(settings: Settings, title: str, directory: str | None = None) -> It
             "Let git track it, or set 'snapshot: false'.",
         )
     folder = layout.code_folder(settings.storage, title)
-    with layout.provided(folder):
-        made, code = _frozen(project, directory, folder)
+    with layout.provided(folder), _user(folder) as alone:
+        code = _frozen(project, directory, folder)
         try:
             yield code
         except BaseException:
-            if made:
+            # Another submission may have found the same copy, and be through with it already.
+            if not os.path.lexists(settings.storage) and alone():
                 with contextlib.suppress(OSError):
                     remove_folder(folder, os.path.basename(str(code.snapshot)))
             raise
+
+
+@contextlib.contextmanager
+def _user(folder: str) -> Iterator[Callable[[], bool]]:
+    """Mark for the block that a submission uses ``folder``; yield what tells whether no other does.
+
+    Raises
+    ------
+    StorageUnusable
+        The mark can't be made.
+    """
+    mark = os.path.join(folder, f"{_USER}{os.getpid()}-{os.urandom(4).hex()}")
+    try:
+        os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        yield (
+            lambda: (
+                [one for one in os.listdir(folder) if one.startswith(_USER)]
+                == [os.path.basename(mark)]
+            )
+        )
+    finally:
+        with contextlib.suppress(OSError):
+            os.unlink(mark)
+
+
+def _unwritable(folder: str, error: OSError) -> StorageUnusable:
+    return StorageUnusable(
+        f"can't copy the project into {folder}: {error.strerror}",
+        "Check the free space and the permissions there.",
+    )
+
+
+def _unreadable(error: OSError) -> ConfigurationError:
+    name = "a file" if error.filename is None else os.fsdecode(error.filename)
+    return ConfigurationError(
+        f"can't read {name} for the snapshot: {error.strerror}",
+        "Make it readable, or let .gitignore name it.",
+    )
 
 
 def would_be(settings: Settings, title: str) -> Code:
@@ -96,7 +145,10 @@ def would_be(settings: Settings, title: str) -> Code:
     if not settings.snapshot:
         return _as_it_is(directory)
     project = _project(directory)
-    whole = digest(project)
+    try:
+        whole = digest(project)
+    except OSError as error:
+        raise _unreadable(error) from error
     return _code(project, directory, whole, layout.code_folder(settings.storage, title))
 
 
@@ -116,6 +168,8 @@ def _project(directory: str) -> Project:
             f"the project of {directory} has {error}, too much for a snapshot",
             "Let .gitignore name what is no source, keep data elsewhere, or set 'snapshot: false'.",
         ) from None
+    except OSError as error:
+        raise _unreadable(error) from error
 
 
 def _lacking(settings: Settings, project: Project) -> str | None:
@@ -134,37 +188,42 @@ def _lacking(settings: Settings, project: Project) -> str | None:
     return None
 
 
-def _frozen(project: Project, directory: str, folder: str) -> tuple[bool, Code]:
-    """Copy the project into ``folder``, unless it has this very copy; return whether it hadn't."""
+def _frozen(project: Project, directory: str, folder: str) -> Code:
+    """Copy the project into ``folder``, unless it has this very copy."""
     try:
         new = f".new-{os.getpid()}-{os.urandom(4).hex()}"
         try:
-            whole = copy(project, os.path.join(folder, new))
+            copied = copy(project, os.path.join(folder, new))
+            whole = digest(copied)
             code = _code(project, directory, whole, folder)
             # What git ignores may hold no code, and still be where a command is to run.
             inner = os.path.relpath(code.path, str(code.snapshot))
             layout.make_folder(os.path.join(folder, new, inner), 0o700)
-            try:
-                os.rename(os.path.join(folder, new), str(code.snapshot))
-            except OSError:
-                if not os.path.isdir(str(code.snapshot)):
-                    raise
-                return False, code
-            return True, code
+            _put(copied, whole, str(code.snapshot))
+            return code
         finally:
             with contextlib.suppress(OSError):
                 remove_folder(folder, new)
     except OSError as error:
-        name = os.fsdecode(error.filename) if error.filename is not None else folder
-        if name.startswith(folder):
-            raise StorageUnusable(
-                f"can't copy the project into {folder}: {error.strerror}",
-                "Check the free space and the permissions there.",
-            ) from error
-        raise ConfigurationError(
-            f"can't read {name} for the snapshot: {error.strerror}",
-            "Make it readable, or let .gitignore name it.",
-        ) from error
+        name = folder if error.filename is None else os.fsdecode(error.filename)
+        if name.startswith(folder) or error.errno in _OF_WRITING:
+            raise _unwritable(folder, error) from error
+        raise _unreadable(error) from error
+
+
+def _put(copied: Project, whole: str, place: str) -> None:
+    """Move a copy to its place, if it isn't there already, whole."""
+    try:
+        os.rename(copied.root, place)
+    except OSError:
+        if not os.path.isdir(place):
+            raise
+        if digest(replace(copied, root=place)) == whole:
+            return
+        # Files of it are gone, or were changed: nothing can be run from it anyway.
+        os.rename(place, f"{copied.root}-old")
+        os.rename(copied.root, place)
+        remove_folder(os.path.dirname(place), f"{os.path.basename(copied.root)}-old")
 
 
 def _code(project: Project, directory: str, whole: str, folder: str) -> Code:

@@ -7,6 +7,9 @@ import subprocess
 from typing import NamedTuple
 
 _TIMEOUT = 60.0
+_TRUSTING = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false")
+"""Files of a colleague's checkout may be listed; what its configuration has git run mayn't be."""
+
 _REDIRECTING = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 """Variables by which a hook's git would look elsewhere (git(1), environment variables)."""
 
@@ -53,7 +56,7 @@ def _ask(directory: str, *words: str) -> str | None:
     environ = {name: value for name, value in os.environ.items() if name not in _REDIRECTING}
     try:
         done = subprocess.run(
-            ["git", "-C", directory, *words],
+            ["git", "-C", directory, *_TRUSTING, *words],
             env={**environ, "GIT_OPTIONAL_LOCKS": "0"},
             check=False,
             stdin=subprocess.DEVNULL,

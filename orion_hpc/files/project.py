@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import stat
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -65,14 +66,14 @@ def digest(project: Project) -> str:
     whole = hashlib.sha256()
     for name in project.files:
         with contextlib.suppress(FileNotFoundError):
-            _digest_one(whole, project.root, name)
+            _digest_one(whole, project, name)
     return whole.hexdigest()
 
 
-def copy(project: Project, folder: str) -> str:
-    """Copy the project to the new folder ``folder``; return the copy's :func:`digest`.
+def copy(project: Project, folder: str) -> Project:
+    """Copy the project to the new folder ``folder``; return the copy.
 
-    The copies can't be written to. A link that leads out of the project leads to the same place.
+    The copies can't be written to. A link to what isn't copied leads to the same place as before.
 
     Raises
     ------
@@ -87,12 +88,12 @@ def copy(project: Project, folder: str) -> str:
             status = os.lstat(source)
             layout.make_folder(os.path.dirname(target), 0o700)
             if stat.S_ISLNK(status.st_mode):
-                os.symlink(_target(project.root, source), target)
+                os.symlink(_target(project, source), target)
             else:
                 shutil.copyfile(source, target)
                 os.chmod(target, 0o555 if status.st_mode & stat.S_IXUSR else 0o444)
             copied.append(name)
-    return digest(Project(folder, tuple(copied), None))
+    return Project(folder, tuple(copied), project.commit)
 
 
 def _sources(root: str, names: tuple[str, ...] | Iterator[str], limits: Limits) -> tuple[str, ...]:
@@ -132,7 +133,7 @@ def _outer(name: str) -> list[str]:
 
 def _below(directory: str, limits: Limits) -> Iterator[str]:
     seen = 0
-    for folder, folders, files in os.walk(directory):
+    for folder, folders, files in os.walk(directory, onerror=_raise):
         folders[:] = [
             name
             for name in folders
@@ -147,20 +148,29 @@ def _below(directory: str, limits: Limits) -> Iterator[str]:
             yield os.path.relpath(os.path.join(folder, name), directory)
 
 
-def _target(root: str, link: str) -> str:
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _target(project: Project, link: str) -> str:
     """Return where a copy of ``link`` has to lead to."""
     target = os.readlink(link)
     reached = os.path.normpath(os.path.join(os.path.dirname(link), target))
-    if not reached.startswith(root + os.sep):
+    inner = os.path.relpath(reached, project.root)
+    at = bisect_left(project.files, f"{inner}/")
+    is_copied = inner in project.files or (
+        at < len(project.files) and project.files[at].startswith(f"{inner}/")
+    )
+    if not is_copied:
         return reached
     return os.path.relpath(reached, os.path.dirname(link)) if os.path.isabs(target) else target
 
 
-def _digest_one(whole: hashlib._Hash, root: str, name: str) -> None:
-    path = os.path.join(root, name)
+def _digest_one(whole: hashlib._Hash, project: Project, name: str) -> None:
+    path = os.path.join(project.root, name)
     status = os.lstat(path)
     if stat.S_ISLNK(status.st_mode):
-        kind, held = b"link", hashlib.sha256(os.fsencode(_target(root, path)))
+        kind, held = b"link", hashlib.sha256(os.fsencode(_target(project, path)))
     else:
         kind, held = b"program" if status.st_mode & stat.S_IXUSR else b"file", hashlib.sha256()
         with open(path, "rb") as file:

@@ -153,3 +153,29 @@ def test_without_a_snapshot_the_code_is_recorded_too(folder, tmp_path):
     assert jobs["commit"] == git(folder, "rev-parse", "HEAD")
     assert len(jobs["digest"]) == 64
     json.dumps(jobs)
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_a_copy_that_lost_a_file_is_made_anew(folder, tmp_path):
+    """As after a kill in the middle of a removal; the same code, and so the same name."""
+    (tmp_path / "go").touch()
+    config = folder / "experiments/config.yaml"
+    environ = {**os.environ, "PYTHONPATH": f"{folder / 'src'}:{Path.cwd()}"}
+    assert orion_hpc("submit", config, env=environ).returncode == 0
+    (copy,) = snapshots(folder)
+    (copy / "experiments/helper.py").unlink()
+    again = orion_hpc("submit", "--max-trials", "5", config, env=environ)
+    assert again.returncode == 0, again.stderr
+    assert snapshots(folder) == [copy]
+    assert (copy / "experiments/helper.py").exists()
+
+
+def test_a_refusal_leaves_the_copy_of_others(folder, fake_slurm):
+    """The same code may be what jobs of another submission import."""
+    config = folder / "experiments/config.yaml"
+    environ = {**os.environ, "PYTHONPATH": f"{folder / 'src'}:{Path.cwd()}"}
+    assert orion_hpc("submit", config, env=environ).returncode == 0
+    before = snapshots(folder)
+    fake_slurm.fail("sbatch", "sbatch: error: no")
+    assert orion_hpc("submit", "--array", "3", config, env=environ).returncode == 2
+    assert snapshots(folder) == before

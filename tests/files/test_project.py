@@ -116,14 +116,18 @@ def test_a_copy_has_all_and_nobody_writes_to_it(repository: Path, tmp_path: Path
     (repository / "absolute").symlink_to(repository / "a.py")
     (tmp_path / "data").write_text("1")
     (repository / "far").symlink_to("../data")
+    (repository / "folder").symlink_to(repository / "sub")
+    (repository / "ignored").symlink_to("build/c.py")
     project = find_project(str(repository), LIMITS)
     to = tmp_path / "copies" / "one"
-    assert copy(project, str(to)) == digest(project)
+    assert digest(copy(project, str(to))) == digest(project)
     (repository / "a.py").write_text("x = 2\n")
     assert (to / "a.py").read_text() == "x = 1\n"
     assert (to / "absolute").read_text() == "x = 1\n"
     assert (to / "near").read_text() == "x = 1\n"
     assert (to / "far").read_text() == "1"
+    assert os.readlink(to / "folder") == "sub"
+    assert os.readlink(to / "ignored") == str(repository / "build/c.py")
     assert (to / "run.sh").stat().st_mode & 0o777 == 0o555
     assert (to / "a.py").stat().st_mode & 0o777 == 0o444
     assert not (to / "run.log").exists()
@@ -158,5 +162,5 @@ def test_a_digest_tells_every_change(repository: Path) -> None:
 def test_a_file_that_goes_meanwhile_is_no_fault(repository: Path, tmp_path: Path) -> None:
     project = find_project(str(repository), LIMITS)
     (repository / "new.py").unlink()
-    whole = copy(project, str(tmp_path / "copy"))
+    whole = digest(copy(project, str(tmp_path / "copy")))
     assert whole == digest(project) == digest(find_project(str(repository), LIMITS))
