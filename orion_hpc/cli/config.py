@@ -22,15 +22,15 @@ def config(terminal: Terminal, /, config: Path | None, as_json: bool) -> None:
     """
     from orion_hpc.client.asking import asked
     from orion_hpc.config.resolve import explain
-    from orion_hpc.config.standing import standing_files
+    from orion_hpc.config.standing import is_there, standing_files
     from orion_hpc.report.settings import SETTINGS_COLUMNS, settings_record, settings_rows
 
     found = list(explain(asked(config, None, None, None)))
-    files = {str(path): os.path.exists(path) for path in standing_files(os.environ)}
+    files = {str(path): is_there(path) for path in standing_files(os.environ)}
     if as_json:
         terminal.json({"settings": settings_record(found), "files": files})
         return
     terminal.table(SETTINGS_COLUMNS, settings_rows(found))
-    for path, is_there in files.items():
-        if not is_there:
+    for path, found_there in files.items():
+        if not found_there:
             terminal.note(f"There is no {path}.")

@@ -7,6 +7,7 @@ environment module may) < ``~/.config/orion-hpc/config.yaml`` (``XDG_CONFIG_HOME
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -45,12 +46,41 @@ def standing_layers(environ: Mapping[str, str], base: Path | None = None) -> lis
         A file is there and can't be read, or sets what only an experiment can; a variable is wrong.
     """
     files = standing_files(environ)
-    if environ.get(SITE_CONFIG) and not files[0].exists():
+    if environ.get(SITE_CONFIG) and not is_there(files[0]):
         raise ConfigurationError(
             f"{SITE_CONFIG} names {files[0]}, which isn't there", "Mend the variable or unset it."
         )
-    layers = [_layer(path) for path in files if os.path.lexists(path)]
+    layers = [_layer(path) for path in files if is_there(path)]
     return [*layers, environment_layer(environ, base)]
+
+
+def is_there(path: Path) -> bool:
+    """Return whether there is a file of settings.
+
+    Raises
+    ------
+    ConfigurationError
+        Something else is there, or nobody lets us look.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if not os.path.islink(path):
+            return False
+        raise ConfigurationError(
+            f"{path} is a link to what isn't there", "Mend it or remove it."
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigurationError(
+            f"can't look at {path}: {reason}",
+            "It holds settings for all experiments, if it exists.",
+        ) from None
+    if not stat.S_ISREG(mode) and os.path.realpath(path) != os.devnull:
+        raise ConfigurationError(
+            f"{path} isn't a file", "It is where settings for all experiments are searched."
+        )
+    return True
 
 
 def _layer(path: Path) -> Layer:

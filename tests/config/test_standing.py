@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -99,4 +100,19 @@ def test_a_wrong_file_is_named(tmp_path, text, told):
 def test_a_site_file_that_is_promised_and_missing(tmp_path):
     environ = {"HOME": str(tmp_path), "ORION_HPC_SITE_CONFIG": str(tmp_path / "no.yaml")}
     with pytest.raises(ConfigurationError, match=r"ORION_HPC_SITE_CONFIG names .*no.yaml, which"):
+        standing_layers(environ)
+
+
+@pytest.mark.parametrize("what", ["fifo", "folder", "dangling"])
+def test_what_is_no_file_is_told(tmp_path, what):
+    """A pipe would keep every command waiting."""
+    path = tmp_path / "site.yaml"
+    if what == "fifo":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("nowhere")
+    environ = {"HOME": str(tmp_path), "ORION_HPC_SITE_CONFIG": str(path)}
+    with pytest.raises(ConfigurationError, match=r"site.yaml"):
         standing_layers(environ)
