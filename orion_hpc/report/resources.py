@@ -19,6 +19,9 @@ _ROUND = 256 * _MIB
 _BUSY = 0.9
 """Share of its CPUs that a worker is to keep busy."""
 
+_SHORTEST = 10
+"""Minutes of a job: less would go into its start and its stop notice."""
+
 _WELL_USED = 0.75
 """Share of the CPUs, or of the memory, from which on there is nothing to be advised."""
 
@@ -38,7 +41,7 @@ def resources(state: ExperimentState) -> dict[str, Any]:
         work), ``asked`` for each worker (``cpus``, ``n_workers``, ``memory`` in bytes, ``time`` in
         seconds), ``used`` (``cpus`` of a worker in use at once on average, ``memory``: the most
         bytes of a worker, ``trial_memory``, ``time``: the longest life of a worker), ``core_hours``
-        (by what attempts ended as, and ``idle``), ``advice``: texts.
+        (by what attempts ended as, and ``idle``), ``done``, ``advice``: texts.
     """
     left = {one.worker: one for one in state.departures}
     typical = max(state.departures, key=lambda one: one.time, default=None)
@@ -78,6 +81,7 @@ def resources(state: ExperimentState) -> dict[str, Any]:
         "core_hours": core_hours,
     }
     measured = used.wall >= _ENOUGH
+    found["done"] = state.is_done
     return {**found, "advice": list(_advice(found, typical, measured))}
 
 
@@ -99,10 +103,12 @@ def _advice(
             yield f"--mem {room // _MIB}M: {told}"
         elif memory > typical.memory / _HEADROOM:
             yield f"--mem {room // _MIB}M: {told}, of {_bytes(typical.memory)}"
-    longest = found["used"]["time"]
-    if typical.limit is not None and longest * _HEADROOM < typical.limit / 2:
-        minutes = math.ceil(longest * _HEADROOM / 60)
-        yield f"--time {minutes}: no worker took longer than {duration(longest)}"
+    longest, is_done = found["used"]["time"], found["done"]
+    if is_done and measured and typical.limit is not None:
+        # All of it was done within that time; a job has to last for the notice, too.
+        minutes = max(_SHORTEST, math.ceil(longest * _HEADROOM / 60))
+        if minutes * 60 < typical.limit / 2:
+            yield f"--time {minutes}: no worker took longer than {duration(longest)}"
     hours = found["core_hours"]
     whole = sum(hours.values())
     if whole and hours[IDLE] > (1 - _WELL_USED) * whole:
@@ -114,7 +120,7 @@ def resource_lines(title: str, found: Mapping[str, Any]) -> list[str]:
     lines = [f"{title}: resources"]
     asked, used = found["asked"] or {}, found["used"]
     rows = (
-        ("CPUs of a worker", asked.get("cpus"), used["cpus"], lambda value: f"{value:.3g}"),
+        ("CPUs of a worker", asked.get("cpus"), used["cpus"], lambda value: f"{value:.2g}"),
         ("memory of a worker", asked.get("memory"), used["memory"], _bytes),
         ("time of a worker", asked.get("time"), used["time"], duration),
     )
@@ -128,6 +134,8 @@ def resource_lines(title: str, found: Mapping[str, Any]) -> list[str]:
         f"{kind} {value:.3g} ({value / whole:.0%})" for kind, value in hours.items() if value
     ] if whole else []  # fmt: skip
     lines.append(f"  {'core-hours:':<20} {whole:.3g}{': ' if parts else ''}{', '.join(parts)}")
+    if found["asked"] is None and whole:
+        lines.append("  No worker has left yet: how many CPUs each has isn't known, 1 is taken.")
     if lost := found["workers"]["lost"]:
         workers = f"{lost} workers" if lost > 1 else "1 worker"
         lines.append(f"  Of {workers}, at work or lost, the trials alone are counted.")

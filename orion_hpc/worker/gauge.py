@@ -22,6 +22,9 @@ _LONGEST_PAUSE = 10.0
 _LINGER = 30.0
 """Seconds without an attempt after which the thread leaves."""
 
+_CLOCK = 0.02
+"""Seconds by which processor time may be ahead: it is counted in ticks."""
+
 _KIB = 1024
 """ru_maxrss counts kibibytes."""
 
@@ -44,7 +47,7 @@ class Gauge:
         self._mixed = False
         self._began = 0.0
         self._before = _Reading(0.0, 0, 0)
-        self._children = 0.0
+        self._children: float | None = None
         self._peak = 0
         self._next = 0.0
         self._pause = _FIRST_LOOK
@@ -62,6 +65,8 @@ class Gauge:
             if self._mixed:
                 return
             self._peak = 0
+            if self._children is None:
+                self._children = below().cpu  # once: those that were there before the first attempt
             self._before = _read()
             self._began = time.monotonic()
             self._pause = _FIRST_LOOK
@@ -93,11 +98,13 @@ class Gauge:
             ]
             peak = max([self._peak, *peaks]) or after.own_peak
             cpu = after.cpu - before.cpu
-            if children is not None:
+            if children is not None and self._children is not None:
                 # Of those that live on, what they used before this attempt is another's.
                 cpu += children.cpu - self._children
                 self._children = children.cpu
-            return max(0.0, cpu), peak
+            # One of an attempt before that ended now, unlooked at, comes with all that it used.
+            most = (time.monotonic() - self._began) * (os.cpu_count() or 1) + _CLOCK
+            return min(max(0.0, cpu), most), peak
 
     def look(self) -> None:
         """Look at the memory in use, if it is time for it: less and less often."""

@@ -53,9 +53,13 @@ def test_asked_and_used():
 
 def test_advice():
     """Only what the figures say, and nothing of what was well used."""
-    assert [text.partition(":")[0] for text in resources(history())["advice"]] == [
-        "--cpus-per-task 2", "--mem 1536M", "--time 150",
+    state = history()
+    assert [text.partition(":")[0] for text in resources(state)["advice"]] == [
+        "--cpus-per-task 2", "--mem 1536M",
     ]  # fmt: skip
+    state.apply(ev.ChangeLimits(1, 9, 1.0))
+    assert state.is_done
+    assert resources(state)["advice"][-1].startswith("--time 150: no worker took longer than 2 h")
     fitting = history(cpus=1, memory=int(1.4 * GIB), limit=9000.0)
     assert resources(fitting)["advice"] == []
     tight = history(cpus=1, memory=int(1.2 * GIB), limit=None)
