@@ -17,11 +17,13 @@ from orion_hpc.client.submission import (
 )
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import LaunchError
+from orion_hpc.files import layout
 from orion_hpc.launch.base import Jobs, Launcher
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import COMPLETED
+from orion_hpc.model.trial import BROKEN, COMPLETED
 from orion_hpc.report.progress import counted, progress
 from orion_hpc.report.summary import best_trial, experiment_summary, status_notes
+from orion_hpc.storage.heartbeat import signs
 from orion_hpc.worker.recovery import release_lost
 from orion_hpc.worker.stop import StopNotice
 
@@ -55,6 +57,12 @@ def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
     if built.released:
         whose = "their workers are" if built.released > 1 else "its worker is"
         terminal.note(f"{counted(built.released, 'trial')} free again: {whose} gone.")
+    if experiment.is_broken:
+        broken = experiment.count(BROKEN)
+        terminal.note(
+            f"Note: it is closed, {counted(broken, 'trial')} broken. Mend the cause, then give "
+            f"--max-broken {broken + 3}."
+        )
     for setting in built.kept:
         terminal.note(f"Note: {setting}.")
 
@@ -95,7 +103,7 @@ def tell_submission(
             sys.exit(130)
         for failure in done.jobs.failures():
             terminal.note(f"Failed: {failure}")
-    _finish(terminal, done.storage.refresh().experiments[number])
+    _finish(terminal, done, done.storage.refresh().experiments[number])
 
 
 def stay(
@@ -159,7 +167,7 @@ def stay(
     if notice.cause is not None:
         terminal.note(f"The jobs go on without this command. Next: {commands.status}")
         sys.exit(130)
-    _finish(terminal, now(done))
+    _finish(terminal, done, now(done))
 
 
 def _follow(terminal: Terminal, done: Submission, jobs: Jobs, notice: StopNotice) -> None:
@@ -189,7 +197,7 @@ def _stop(terminal: Terminal, jobs: Jobs, notice: StopNotice, grace: float) -> N
     jobs.stop(0)
 
 
-def _finish(terminal: Terminal, state: ExperimentState) -> None:
+def _finish(terminal: Terminal, done: Submission, state: ExperimentState) -> None:
     """Tell how it ended; exit with 1 where it didn't end well."""
     best = best_trial(state)
     if best is not None:
@@ -200,7 +208,8 @@ def _finish(terminal: Terminal, state: ExperimentState) -> None:
         spent = " (every point of the space was tried)" if state.exhausted else ""
         terminal.say(f"Done: {counted(state.count(COMPLETED), 'trial')} completed{spent}.")
         return
-    for note in status_notes([{**experiment_summary(state, {}), "best": None}]):
+    alive = signs(layout.workers_folder(done.storage.path, state.title))
+    for note in status_notes([{**experiment_summary(state, alive), "best": None}]):
         terminal.note(note)
     terminal.note(f"Not done: {counted(state.count(COMPLETED), 'trial')} completed.")
     sys.exit(1)

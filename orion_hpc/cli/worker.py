@@ -33,6 +33,7 @@ def _trial_time(
 @click.option("--cpus", type=click.IntRange(1), help="CPUs to use.  [default: those of the job]")
 @click.option("--path", help="Directory of the function's module.  [default: as submitted]")
 @click.option("--import-from", multiple=True, help="A directory to search for modules besides.")
+@click.option("--reopens", is_flag=True, hidden=True)
 @click.option("--function", hidden=True, metavar="FILE")
 @click.option("--trial-arg", hidden=True, metavar="NAME")
 @click.option("--options", hidden=True, metavar="JSON")
@@ -48,6 +49,7 @@ def worker(
     import_from: tuple[str, ...],
     cpus: int | None,
     wait: float,
+    reopens: bool,
     function: str | None,
     trial_arg: str | None,
     options: str | None,
@@ -63,5 +65,5 @@ def worker(
     program = {"function": function, "trial_arg": trial_arg}
     if options is not None:
         program["options"] = json.loads(options)
-    job = {"path": path, "imports": import_from, "cpus": cpus, **program}
+    job = {"path": path, "imports": import_from, "cpus": cpus, "reopens": reopens, **program}
     run_recorded(storage, name, version, wait, chosen, job)

@@ -171,7 +171,8 @@ def is_copy_litter(name: str, database: str, age: float) -> bool:
 
 def is_trial_litter(name: str, statuses: Mapping[int, str]) -> bool:
     """Return whether it is the working directory of a trial that is over."""
-    return name.isdecimal() and statuses.get(int(name)) in (COMPLETED, BROKEN)
+    is_number = name.isascii() and name.isdecimal() and str(int(name)) == name
+    return is_number and statuses.get(int(name)) in (COMPLETED, BROKEN)
 
 
 def has_kept(names: Collection[str]) -> bool:

@@ -134,7 +134,16 @@ def submit(
     check_settings(settings)
     launcher.check()
     plan_ = _plan(settings, launcher, resume)
-    with code_for(settings, plan_.experiment.title) as code:
+    # Of a new database that the group may use: before anything is written there for jobs.
+    beside = layout.files_folder(settings.storage)
+    with (
+        layout.provided(beside, shared=settings.allow_group and not os.path.lexists(beside)),
+        code_for(
+            settings,
+            plan_.experiment.title,
+            needed=plan_.tasks > 0 or plan_.waiting != 0,
+        ) as code,
+    ):
         return _submit(settings, launcher, tell, plan_, code)
 
 
@@ -146,7 +155,9 @@ def _submit(
     code: Code,
 ) -> Submission:
     jobs = None
-    request = launch_request(settings, launcher, plan_.experiment, max(1, plan_.tasks), code)
+    request = launch_request(
+        settings, launcher, plan_.experiment, max(1, plan_.tasks), code, plan_.reopens
+    )
     if launcher.detached and plan_.tasks:
         jobs = launcher.launch(request)
     try:
@@ -218,6 +229,7 @@ class _Plan(NamedTuple):
     asked: int
     tasks: int
     waiting: int | None
+    reopens: bool
 
 
 def _plan(settings: Settings, launcher: Launcher, resume: bool = False) -> _Plan:
@@ -234,13 +246,14 @@ def _plan(settings: Settings, launcher: Launcher, resume: bool = False) -> _Plan
         )
     waiting = tasks_in_queue(experiment) if experiment and launcher.detached else 0
     limits = wanted_limits(settings, experiment)
+    reopens = experiment is not None and (experiment.is_done or not experiment.is_open)
     if experiment is None:
         experiment = ExperimentState(0, str(settings.name), settings.version or 1, {}, 0.0, *limits)
     else:
         experiment.max_trials, experiment.max_broken = limits
         experiment.stopped = None
     tasks = missing_tasks(useful_tasks(settings, experiment.left), waiting)
-    return _Plan(experiment, _array(settings), tasks, waiting)
+    return _Plan(experiment, _array(settings), tasks, waiting, reopens)
 
 
 def tasks_in_queue(experiment: ExperimentState) -> int | None:
@@ -293,9 +306,17 @@ def sbatch_options(settings: Settings) -> dict[str, str | bool]:
 
 
 def launch_request(
-    settings: Settings, launcher: Launcher, experiment: ExperimentState, tasks: int, code: Code
+    settings: Settings,
+    launcher: Launcher,
+    experiment: ExperimentState,
+    tasks: int,
+    code: Code,
+    reopens: bool = False,
 ) -> LaunchRequest:
-    """Return what a launcher is asked for; nothing is written."""
+    """Return what a launcher is asked for; nothing is written.
+
+    ``reopens``: the experiment was closed, and isn't any more when jobs have been submitted.
+    """
     worker = settings.worker
     cpus = settings.slurm.cpus_per_task
     if cpus is None and launcher.name == "local":
@@ -316,6 +337,7 @@ def launch_request(
         cpus=cpus,
         path=code.path,
         imports=code.imports,
+        reopens=reopens and launcher.detached,
     )
     command = [
         sys.executable, "-m", "orion_hpc", "worker",
@@ -329,6 +351,8 @@ def launch_request(
     ]  # fmt: skip
     if cpus is not None:
         command += ["--cpus", str(cpus)]
+    if job.reopens:
+        command += ["--reopens"]
     size = settings.slurm.array_size
     return LaunchRequest(
         function=run_job,

@@ -111,8 +111,10 @@ def share(fd: int, folder: str) -> None:
 
 
 @contextlib.contextmanager
-def provided(folder: str) -> Iterator[None]:
+def provided(folder: str, shared: bool = False) -> Iterator[None]:
     """Make ``folder`` for the block; if the block fails, what was made and is empty goes again.
+
+    ``shared``: what is made is shared with the group.
 
     Raises
     ------
@@ -120,7 +122,7 @@ def provided(folder: str) -> Iterator[None]:
         It can't be made; nothing is left.
     """
     try:
-        made = make_folder(folder, 0o700)
+        made = make_folder(folder, 0o700, shared)
     except OSError as error:
         raise StorageUnusable(
             f"can't create {folder}: {error.strerror}",

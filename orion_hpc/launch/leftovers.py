@@ -1,9 +1,10 @@
 """What submitit leaves for a job: removed by the job itself, when it is over for good.
 
-One that goes back into the queue needs its file of what to call again, and Slurm requeues preempted
-ones by itself, so nothing is removed after a stop notice while trials are left to be run. The file
-of what was returned is written after the function's end, and so both are removed as the process
-ends. Tasks that never begin remove nothing: who cancelled them does it.
+One that goes back into the queue needs its file of what to call again, and Slurm may requeue any up
+to its very end, so it stays while trials are left to be run; the worker that ends the experiment
+removes those of tasks that are over. The file of what was returned is written after the function's
+end, and so it is removed as the process ends. Tasks that never begin remove nothing: who cancelled
+them does it.
 """
 
 from __future__ import annotations
@@ -24,14 +25,10 @@ _START = re.compile(r"(?P<job>\d+)(?:_(?P<task>\d+))?_(?:submitted\.pkl|submissi
 def tidying(call: tuple[Callable[[Any], Any], Any, Callable[[], tuple[str, ...]]]) -> Any:
     """Call a job's function, ``call[0](call[1])``; the files ``call[2]()`` go with the process."""
     function, argument, files = call
-    try:
-        result = function(argument)
-    except Exception:  # its log tells
-        atexit.register(remove, files())
-        raise
-    comes_back = getattr(result, "stopped", False) or getattr(result, "too_late", False)
-    if not comes_back or getattr(result, "over", False):
-        atexit.register(remove, files())
+    result = function(argument)  # a failure may be that of a job which Slurm requeues
+    start, returned = files()
+    over = getattr(result, "over", False)
+    atexit.register(remove, (start, returned) if over else (returned,))
     if getattr(result, "cleared", False):
         remove_unbegun(os.path.dirname(files()[0]))
     return result

@@ -47,6 +47,11 @@ WAIT_FOR_EXPERIMENT = 90.0
 """Seconds. A job may start before its submission is through, and a client of a network file system
 may go on believing for a minute that a file isn't there."""
 
+_A_YEAR = 360 * 86400.0
+
+WAIT_FOR_REOPENING = 30.0
+"""Seconds, the same for an experiment that was closed."""
+
 _MOVED = 5.0
 """Seconds. Slurm's answer is taken for a later time limit from so much on."""
 
@@ -86,6 +91,8 @@ class WorkerJob:
         Of that function.
     imports : tuple of str
         Directories in which modules are searched before others, those of ``path`` aside.
+    reopens : bool
+        Whether the experiment was closed when the job was submitted: its reopening is waited for.
     options : mapping
         The executor's own.
     """
@@ -106,6 +113,7 @@ class WorkerJob:
     function: str | None = None
     trial_arg: str | None = None
     imports: tuple[str, ...] = ()
+    reopens: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -126,6 +134,8 @@ def run_job(job: WorkerJob) -> Summary:
         lambda: bool(stop.cause),
         bare=job.function is not None,
     )
+    if job.reopens:
+        experiment = _await_reopening(storage, experiment.number, stop)
     if storage.group:
         # What a trial leaves is for its next attempt, which may be another member's.
         os.umask(0o007)
@@ -169,6 +179,20 @@ def _find(
                 f"there is no experiment {name!r}{which} in {path}",
                 f"'orion-hpc status --storage {path}' lists those there are.",
             )
+        time.sleep(0.2)
+
+
+def _await_reopening(storage: PickledDB, number: int, stop: StopNotice) -> ExperimentState:
+    """Wait until there is something to do: the job may be faster than the words that it is for.
+
+    Not for long, since it may also be late, and all was done meanwhile.
+    """
+    deadline = time.monotonic() + WAIT_FOR_REOPENING
+    while True:
+        experiment = storage.refresh().experiments[number]
+        closed = experiment.is_done or not experiment.is_open
+        if not closed or stop.cause is not None or time.monotonic() >= deadline:
+            return experiment
         time.sleep(0.2)
 
 
@@ -226,7 +250,12 @@ def run_worker(
             )
             summary = worker.run()
             orderly = True
-            _account(storage, experiment.number, stop, began, name, cpus, job.n_workers)
+            # Trials of this very process have its memory told with theirs.
+            peak = 0 if executor.in_process else own_peak()
+            facts = (cpus, job.n_workers, requested_memory(os.environ, cpus), _limit(stop.whole))
+            left = ev.LeaveWorker(name, began, time.time(), *facts, peak)
+            with contextlib.suppress(StorageError):  # it is reckoned from its trials then
+                storage.transact(experiment.number, lambda state: [left])
         finally:
             # Whatever went wrong, no process of a trial outlives its worker. The sign of life goes
             # away only in good order: a trial that couldn't be released is found by its silence.
@@ -245,22 +274,12 @@ def run_worker(
     return summary
 
 
-def _account(
-    storage: Storage,
-    number: int,
-    stop: StopNotice,
-    began: float,
-    name: str,
-    cpus: int,
-    n_workers: int,
-) -> None:
-    """Let the journal know what this worker had; without it, it is reckoned from its trials."""
-    memory = requested_memory(os.environ, cpus)
-    left = ev.LeaveWorker(
-        name, began, time.time(), cpus, n_workers, memory, stop.whole or None, own_peak()
-    )
-    with contextlib.suppress(StorageError):
-        storage.transact(number, lambda state: [left])
+def _limit(whole: float) -> float | None:
+    """Return the job's time limit, of which ``whole`` was left soon after its start.
+
+    Slurm's limits are minutes, and one of a year is none (slurm.conf, MaxTime).
+    """
+    return None if not 0 < whole < _A_YEAR else -(-whole // 60) * 60.0
 
 
 def _search_in(folders: Sequence[str]) -> None:

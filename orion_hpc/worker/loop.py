@@ -267,7 +267,7 @@ class Worker:
                 pause = min(2 * pause, _LONGEST_IDLE, self._options.heartbeat)
         if self._executor_lost is not None:
             return self._executor_lost.message
-        self.summary.stopped = not self._stop.why
+        self.summary.stopped = not self._stop.why or self._stop.count > 0
         return self._stop.why or f"stopped by {self._stop.signal}"
 
     def _glance(self, state: ExperimentState, position: int) -> tuple[ExperimentState, int]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from orion_hpc.model import event as ev
 from orion_hpc.model.trial import COMPLETED, INTERRUPTED
 from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.command import COMMAND, orion_hpc, project, status_of
@@ -127,3 +130,30 @@ def test_only_as_many_tasks_as_lack_are_submitted(fake_slurm: FakeSlurm, tmp_pat
         done.stderr
     )
     assert "--array=0-2" in fake_slurm.calls("sbatch")[1].script
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_a_job_that_is_faster_than_its_resumption_waits_for_it(tmp_path):
+    """It may run before the database knows that the experiment goes on; it must not leave."""
+    config = project(tmp_path / "p")
+    assert orion_hpc("submit", "--max-trials", "1", config).returncode == 0
+    assert orion_hpc("cancel", config).returncode == 0
+    storage = PickledDB(str(config.parent / "db.pkl"))
+    words = ("worker", "--storage", storage.path, "--name", "quick", "--reopens")
+    process = subprocess.Popen([*COMMAND, *words], stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: runs_for(process.pid, 1.0), 30, "it waits")
+        limits = ev.ChangeLimits(3, 3, 1.0)
+        storage.transact(1, lambda state: [limits, ev.ResumeExperiment(1.0)])
+        _, told = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0, told
+    assert storage.refresh().experiments[1].count(COMPLETED) == 3
+
+
+def runs_for(pid: int, seconds: float) -> bool:
+    """Return whether the process has used so much time, and is there."""
+    process = psutil.Process(pid)
+    return process.is_running() and time.time() - process.create_time() > seconds
