@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from numbers import Integral
 from numbers import Real as RealNumber
@@ -77,6 +77,9 @@ class Dimension(ABC):
     def _draw(self, rng: random.Random) -> Any: ...
 
     @abstractmethod
+    def _at(self, share: float) -> Any: ...
+
+    @abstractmethod
     def _allows(self, value: Any) -> bool: ...
 
     @abstractmethod
@@ -99,6 +102,13 @@ class Dimension(ABC):
 
             rng = Random()
         return _fill(self.shape, lambda: self._draw(rng))
+
+    def at(self, shares: Iterator[float]) -> Any:
+        """Return the value below which such a share of the prior lies: a quantile.
+
+        Takes one of ``shares``, which are between 0 and 1 and neither, for each element.
+        """
+        return _fill(self.shape, lambda: self._at(next(shares)))
 
     def __contains__(self, value: object) -> bool:
         return _matches(self.shape, value, self._allows)
@@ -178,6 +188,9 @@ class Real(Dimension):
     def _draw(self, rng: random.Random) -> float:
         return self.rounded(self.distribution.draw(rng))
 
+    def _at(self, share: float) -> float:
+        return self.rounded(self.distribution.at(share))
+
     def _allows(self, value: Any) -> bool:
         low, high = self.distribution.support()
         return _is_number(value) and low <= value <= high
@@ -215,6 +228,9 @@ class Integer(Dimension):
 
     def _draw(self, rng: random.Random) -> int:
         return int(self.distribution.draw(rng))
+
+    def _at(self, share: float) -> int:
+        return int(self.distribution.at(share))
 
     def _allows(self, value: Any) -> bool:
         low, high = self.interval()
@@ -262,7 +278,10 @@ class Categorical(Dimension):
         return ["{" + ", ".join(f"{written(c)}: {written(p)}" for c, p in pairs) + "}"]
 
     def _draw(self, rng: random.Random) -> Any:
-        mark = rng.random() * math.fsum(self.probabilities)
+        return self._at(rng.random())
+
+    def _at(self, share: float) -> Any:
+        mark = share * math.fsum(self.probabilities)
         last = None
         for choice, probability in zip(self.choices, self.probabilities, strict=True):
             if probability > 0:
@@ -316,6 +335,9 @@ class Fidelity(Dimension):
         return [str(self.low), str(self.high), *base]
 
     def _draw(self, rng: random.Random) -> int:
+        return self.high
+
+    def _at(self, share: float) -> int:
         return self.high
 
     def _allows(self, value: Any) -> bool:

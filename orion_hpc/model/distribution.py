@@ -32,6 +32,12 @@ class Distribution(Protocol):
     def draw(self, rng: random.Random) -> Number:
         """Return a value; one that rounding errors put beside the support is the caller's."""
 
+    def at(self, share: float) -> Number:
+        """Return the value below which such a share of it lies; ``share`` is within 0 and 1."""
+
+    def share(self, value: Number) -> float:
+        """Return which share lies below ``value``: of a whole number, half of its own included."""
+
     def grid(self, n: int) -> list[Number]:
         """Return ``n`` ascending values (or all there are, if fewer) that cover the support."""
 
@@ -71,14 +77,17 @@ class Uniform:
     def support(self) -> tuple[Number, Number]:
         return self.low, self.high
 
-    def _at(self, share: float) -> float:
+    def at(self, share: float) -> float:
         return self.low * (1 - share) + self.high * share
 
+    def share(self, value: Number) -> float:
+        return (value - self.low) / (self.high - self.low)
+
     def draw(self, rng: random.Random) -> float:
-        return self._at(rng.random())
+        return self.at(rng.random())
 
     def grid(self, n: int) -> list[Number]:
-        return [self._at(share) for share in steps(n)]
+        return [self.at(share) for share in steps(n)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +107,17 @@ class LogUniform:
     def support(self) -> tuple[Number, Number]:
         return self.low, self.high
 
-    def _at(self, share: float) -> float:
+    def at(self, share: float) -> float:
         return math.exp(math.log(self.low) * (1 - share) + math.log(self.high) * share)
 
+    def share(self, value: Number) -> float:
+        return math.log(value / self.low) / math.log(self.high / self.low)
+
     def draw(self, rng: random.Random) -> float:
-        return self._at(rng.random())
+        return self.at(rng.random())
 
     def grid(self, n: int) -> list[Number]:
-        return [self._at(share) for share in steps(n)]
+        return [self.at(share) for share in steps(n)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +137,21 @@ class Normal:
     def support(self) -> tuple[Number, Number]:
         return -math.inf, math.inf
 
-    def _at(self, share: float) -> float:
+    def at(self, share: float) -> float:
         from statistics import NormalDist  # 20 ms that few searches need
 
         return self.loc + self.scale * NormalDist().inv_cdf(share)
 
+    def share(self, value: Number) -> float:
+        from statistics import NormalDist
+
+        return NormalDist().cdf((value - self.loc) / self.scale)
+
     def draw(self, rng: random.Random) -> float:
-        return self._at(rng.random() or 2**-54)  # 0 would be at minus infinity
+        return self.at(rng.random() or 2**-54)  # 0 would be at minus infinity
 
     def grid(self, n: int) -> list[Number]:
-        return [self._at(share) for share in quantiles(n)]
+        return [self.at(share) for share in quantiles(n)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +178,12 @@ class Whole:
         count = self.high - self.low + 1
         bits = count.bit_length() + 64  # leaves a bias below 2**-64
         return self.low + (count * rng.getrandbits(bits) >> bits)
+
+    def at(self, share: float) -> int:
+        return min(self.low + int(share * (self.high - self.low + 1)), self.high)
+
+    def share(self, value: Number) -> float:
+        return (value - self.low + 0.5) / (self.high - self.low + 1)
 
     def grid(self, n: int) -> list[Number]:
         span = self.high - self.low
@@ -196,7 +219,19 @@ class Discretised:
         )
 
     def draw(self, rng: random.Random) -> Number:
-        value = self.real.draw(rng)
+        return self._whole(self.real.draw(rng))
+
+    def at(self, share: float) -> Number:
+        return self._whole(self.real.at(share))
+
+    def share(self, value: Number) -> float:
+        (first, last), (low, high) = self.support(), self.real.support()
+        middle: float = value + 0.5
+        if math.isfinite(low) and math.isfinite(high):
+            middle = low + (middle - first) / (last - first + 1) * (high - low)
+        return self.real.share(middle)
+
+    def _whole(self, value: Number) -> Number:
         (first, last), (low, high) = self.support(), self.real.support()
         if math.isfinite(low) and math.isfinite(high):
             value = first + (value - low) / (high - low) * (last - first + 1)

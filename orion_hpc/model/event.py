@@ -30,6 +30,7 @@ class RegisterTrial(NamedTuple):
 
     ``id`` is for an imported trial, which keeps the name that it had. With a ``worker`` this is two
     steps in one, as a worker takes them nearly always: its first attempt is claimed as well.
+    ``parent`` is the number of the trial that it goes on from.
     """
 
     number: int
@@ -37,6 +38,7 @@ class RegisterTrial(NamedTuple):
     time: float
     id: str | None = None
     worker: str | None = None
+    parent: int | None = None
 
 
 class ReserveTrial(NamedTuple):

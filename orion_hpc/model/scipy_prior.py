@@ -89,6 +89,17 @@ class Scipy:
             "Choose other arguments, or bounds that make sense with loguniform.",
         )
 
+    def at(self, share: float) -> Number:
+        value = _quietly(_distributions()[self.name].ppf, share, **dict(self.settings))
+        return self._plain(value)
+
+    def share(self, value: Number) -> float:
+        distribution, settings = _distributions()[self.name], dict(self.settings)
+        below = float(_quietly(distribution.cdf, value, **settings))
+        if is_discrete(self.name):
+            return (float(_quietly(distribution.cdf, value - 1, **settings)) + below) / 2
+        return below
+
     def grid(self, n: int) -> list[Number]:
         distribution, settings = _distributions()[self.name], dict(self.settings)
         shares = quantiles(n)

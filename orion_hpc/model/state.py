@@ -64,6 +64,7 @@ from orion_hpc.model.trial import (
     RESERVED,
     SETTABLE,
     STATUSES,
+    SUSPENDED,
     Params,
     Trial,
 )
@@ -98,6 +99,11 @@ class ExperimentState:
     exhausted: bool = False
     jobs: list[ev.LaunchJobs] = field(default_factory=list)
     departures: list[ev.LeaveWorker] = field(default_factory=list)
+    # For the algorithms: what there is to learn, in the order in which it came. ``undone`` counts
+    # how often a number was taken out of it.
+    completions: list[int] = field(default_factory=list)
+    undone: int = 0
+    learned: list[Trial] = field(default_factory=list)
     # By worker: seconds in attempts that ended as each of KINDS.
     spent: dict[str, list[float]] = field(default_factory=dict)
     used: Used = field(default_factory=Used)
@@ -130,6 +136,15 @@ class ExperimentState:
     def having(self, status: str) -> list[Trial]:
         """Return the trials of ``status``, in the order in which they came to it."""
         return [self.trials[number] for number in self.by_status[status]]
+
+    def pending(self) -> list[Trial]:
+        """Return the trials that are neither completed nor broken."""
+        by = self.by_status
+        return [
+            self.trials[number]
+            for status in (RESERVED, INTERRUPTED, SUSPENDED, NEW)
+            for number in by[status]
+        ]
 
     def has(self, params: Params) -> bool:
         """Return whether a trial stands at this very point."""
@@ -234,7 +249,7 @@ class ExperimentState:
 def _register(state: ExperimentState, event: ev.RegisterTrial) -> bool:
     if event.number != len(state.trials) or state.room < 1:
         return False
-    number, params, time, id_, worker = event
+    number, params, time, id_, worker, parent = event
     if id_ is None:
         added = state._points.add(params)
         if added is None:
@@ -255,6 +270,8 @@ def _register(state: ExperimentState, event: ev.RegisterTrial) -> bool:
         state.by_status[RESERVED][number] = None
     if id_ is not None:
         state.trials[number].imported_id = id_
+    if parent is not None:
+        state.trials[number].parent = parent
     return True
 
 
@@ -291,6 +308,7 @@ def _complete(state: ExperimentState, event: ev.CompleteTrial) -> bool:
     trial.results = event.results
     trial.end_time = event.time
     trial.cause = trial.message = None
+    state.completions.append(trial.number)
     _spend(state, trial, 0, event.usage)
     _compare(state, trial)
     return True
@@ -356,6 +374,9 @@ def _set(state: ExperimentState, event: ev.SetStatus) -> bool:
         return False
     if trial is state._best:
         state._best_left = True
+    if trial.status == COMPLETED:
+        state.completions.remove(trial.number)
+        state.undone += 1
     state._move(trial, event.status)
     # Without a worker no late result is taken; see _complete.
     trial.worker = trial.start_time = trial.end_time = trial.results = None

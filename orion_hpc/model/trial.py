@@ -81,6 +81,7 @@ class Trial:
     message: str | None = None
     losses: int = 0
     imported_id: str | None = None
+    parent: int | None = None
 
     @property
     def id(self) -> str:
@@ -96,6 +97,20 @@ class Trial:
             if result["type"] == "objective":
                 return float(result["value"])
         return None
+
+    @property
+    def objectives(self) -> tuple[float, ...]:
+        """The values to be minimised, in the order in which the trial told them."""
+        return tuple(
+            float(one["value"]) for one in self.results or () if one["type"] == "objective"
+        )
+
+    @property
+    def constraints(self) -> tuple[float, ...]:
+        """The values of its constraints, each of which is kept where it is at most 0."""
+        return tuple(
+            float(one["value"]) for one in self.results or () if one["type"] == "constraint"
+        )
 
     @property
     def live(self) -> bool:

@@ -65,6 +65,8 @@ def encode(event: ev.Event) -> tuple[Any, ...]:
         if event.usage is None:
             return (code, event.number, event.attempt, results, event.time)
         return (code, event.number, event.attempt, results, event.time, event.usage)
+    if type(event) is ev.RegisterTrial and event.parent is None:
+        return (code, *event[:-1])
     return (code, *event)
 
 
@@ -173,7 +175,7 @@ thousand times when a database is opened."""
 
 
 def _register(wire: tuple[Any, ...]) -> ev.RegisterTrial | None:
-    _, number, params, time, id_, worker = wire
+    _, number, params, time, id_, worker, parent = wire
     try:
         plain_names = "".join(params).isascii()
     except TypeError:  # a name that isn't a text
@@ -190,6 +192,7 @@ def _register(wire: tuple[Any, ...]) -> ev.RegisterTrial | None:
         (plain_names or all(map(_text, params)))
         and (worker is None or worker.isascii() or _text(worker))
         and (id_ is None or _text(id_))
+        and (parent is None or 0 <= parent < number)
     ):
         return _new(ev.RegisterTrial, wire[1:])
     return None
@@ -364,7 +367,7 @@ def _kind(kind: type[Any], read: Callable[[tuple[Any, ...]], Any], *fields: Any)
 
 _EVENTS: dict[int, tuple[Any, ...]] = {
     1: (ev.CreateExperiment, _create, str, int, dict, _Time),
-    2: (ev.RegisterTrial, _register, int, dict, _Time, _TextOrNone, _TextOrNone),
+    2: (ev.RegisterTrial, _register, int, dict, _Time, _TextOrNone, _TextOrNone, (int, _NoneType)),
     3: (ev.ReserveTrial, _reserve, int, int, str, _TimeOrNone),
     4: (ev.CompleteTrial, _complete, int, int, tuple, _TimeOrNone, _UsageOrNone),
     5: (ev.ReleaseTrial, _release, int, int, str, str, str, _TimeOrNone, _UsageOrNone),
