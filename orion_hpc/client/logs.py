@@ -14,7 +14,7 @@ from orion_hpc.files import layout
 from orion_hpc.files.identity import Identity
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import Trial
-from orion_hpc.worker.script import LOG
+from orion_hpc.worker.script_results import LOG
 
 _NUMBERS = re.compile(r"%[0-9]*[a-zA-Z]")
 """What sbatch replaces in a path, such as ``%A_%a`` and ``%4j``."""

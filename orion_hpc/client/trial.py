@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from orion_hpc.files.layout import make_folder
 from orion_hpc.model import trial as model
 from orion_hpc.model.space import Space
+from orion_hpc.worker.inheriting import inherit
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,13 @@ class Home(NamedTuple):
     fidelity: str | None
 
 
+class Parent(NamedTuple):
+    """The trial that another one goes on from: its id, and its working directory."""
+
+    id: str
+    folder: str
+
+
 class Trial:
     """One point of the space and what became of it.
 
@@ -56,10 +64,12 @@ class Trial:
         home: Home,
         folder: str,
         leave: Callable[[Trial, BaseException | None], None],
+        parent: Parent | None = None,
     ) -> None:
         self._home = home
         self._folder = folder
         self._leave = leave
+        self._parent = parent
         self._update(trial)
 
     def _update(self, trial: model.Trial) -> None:
@@ -99,8 +109,14 @@ class Trial:
 
     @property
     def resumed(self) -> bool:
-        """Whether an earlier attempt may have left something in :attr:`working_dir`."""
-        return self._trial.attempt > 1
+        """Whether an earlier attempt, or the trial that this one goes on from, may have left
+        something in :attr:`working_dir`."""
+        return self._trial.attempt > 1 or self._parent is not None
+
+    @property
+    def parent(self) -> str | None:
+        """The :attr:`id` of the trial that this one goes on from, None if there is none."""
+        return None if self._parent is None else self._parent.id
 
     @property
     def stop_requested(self) -> bool:
@@ -180,6 +196,8 @@ class Trial:
     def working_dir(self) -> str:
         """Its own directory, the same for all attempts; made here if it is reserved."""
         if self._trial.status == model.RESERVED:
+            if self._parent is not None:
+                inherit(self._parent.folder, self._folder, self._trial.attempt)
             make_folder(self._folder)
         return self._folder
 
@@ -197,6 +215,7 @@ class Trial:
             "start_time": self.start_time,
             "end_time": self.end_time,
             "worker": self.worker,
+            "parent": self.parent,
         }
 
     def __enter__(self) -> Trial:

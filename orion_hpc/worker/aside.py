@@ -45,6 +45,11 @@ def forget(folder: str, attempt: int) -> None:
         os.unlink(_path(folder, attempt))
 
 
+def is_kept(name: str) -> bool:
+    """Return whether a file of this name holds such results."""
+    return name.startswith("unrecorded-") and name.endswith(".json")
+
+
 def _path(folder: str, attempt: int) -> str:
     return os.path.join(folder, f"unrecorded-{attempt}.json")
 

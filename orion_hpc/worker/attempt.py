@@ -21,6 +21,7 @@ from orion_hpc.worker import portable
 from orion_hpc.worker.failure import failure
 from orion_hpc.worker.function import call_function
 from orion_hpc.worker.gauge import gauge
+from orion_hpc.worker.inheriting import inherit
 from orion_hpc.worker.notice import posted
 from orion_hpc.worker.script import run_command
 from orion_hpc.worker.task import CallableTarget, CommandTarget, Outcome, TrialTask
@@ -65,6 +66,8 @@ def run_task(task: TrialTask) -> Outcome:
     process = os.getpid()
     gauge.begin(watched=isinstance(task.target, CommandTarget))
     try:
+        if task.parent_dir is not None:
+            inherit(task.parent_dir, task.working_dir, task.attempt)
         if isinstance(task.target, CommandTarget):
             value = run_command(task.target, task)
             if _noticed(task, noticed):

@@ -50,9 +50,15 @@ class TrialHandle:
         return self._task.attempt
 
     @property
+    def parent(self) -> str | None:
+        """The :attr:`id` of the trial that this one goes on from, None if there is none."""
+        return self._task.parent
+
+    @property
     def resumed(self) -> bool:
-        """Whether an earlier attempt may have left something in :attr:`working_dir`."""
-        return self._task.attempt > 1
+        """Whether an earlier attempt, or the trial that this one goes on from, may have left
+        something in :attr:`working_dir`."""
+        return self._task.attempt > 1 or self._task.parent is not None
 
     @property
     def working_dir(self) -> str:

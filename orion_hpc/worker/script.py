@@ -26,12 +26,11 @@ from orion_hpc.worker.failure import CommandFailed
 from orion_hpc.worker.gauge import gauge
 from orion_hpc.worker.notice import posted
 from orion_hpc.worker.placeholders import check_placeholders, fill
-from orion_hpc.worker.script_results import RESULTS, from_output, read_results
+from orion_hpc.worker.script_results import LOG, RESULTS, from_output, read_results
 from orion_hpc.worker.task import CommandTarget, TrialTask
 
 __all__ = ["check_placeholders", "run_command"]
 
-LOG = "log.txt"
 
 _LONGEST_LINE = 1_000_000
 """Bytes that are kept of standard output's end, to find its last line."""
@@ -116,6 +115,7 @@ def _environment(task: TrialTask, results: str) -> dict[str, str]:
         "ORION_HPC_TRIAL_ID": task.id,
         "ORION_HPC_TRIAL_NUMBER": str(task.number),
         "ORION_HPC_ATTEMPT": str(task.attempt),
+        "ORION_HPC_PARENT": task.parent or "",
         "ORION_HPC_WORKING_DIR": task.working_dir,
         "ORION_HPC_RESULTS_PATH": results,
         "ORION_HPC_PARAMS": json.dumps(task.params),

@@ -14,6 +14,7 @@ from typing import Any
 
 from orion_hpc.errors import InvalidResult
 
+LOG = "log.txt"
 RESULTS = "results.json"
 
 LARGEST_RESULT = 10_000_000

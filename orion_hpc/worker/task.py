@@ -77,6 +77,8 @@ class TrialTask:
         Needn't exist yet: whoever uses it creates it.
     experiment : str
         Its name.
+    parent, parent_dir : str or None
+        The id and the working directory of the trial that it goes on from.
     notice : str or None
         The file that tells of the worker's stop notice: see :mod:`orion_hpc.worker.notice`.
     """
@@ -90,6 +92,8 @@ class TrialTask:
     working_dir: str
     experiment: str
     notice: str | None = None
+    parent: str | None = None
+    parent_dir: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

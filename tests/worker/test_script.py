@@ -135,6 +135,7 @@ def test_the_environment_tells_the_trial(tmp_path, monkeypatch):
         "ORION_HPC_TRIAL_ID": "ab" * 16,
         "ORION_HPC_TRIAL_NUMBER": "7",
         "ORION_HPC_ATTEMPT": "2",
+        "ORION_HPC_PARENT": "",
         "ORION_HPC_WORKING_DIR": working_dir,
         "ORION_HPC_RESULTS_PATH": f"{working_dir}/results.json",
         "ORION_HPC_PARAMS": '{"lr": 0.1, "optimizer": {"name": "sgd"}}',
