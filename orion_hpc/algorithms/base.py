@@ -1,9 +1,11 @@
-"""What an algorithm is, and how one is made from the configuration.
+"""What an algorithm is: the protocol that every one follows, ours and a third party's.
 
-Knows no algorithm but by name. To write a new one takes one file with one class::
+Knows no algorithm; how one is made from the configuration is told in ``choice``. To write a new one
+takes one file with one class::
 
     class Corners:
         cheap = True
+        learns = False
 
         def __init__(self, space: Space, *, seed: int | None = None) -> None:
             self._space = space
@@ -18,42 +20,84 @@ and one entry point in its package's ``pyproject.toml``::
     corners = "my_package.corners:Corners"
 
 after which ``algorithm: {corners: {seed: 1}}`` works. Its options are the keyword-only parameters
-of the class. A class may have a static method ``check(**options)`` that raises ConfigurationError
-where the value of an option is wrong; it is asked before anything is written or submitted.
+of the class. These may stand in the class besides (Oríon's names where Oríon has them):
+
+``learns``
+    False if results don't matter to ``suggest``; by default they do.
+``requires_type``, ``requires_dist``, ``requires_shape``
+    Which dimensions it takes: see :mod:`orion_hpc.algorithms.transform`. Any other dimension is
+    transformed; the space and the history that it is given are so already, and its points are
+    transformed back. By default it takes all. None of these sees a fidelity.
+``needs_fidelity``
+    True if it can't search a space without one. It is given the space as it is.
+``check(**options)``
+    A static method that raises ConfigurationError where the value of an option is wrong; it is
+    asked before anything is written or submitted.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
-from orion_hpc import plugins
-from orion_hpc.errors import ConfigurationError, did_you_mean
 from orion_hpc.model.trial import Params, Trial
-
-if TYPE_CHECKING:  # a look at the configuration needs no space
-    from orion_hpc.model.space import Space
-
-BUILTIN = {
-    "random": "orion_hpc.algorithms.random:Random",
-    "gridsearch": "orion_hpc.algorithms.grid:GridSearch",
-}
-"""What ships with the package."""
-
-ALIASES = {"grid_search": "gridsearch", "grid": "gridsearch"}
-"""Other names, which the database doesn't know."""
 
 
 class History(Protocol):
-    """What an algorithm may know of its experiment. It is read only."""
+    """What an algorithm may know of its experiment. It is read only.
+
+    It only ever gets longer, so an algorithm needs to look but at what is new, unless
+    :attr:`undone` has changed.
+    """
 
     @property
     def trials(self) -> Sequence[Trial]:
         """All trials by number: params, status and, where completed, the objective."""
 
+    @property
+    def completions(self) -> Sequence[int]:
+        """The numbers of the completed trials, in the order in which they were completed."""
+
+    @property
+    def undone(self) -> int:
+        """How often a completed trial was set to another status by hand.
+
+        Each time its number is taken out of :attr:`completions`; what was learned must be learned
+        anew.
+        """
+
+    @property
+    def learned(self) -> Sequence[Trial]:
+        """Completed trials of other experiments of this space, with negative numbers."""
+
+    def pending(self) -> list[Trial]:
+        """Return the trials that are neither completed nor broken."""
+
     def has(self, params: Params) -> bool:
         """Return whether a trial with these params is registered."""
+
+
+class Wait(Enum):
+    """Of which there is one, so that a type can say it."""
+
+    WAIT = "wait"
+
+
+WAIT: Final = Wait.WAIT
+"""Instead of a point: there is none before a pending trial ends."""
+
+
+class Branch(NamedTuple):
+    """A point that goes on from another trial: its first attempt finds a copy of what trial
+    ``parent`` left in its working directory."""
+
+    params: Params
+    parent: int
+
+
+Suggestion: TypeAlias = Params | Branch | Literal[Wait.WAIT] | None
 
 
 class Algorithm(Protocol):
@@ -69,10 +113,15 @@ class Algorithm(Protocol):
     def cheap(self) -> bool:
         """Whether ``suggest`` takes well under a millisecond, so that it may hold the lock.
 
-        Then all workers together propose what one alone would have, whatever their number.
+        Then all workers together propose what one alone would have, whatever their number. What
+        isn't cheap is computed beside the lock, on a history that may be a little old.
         """
 
-    def suggest(self, history: History, number: int, rng: random.Random) -> Params | None:
+    @property
+    def learns(self) -> bool:
+        """Whether results matter: then one that is there is recorded before the next is asked."""
+
+    def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
         """Return the params of trial ``number`` by flat name, or None if the space is exhausted.
 
         Parameters
@@ -83,106 +132,20 @@ class Algorithm(Protocol):
             The trial to be registered.
         rng : random.Random
             The only source of chance, seeded with the experiment's seed and ``number``.
+
+        Returns
+        -------
+        dict, Branch, WAIT or None
+            A :class:`Branch` for a point that goes on from another trial, ``WAIT`` if there will be
+            one when a pending trial has ended.
         """
 
 
-def draw_generator(seed: int, number: int) -> random.Random:
-    """Return the generator for trial ``number``: the same in every process, on every machine."""
-    return random.Random(f"{seed}/{number}")  # a text is hashed with SHA-512
+def draw_generator(seed: int, number: int, worker: str = "") -> random.Random:
+    """Return the generator for trial ``number``: the same in every process, on every machine.
 
-
-def make_algorithm(configuration: str | Mapping[str, Any], space: Space) -> Algorithm:
-    """Return the algorithm that ``configuration`` asks for, on ``space``.
-
-    Raises
-    ------
-    ConfigurationError
-        As :func:`normalise` does, or the algorithm can't search this space.
+    ``worker`` sets workers apart that propose for one number at once, beside the lock: each of the
+    others' proposals would be the same, and come to nothing.
     """
-    ((name, options),) = normalise(configuration).items()
-    algorithm: Algorithm = _load(name)(space, **options)
-    return algorithm
-
-
-def normalise(
-    configuration: str | Mapping[str, Any], seed: int | None = None
-) -> dict[str, dict[str, Any]]:
-    """Return ``{name: options}`` with every option that the algorithm has, defaults filled in.
-
-    Parameters
-    ----------
-    configuration : str or mapping
-        ``"random"``, ``{"random": {"seed": 1}}`` or ``{"random": None}``.
-    seed : int, optional
-        Taken for the option ``seed`` where the algorithm has one and the configuration gives none.
-
-    Raises
-    ------
-    ConfigurationError
-        The algorithm or one of its options is unknown, or an option's value is wrong.
-    """
-    name, given = _split(configuration)
-    algorithm = _load(name)
-    required, defaults, is_open = _options(algorithm)
-    known = [*required, *defaults]
-    for key in given:
-        if key not in known and not is_open:
-            raise ConfigurationError(
-                f"algorithm {name} has no option {key!r}{did_you_mean(str(key), known)}",
-                f"Its options: {', '.join(known)}." if known else "It has no options.",
-            )
-    for key in required:
-        if key not in given:
-            raise ConfigurationError(
-                f"algorithm {name} lacks its option {key}",
-                f"Write algorithm: {{{name}: {{{key}: …}}}}.",
-            )
-    options = {**defaults, **given}
-    if "seed" in known:
-        options["seed"] = _checked_seed(name, options.get("seed"), seed)
-    if check := getattr(algorithm, "check", None):
-        check(**options)
-    return {name: options}
-
-
-def _split(configuration: Any) -> tuple[str, dict[str, Any]]:
-    hint = "Write algorithm: random, or algorithm: {random: {seed: 1}}."
-    if isinstance(configuration, Mapping):
-        if len(configuration) != 1:
-            count = f"{len(configuration)} algorithms" if configuration else "no algorithm"
-            raise ConfigurationError(f"algorithm names {count}; it must be one", hint)
-        ((name, options),) = configuration.items()
-    else:
-        name, options = configuration, None
-    if not isinstance(name, str):
-        raise ConfigurationError(f"algorithm is {name!r:.60}, not a name", hint)
-    if not isinstance(options, Mapping | None):
-        raise ConfigurationError(f"the options of {name} are {options!r:.60}, not a mapping", hint)
-    name = name.lower()
-    return ALIASES.get(name, name), dict(options or {})
-
-
-def _load(name: str) -> Any:
-    return plugins.load("algorithm", name, BUILTIN)
-
-
-def _options(algorithm: Any) -> tuple[list[str], dict[str, Any], bool]:
-    """Return an algorithm's required options, the defaults of the others, whether it takes more."""
-    import inspect
-
-    parameters = inspect.signature(algorithm).parameters.values()
-    named = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
-    return (
-        [p.name for p in named if p.default is p.empty],
-        {p.name: p.default for p in named if p.default is not p.empty},
-        any(p.kind is p.VAR_KEYWORD for p in parameters),
-    )
-
-
-def _checked_seed(name: str, given: Any, default: int | None) -> int | None:
-    value = default if given is None else given
-    if value is None or (type(value) is int and value >= 0):
-        return value
-    raise ConfigurationError(
-        f"the seed of {name} is {value!r:.60}, not a whole number from 0", "Write seed: 1."
-    )
+    # A text is hashed with SHA-512.
+    return random.Random(f"{seed}/{number}/{worker}" if worker else f"{seed}/{number}")

@@ -38,6 +38,7 @@ class GridSearch:
     """
 
     cheap = True
+    learns = False
 
     def __init__(self, space: Space, *, n_values: int | dict[str, int] = _DEFAULT_VALUES) -> None:
         self.check(n_values=n_values)

@@ -31,6 +31,7 @@ class Random:
     """
 
     cheap = True
+    learns = False
 
     def __init__(self, space: Space, *, seed: int | None = None) -> None:
         self.seed = seed

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from orion_hpc.algorithms.base import Algorithm, make_algorithm
+from orion_hpc.algorithms.base import Algorithm
+from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.client import arguments
 from orion_hpc.client.array import SubmittedJobs, submit
 from orion_hpc.client.executor_choice import ExecutorChoice
@@ -19,7 +20,7 @@ from orion_hpc.client.reservations import Reservations
 from orion_hpc.client.running import Run, broken_error, lazy_error, run_trials
 from orion_hpc.client.session import Session
 from orion_hpc.client.stats import ExperimentStats, statistics
-from orion_hpc.client.trial import Home, Trial
+from orion_hpc.client.trial import Home, Parent, Trial
 from orion_hpc.client.trials import check_status
 from orion_hpc.errors import ReservationLost, UnsupportedOperation
 from orion_hpc.executors.base import Executor
@@ -639,16 +640,18 @@ class ExperimentClient:
         return n_workers
 
     def _seen(self, trial: model.Trial) -> Trial:
-        folder = self._place.folder_of(self._session.state)(trial.number)
-        return Trial(trial, self._home, folder, self._leave)
+        return self._shown(trial, self._session.state)
 
     def _trials(self, choose: Callable[[ExperimentState], Sequence[model.Trial]]) -> list[Trial]:
         with self._session.lock:
             state = self._state
-            folder_of, home = self._place.folder_of(state), self._home
-            return [
-                Trial(trial, home, folder_of(trial.number), self._leave) for trial in choose(state)
-            ]
+            return [self._shown(trial, state) for trial in choose(state)]
+
+    def _shown(self, trial: model.Trial, state: ExperimentState) -> Trial:
+        folder_of, parent = self._place.folder_of(state), None
+        if trial.parent is not None:
+            parent = Parent(state.trials[trial.parent].id, folder_of(trial.parent))
+        return Trial(trial, self._home, folder_of(trial.number), self._leave, parent)
 
     def _having(self, *statuses: str) -> list[Trial]:
         return self._trials(lambda state: [one for one in state.trials if one.status in statuses])

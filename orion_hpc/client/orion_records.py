@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orion_hpc.algorithms.base import make_algorithm, normalise
+from orion_hpc.algorithms.choice import make_algorithm, normalise
 from orion_hpc.client.orion_trials import FoundTrial, is_text, plain_name, read_trial
 from orion_hpc.errors import ConfigurationError, ImportRefused
 from orion_hpc.files.inert_values import Odd, Plainer, moment
@@ -207,8 +207,9 @@ def _for_us(
         parsed = Space.parse(priors)
         space = dict(parsed.configuration)
         ((name, given),) = options.items()
-        # What Oríon left to chance is None there, and the options differ.
-        known = normalise({name: {k: v for k, v in given.items() if v is not None}}, seed)
+        # What Oríon left to chance is None there, what has no end is infinite: both are left out.
+        meant = {key: value for key, value in given.items() if value not in (None, math.inf)}
+        known = normalise({name: meant}, seed)
         make_algorithm(known, parsed)
         algorithm = known
     except ConfigurationError as error:

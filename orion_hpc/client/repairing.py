@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from orion_hpc.algorithms.base import BUILTIN, Algorithm, draw_generator, make_algorithm
+from orion_hpc.algorithms.base import Algorithm, draw_generator
+from orion_hpc.algorithms.choice import BUILTIN, make_algorithm
 from orion_hpc.client.examining import During, checked
 from orion_hpc.client.living import refuse_if_alive
 from orion_hpc.model.mending import Derive, Mends
@@ -106,7 +107,8 @@ def derive() -> Derive:
             algorithm = algorithms[experiment.number]
             if algorithm is None:
                 return None
-            return algorithm.suggest(experiment, number, _generator(experiment, number))
+            found = algorithm.suggest(experiment, number, _generator(experiment, number))
+            return found if isinstance(found, dict) else None
         except Exception:  # whatever a damaged configuration leads to
             algorithms[experiment.number] = None
             return None
@@ -119,7 +121,7 @@ def _algorithm(experiment: ExperimentState) -> Algorithm | None:
     if not configuration.keys() <= BUILTIN.keys():
         return None
     algorithm = make_algorithm(configuration, Space.parse(experiment.configuration["space"]))
-    return algorithm if algorithm.cheap else None
+    return algorithm if algorithm.cheap and not algorithm.learns else None
 
 
 def _generator(experiment: ExperimentState, number: int) -> random.Random:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from orion_hpc.algorithms.base import Algorithm, draw_generator, make_algorithm
+from orion_hpc.algorithms.base import Algorithm
+from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.client.session import Session
 from orion_hpc.errors import (
     AlreadyReleased,
@@ -97,11 +98,9 @@ class Reservations:
                 state = session.refresh()
                 seed = seed_of(state.configuration["algorithm"])
                 state = self._release_lost(state)
-                proposal = None
-                if not algorithm.cheap and plan.needs_proposal(state, 1):
-                    number = len(state.trials)
-                    params = algorithm.suggest(state, number, draw_generator(seed, number))
-                    proposal = plan.Proposal(number, params)
+                proposal = plan.propose(state, algorithm, seed, session.name, 1)
+                if plan.must_wait(state, proposal):
+                    raise _nothing(state)
 
                 def decide(
                     seen: ExperimentState,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from orion_hpc.algorithms.base import make_algorithm, normalise
+from orion_hpc.algorithms.choice import make_algorithm, normalise
 from orion_hpc.client.building import Built, build, check, wanted_limits
 from orion_hpc.client.freezing import Code, code_for, would_be
 from orion_hpc.config.settings import Settings

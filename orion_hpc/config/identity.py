@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms.base import normalise
+from orion_hpc.algorithms.choice import normalise
 from orion_hpc.model.state import lacks_run
 
 if TYPE_CHECKING:  # a worker compares records and has no need to load pydantic for it

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from orion_hpc.algorithms.base import Algorithm, draw_generator
+from orion_hpc.algorithms.base import Algorithm
 from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.executors.base import Executor, ExecutorLost, ProcessDied
 from orion_hpc.model import event as ev
@@ -201,6 +201,7 @@ class Worker:
         self._next_glance = 0.0
         self._next_estimate = 0.0
         self._is_too_late = False
+        self._more = False
         self.summary = Summary()
 
     def run(self) -> Summary:
@@ -251,7 +252,8 @@ class Worker:
                 self._bear(error)
             if self._running:
                 idle_since, pause = None, _SHORTEST_IDLE
-                self._executor.wait(self._running, _POLL)
+                if not self._more:
+                    self._executor.wait(self._running, _POLL)
             elif self._unrecorded:
                 time.sleep(_POLL)
             elif reason := self._over(state):
@@ -383,16 +385,32 @@ class Worker:
         for future in [future for future in self._running if future.done()]:
             trial, attempt = self._running.pop(future)
             self._unrecorded.append(_Ended(trial, attempt, self._end_of(trial, future)))
+        self._more = False
         loss = self._look_for_losses(state)
+        if self._algorithm.learns and (self._unrecorded or loss.workers):
+            # The next trial is to know of these.
+            state = self._write(loss, None, begin=False)
+            loss = plan.Loss()
         free = self._slots(state) and plan.something_to_reserve(state)
         if not self._unrecorded and not loss.workers and not free:
             return state
         proposal = self._propose(state, self._slots(state))
+        if plan.must_wait(state, proposal):
+            return state
+        begun = self._begun
+        state = self._begin(self._write(loss, proposal, begin=True))
+        self._more = self._algorithm.learns and self._begun > begun and self._free_slots > 0
+        return state
+
+    def _write(
+        self, loss: plan.Loss, proposal: plan.Proposal | None, begin: bool
+    ) -> ExperimentState:
+        """Record what ended and whose worker is lost, and reserve for the free slots."""
         name, seed = self._options.name, self._options.seed
 
         def decide(database: State) -> Sequence[ev.Event]:
             now, seen = self._clock(), self._state(database)
-            slots = self._slots(seen)
+            slots = self._slots(seen) if begin else 0
             return [
                 *(plan.ending(*ended, now) for ended in self._unrecorded),
                 *plan.losses(seen, loss, self._options.max_attempts, now),
@@ -402,6 +420,10 @@ class Worker:
         state = self._state(self._record(decide))
         self._recovery.settle(loss)
         self._note_ends(state)
+        return state
+
+    def _begin(self, state: ExperimentState) -> ExperimentState:
+        """Start what was reserved."""
         for trial in self._held(state):
             if self._leaving:
                 break
@@ -450,12 +472,10 @@ class Worker:
         return replace(end, status=BROKEN, cause=USER_ERROR, message=message)
 
     def _propose(self, state: ExperimentState, slots: int) -> plan.Proposal | None:
-        if self._algorithm.cheap or not plan.needs_proposal(state, slots):
-            return None
-        state = self._state(self._storage.refresh())
-        number = len(state.trials)
-        generator = draw_generator(self._options.seed, number)
-        return plan.Proposal(number, self._algorithm.suggest(state, number, generator))
+        if not self._algorithm.cheap and plan.waiting(state) < slots:
+            state = self._state(self._storage.refresh())
+        seed, name = self._options.seed, self._options.name
+        return plan.propose(state, self._algorithm, seed, name, slots)
 
     def _look_for_losses(self, state: ExperimentState) -> plan.Loss:
         """Look, from time to time and with a slot free, for workers whose trials can be had."""

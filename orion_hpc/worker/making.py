@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orion_hpc.algorithms.base import make_algorithm
+from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.executors.base import Executor
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
@@ -53,6 +53,7 @@ def make_worker(
 
     def make_task(state: ExperimentState, trial: Trial) -> TrialTask:
         prepare(trial)
+        parent = None if trial.parent is None else state.trials[trial.parent]
         return TrialTask(
             target=target,
             number=trial.number,
@@ -63,6 +64,8 @@ def make_worker(
             working_dir=folder_of(trial.number),
             experiment=state.name,
             notice=notice.path,
+            parent=None if parent is None else parent.id,
+            parent_dir=None if parent is None else folder_of(parent.number),
         )
 
     herald = Herald(stop, notice, options.grace)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from orion_hpc.algorithms.base import Algorithm, draw_generator
+from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, Suggestion, draw_generator
 from orion_hpc.model import event as ev
 from orion_hpc.model import wire
 from orion_hpc.model.state import ExperimentState
@@ -23,7 +23,6 @@ from orion_hpc.model.trial import (
     RESERVED,
     SUSPENDED,
     USER_ERROR,
-    Params,
     Results,
     Trial,
 )
@@ -31,10 +30,10 @@ from orion_hpc.worker.task import Outcome
 
 
 class Proposal(NamedTuple):
-    """A point that a model-based algorithm computed outside the lock, for trial ``number``."""
+    """What an algorithm suggested outside the lock, when ``number`` trials were registered."""
 
     number: int
-    params: Params | None
+    suggestion: Suggestion
 
 
 class Loss(NamedTuple):
@@ -49,16 +48,37 @@ class Loss(NamedTuple):
     causes: Mapping[str, str] = {}
 
 
+def waiting(state: ExperimentState) -> int:
+    """Return how many registered trials wait to be reserved."""
+    return state.count(INTERRUPTED) + state.count(SUSPENDED) + state.count(NEW)
+
+
 def something_to_reserve(state: ExperimentState) -> bool:
     """Whether a look under the lock may yield a trial."""
-    waiting = state.count(INTERRUPTED) + state.count(SUSPENDED) + state.count(NEW)
-    return state.places >= 1 and not state.is_done and (waiting > 0 or state.room >= 1)
+    return state.places >= 1 and not state.is_done and (waiting(state) > 0 or state.room >= 1)
 
 
-def needs_proposal(state: ExperimentState, slots: int) -> bool:
-    """Whether ``slots`` reservations would take a fresh point."""
-    waiting = state.count(INTERRUPTED) + state.count(SUSPENDED) + state.count(NEW)
-    return waiting < slots and state.room >= 1
+def propose(
+    state: ExperimentState, algorithm: Algorithm, seed: int, worker: str, slots: int
+) -> Proposal | None:
+    """Ask an algorithm that learns, outside the lock, if ``slots`` reservations take a fresh point.
+
+    One that doesn't learn has always a point, and is asked under the lock only.
+    """
+    asked = algorithm.learns or not algorithm.cheap
+    if not asked or state.is_done or waiting(state) >= slots or state.room < 1:
+        return None
+    number = len(state.trials)
+    # Workers that propose at once from one state mustn't propose the same; one that is alone
+    # proposes what follows from the seed.
+    others = any(trial.worker != worker for trial in state.having(RESERVED))
+    name = worker if others and not algorithm.cheap else ""
+    return Proposal(number, algorithm.suggest(state, number, draw_generator(seed, number, name)))
+
+
+def must_wait(state: ExperimentState, proposal: Proposal | None) -> bool:
+    """Whether there is nothing to be had before a trial ends."""
+    return proposal is not None and proposal.suggestion is WAIT and waiting(state) == 0
 
 
 def reservations(
@@ -70,29 +90,39 @@ def reservations(
     now: float,
     proposal: Proposal | None = None,
 ) -> list[ev.Event]:
-    """Return events that reserve up to ``slots`` trials: interrupted, then new, then fresh ones."""
+    """Return events that reserve up to ``slots`` trials: interrupted, then new, then fresh ones.
+
+    Of an algorithm that learns, one fresh trial at a time: it must know of one to suggest the next.
+    """
     if state.is_done:
         return []
     slots = int(min(slots, state.places))
     events: list[ev.Event] = []
-    waiting = [
+    registered = [
         trial for status in (INTERRUPTED, SUSPENDED, NEW) for trial in state.having(status)[:slots]
     ]
-    for trial in waiting[:slots]:
+    for trial in registered[:slots]:
         events.append(ev.ReserveTrial(trial.number, trial.attempt + 1, worker, now))
     number = len(state.trials)
     for _ in range(int(min(slots - len(events), state.room))):
+        found: Suggestion = WAIT
         if algorithm.cheap:
-            params = algorithm.suggest(state, number, draw_generator(seed, number))
-        elif proposal is not None and proposal.number == number:
-            params = proposal.params
-        else:
-            break
-        if params is None:
+            found = algorithm.suggest(state, number, draw_generator(seed, number))
+        elif proposal is not None and (proposal.suggestion or proposal.number == number):
+            # A point that was computed for an earlier number is as good, if it is still new.
+            found, proposal = proposal.suggestion, None
+        if found is None:
             events.append(ev.ExhaustSpace(number, now))
             break
-        events.append(ev.RegisterTrial(number, params, now, worker=worker))
+        if found is WAIT:
+            break
+        params, parent = found if isinstance(found, Branch) else (found, None)
+        if not algorithm.cheap and state.has(params):
+            break
+        events.append(ev.RegisterTrial(number, params, now, worker=worker, parent=parent))
         number += 1
+        if algorithm.learns:
+            break
     return events
 
 

@@ -1,8 +1,7 @@
-"""One contract for every algorithm on every kind of dimension, and what is particular to each."""
+"""The algorithms by name and options, and what is particular to ``random`` and ``gridsearch``."""
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -10,127 +9,24 @@ from typing import Any
 
 import pytest
 
-from orion_hpc.algorithms.base import (
-    ALIASES,
-    BUILTIN,
-    draw_generator,
-    make_algorithm,
-    normalise,
-)
+from orion_hpc.algorithms.base import draw_generator
+from orion_hpc.algorithms.choice import ALIASES, BUILTIN, make_algorithm, normalise
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.space import Space
-from orion_hpc.model.trial import Params, Trial, params_key
-
-SPACES = {
-    "real": {"x": "uniform(0, 1)"},
-    "logarithmic": {"x": "loguniform(1e-5, 1)"},
-    "normal": {"x": "normal(0, 1)"},
-    "integer": {"x": "randint(0, 100000)"},
-    "discrete": {"x": "loguniform(1, 1e6, discrete=True)"},
-    "categorical": {"x": "choices({'a': 0.9, 'b': 0.1})", "y": "choices([1, True, None])"},
-    "fidelity": {"x": "uniform(0, 1)", "epochs": "fidelity(1, 16)"},
-    "scipy": {"x": "beta(2, 3)", "y": "poisson(3)"},
-    "nested": {"model": {"lr": "loguniform(1e-5, 1)", "depth": "randint(1, 5)"}},
-    "tiny": {"x": "choices(['only'])"},
-    "shaped": {"x": "uniform(0, 1, shape=(2, 3))", "y": "randint(0, 9, shape=2)"},
-}
-ALGORITHMS: tuple[dict[str, dict[str, Any]], ...] = (
-    {"random": {"seed": 1}},
-    {"gridsearch": {}},
-    {"gridsearch": {"n_values": 3}},
-)
-CASES = [
-    pytest.param(algorithm, priors, id=f"{algorithm}-{kind}")
-    for algorithm, (kind, priors) in itertools.product(ALGORITHMS, SPACES.items())
-    if not (kind == "shaped" and "gridsearch" in algorithm)
-]
-
-
-class FakeHistory:
-    """A history that takes whatever is registered."""
-
-    def __init__(self) -> None:
-        self.trials: list[Trial] = []
-        self._points: set[str] = set()
-
-    def has(self, params: Params) -> bool:
-        return params_key(params) in self._points
-
-    def register(self, params: Params) -> None:
-        assert not self.has(params), f"{params} was proposed twice"
-        self._points.add(params_key(params))
-        self.trials.append(Trial(len(self.trials), params, submit_time=0.0))
+from orion_hpc.model.trial import Params
+from tests.rigs.history import FakeHistory, simulate
 
 
 def run(configuration: Any, space: Space, most: int = 25) -> list[Params]:
     """Return what one worker alone would register."""
-    algorithm, history = make_algorithm(configuration, space), FakeHistory()
-    for number in range(most):
-        params = algorithm.suggest(history, number, draw_generator(1, number))
-        if params is None:
-            break
-        history.register(params)
-    return [trial.params for trial in history.trials]
+    return [trial.params for trial in simulate(configuration, space, most).trials]
 
 
-@pytest.mark.parametrize(("configuration", "priors"), CASES)
-def test_points_are_of_the_space_and_never_twice(configuration: Any, priors: Any) -> None:
-    """Every proposal belongs to the space, is plain and sorted, and isn't registered yet."""
-    space = Space.parse(priors)
-    points = run(configuration, space)
-    assert points
-    for point in points:
-        space.check(point)
-        assert list(point) == list(space)
-
-
-@pytest.mark.parametrize(("configuration", "priors"), CASES)
-def test_proposals_follow_from_the_arguments(configuration: Any, priors: Any) -> None:
-    """Instances in different workers, new ones and old ones, propose the same for one history."""
-    space, history = Space.parse(priors), FakeHistory()
-    old = make_algorithm(configuration, space)
-    for number in range(6):
-        fresh = make_algorithm(configuration, space)
-        asked = [
-            algorithm.suggest(history, number, draw_generator(7, number))
-            for algorithm in (old, fresh, old)
-        ]
-        assert asked[0] == asked[1] == asked[2]
-        if asked[0] is None:
-            break
-        history.register(asked[0])
-
-
-@pytest.mark.parametrize(("configuration", "priors"), CASES)
-def test_a_proposal_may_come_to_nothing(configuration: Any, priors: Any) -> None:
-    """Proposals that nobody registers don't change what is registered in the end."""
-    space, history = Space.parse(priors), FakeHistory()
-    algorithm = make_algorithm(configuration, space)
-    for number in range(10):
-        for ahead in range(3):
-            algorithm.suggest(history, number + ahead, draw_generator(1, number + ahead))
-        params = algorithm.suggest(history, number, draw_generator(1, number))
-        if params is None:
-            break
-        history.register(params)
-    assert [trial.params for trial in history.trials] == run(configuration, space, 10)
-
-
-@pytest.mark.parametrize("configuration", ALGORITHMS, ids=str)
-def test_a_small_space_is_exhausted_exactly(configuration: Any) -> None:
-    """All points of a finite space come, each once, and then None for ever."""
-    space = Space.parse({"a": "randint(0, 3)", "b": "choices('x', 'y')", "c": "fidelity(1, 4)"})
-    points = run(configuration, space, 20)
-    assert {params_key(point) for point in points} == {
-        params_key({"a": a, "b": b, "c": 4}) for a in range(3) for b in "xy"
-    }
-    assert len(points) == 6
-
-
-@pytest.mark.parametrize("name", [*BUILTIN, *ALIASES, "Random", "GridSearch"])
+@pytest.mark.parametrize("name", [*BUILTIN, *ALIASES, "Random", "GridSearch", "TPE"])
 def test_names_and_aliases(name: str) -> None:
-    """Every name, in any case, makes a cheap algorithm, and the database knows one name of each."""
-    assert make_algorithm(name, Space.parse({"x": "uniform(0, 1)"})).cheap
+    """Every name, in any case, makes an algorithm, and the database knows one name of each."""
+    space = Space.parse({"x": "uniform(0, 1)", "epochs": "fidelity(1, 9, base=3)"})
+    assert make_algorithm(name, space).suggest(FakeHistory(), 0, draw_generator(1, 0))
     assert next(iter(normalise(name))) in BUILTIN
 
 
@@ -257,6 +153,25 @@ def test_normalise(configuration: Any, seed: int | None, expected: dict[str, Any
         ({"gridsearch": {"n_values": 2.5}}, "n_values is 2.5"),
         ({"gridsearch": {"n_values": {"x": "3"}}}, "n_values of x is '3'"),
         ({"gridsearch": {"n_values": 10**9}}, "n_values is 1000000000"),
+        ({"tpe": {"n_inital_points": 5}}, "no option 'n_inital_points' (did you mean n_initial_"),
+        ({"tpe": {"n_initial_points": 0}}, "n_initial_points is 0"),
+        ({"tpe": {"gamma": 2}}, "gamma is 2"),
+        ({"tpe": {"strategy": "mx"}}, "strategy is 'mx' (did you mean max?)"),
+        ({"tpe": {"multivariate": "yes"}}, "multivariate is 'yes'"),
+        ({"gp": {"deterministic": 1}}, "deterministic is 1"),
+        ({"cmaes": {"sigma0": 0}}, "sigma0 is 0"),
+        ({"cmaes": {"population_size": 1}}, "population_size is 1"),
+        ({"nsga2": {"population_size": 1}}, "population_size is 1"),
+        ({"qmc": {"qmc_type": "soboll"}}, "qmc_type is 'soboll' (did you mean sobol?)"),
+        ({"qmc": {"scramble": 1}}, "scramble is 1"),
+        ({"asha": {"num_rungs": 0}}, "num_rungs is 0"),
+        ({"asha": {"reduction_factor": 1}}, "reduction_factor is 1"),
+        ({"asha": {"sampler": "tpee"}}, "unknown algorithm 'tpee' (did you mean tpe?)"),
+        ({"asha": {"sampler": 3}}, "sampler is 3"),
+        ({"hyperband": {"sampler": "asha"}}, "sampler is asha, which needs a fidelity itself"),
+        ({"hyperband": {"repetitions": 0}}, "repetitions is 0"),
+        ({"pbt": {"truncation": 0.9}}, "truncation is 0.9"),
+        ({"pbt": {"perturbation": 1}}, "perturbation is 1"),
     ],
 )
 def test_wrong_configurations(configuration: Any, message: str) -> None:
@@ -303,7 +218,7 @@ def test_import_is_light() -> None:
     """A random-search worker loads none of the heavy libraries."""
     code = (
         "import sys\n"
-        "from orion_hpc.algorithms.base import make_algorithm, draw_generator\n"
+        "from orion_hpc.algorithms.choice import make_algorithm\n"
         "from orion_hpc.model.space import Space\n"
         "make_algorithm({'random': {'seed': 1}}, Space.parse({'x': 'uniform(0, 1)'}))\n"
         "print({'numpy', 'scipy', 'pydantic', 'importlib.metadata'} & set(sys.modules))\n"

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from orion_hpc.algorithms.base import make_algorithm
+from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.files import layout
 from orion_hpc.files.database_file import DatabaseFile
 from orion_hpc.model import event as ev

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
+import math
 import os
 from pathlib import Path
 
 import pytest
 
-from orion_hpc.algorithms.base import make_algorithm
+from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.client import importing
 from orion_hpc.client.building import build
 from orion_hpc.client.importing import find_experiments, import_orion, trial_events, write
@@ -79,7 +80,7 @@ def test_the_database_holds_what_orion_reads(tmp_path, path):
         ((algorithm, options),) = known["algorithm"].items()
         ((name, ours),) = found.configuration["algorithm"].items()
         assert name == algorithm
-        assert {**ours, **{k: v for k, v in options.items() if v is not None}} == ours
+        assert {**ours, **{k: v for k, v in options.items() if v not in (None, math.inf)}} == ours
         assert found.configuration["imported"]["user"] == "ada"
         assert not found.to_import
         assert len(found.trials) == len(known["trials"])

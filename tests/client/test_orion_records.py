@@ -87,10 +87,10 @@ def test_every_form_of_an_algorithm_is_read(form, algorithm):
 
 def test_an_algorithm_that_is_not_here_is_recorded_as_it_is_and_told():
     """Its trials are worth having anyway."""
-    one = found(base=BARE, space__x="uniform(0, 1)", algorithm__asha__seed=None,
-                algorithm__asha__num_rungs=4, algorithm__asha__deep__of_type="x")  # fmt: skip
+    one = found(base=BARE, space__x="uniform(0, 1)", algorithm__ax__seed=None,
+                algorithm__ax__num_rungs=4, algorithm__ax__deep__of_type="x")  # fmt: skip
     assert one.configuration["algorithm"] == {
-        "asha": {"seed": None, "num_rungs": 4, "deep": {"of_type": "x"}}
+        "ax": {"seed": None, "num_rungs": 4, "deep": {"of_type": "x"}}
     }
     (note,) = one.notes
     assert note.startswith("It can be looked at, but this version can't go on with it: unknown alg")

@@ -97,7 +97,8 @@ def test_all_three_work_together(tmp_path):
     ("call", "told", "known"),
     [
         (lambda: build_experiment("e", space={"x": "uniform(0, 1)"}, algorithm="midle", debug=True),
-         "did you mean middle", "gridsearch, middle, random"),
+         "did you mean middle",
+             "asha, cmaes, gp, gridsearch, hyperband, middle, nsga2, pbt, qmc, random, tpe"),
         (lambda: build_experiment("e", storage={"type": "elswhere"}),
          "did you mean elsewhere", "elsewhere, ephemeraldb, pickleddb"),
         (lambda: build_experiment("e", debug=True, space={"x": "uniform(0, 1)"}, executor="slo"),

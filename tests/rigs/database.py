@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from orion_hpc.algorithms.base import draw_generator, make_algorithm
+from orion_hpc.algorithms.base import draw_generator
+from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.files import framing, layout
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space

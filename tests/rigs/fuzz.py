@@ -21,7 +21,7 @@ import types
 from pathlib import Path
 from typing import Any
 
-from orion_hpc.algorithms.base import make_algorithm
+from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.errors import OrionHpcError
 from orion_hpc.files import layout, mounts
 from orion_hpc.model import event as ev

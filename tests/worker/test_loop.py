@@ -10,7 +10,7 @@ from concurrent.futures import Future
 
 import pytest
 
-from orion_hpc.algorithms.base import make_algorithm
+from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.errors import DamagedDatabase, StorageError
 from orion_hpc.executors.base import ProcessDied
 from orion_hpc.executors.single import SingleExecutor

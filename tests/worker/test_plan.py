@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from orion_hpc.algorithms.base import make_algorithm
+from orion_hpc.algorithms.base import WAIT, Branch
+from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
@@ -92,16 +93,70 @@ def test_the_end_of_the_space_is_recorded_for_the_number_at_which_it_shows():
 
 
 def test_a_model_based_algorithm_is_never_asked_under_the_lock():
-    """Its proposal counts for the number it was made for, and else nothing is registered."""
+    """Its point is registered under whatever number is next, if it is new by then; that it has none
+    counts for the number it said so for, and without a word from it nothing is registered."""
     slow = algorithm(cheap=False)
     state = experiment(COMPLETED)
-    assert plan.needs_proposal(state, 1)
+    assert plan.propose(state, slow, 1, "me", 1) is not None
     assert reserve(state, 1, algorithm=slow) == []
     proposal = plan.Proposal(1, {"x": 0.5})
     assert reserve(state, 1, algorithm=slow, proposal=proposal)[0].params == {"x": 0.5}
     late = plan.Proposal(0, {"x": 0.5})
-    assert reserve(state, 1, algorithm=slow, proposal=late) == []
-    assert not plan.needs_proposal(experiment(INTERRUPTED), 1), "an interrupted one needs no point"
+    assert reserve(state, 1, algorithm=slow, proposal=late)[0].number == 1
+    assert reserve(state, 1, algorithm=slow, proposal=plan.Proposal(0, {"x": 0.0})) == []
+    assert reserve(state, 1, algorithm=slow, proposal=plan.Proposal(0, None)) == []
+    assert reserve(state, 1, algorithm=slow, proposal=plan.Proposal(1, None)) == [
+        ev.ExhaustSpace(1, 5.0)
+    ]
+    waiting = experiment(INTERRUPTED)
+    assert plan.propose(waiting, slow, 1, "me", 1) is None, "an interrupted one needs no point"
+
+
+class Learner:
+    """Suggests what it is told to, and remembers what it was asked with."""
+
+    learns = True
+
+    def __init__(self, *suggestions, cheap: bool = True) -> None:
+        self.cheap = cheap
+        self._suggestions = list(suggestions)
+        self.draws: list[float] = []
+
+    def suggest(self, history, number, rng):
+        """Return the next suggestion."""
+        self.draws.append(rng.random())
+        return self._suggestions.pop(0)
+
+
+def test_an_algorithm_that_learns_suggests_one_trial_at_a_time():
+    """The next suggestion is to know of it; with its parent it is registered."""
+    learner = Learner({"x": 0.3}, Branch({"x": 0.4}, 0))
+    assert reserve(experiment(COMPLETED), 3, algorithm=learner) == [
+        ev.RegisterTrial(1, {"x": 0.3}, 5.0, worker="me")
+    ]
+    assert reserve(experiment(COMPLETED), 3, algorithm=learner) == [
+        ev.RegisterTrial(1, {"x": 0.4}, 5.0, worker="me", parent=0)
+    ]
+
+
+def test_where_there_is_nothing_before_a_trial_ends_the_lock_is_left_alone():
+    """What waits is reserved all the same."""
+    proposal = plan.propose(experiment(RESERVED), Learner(WAIT), 1, "me", 1)
+    assert plan.must_wait(experiment(RESERVED), proposal)
+    assert not plan.must_wait(experiment(RESERVED, INTERRUPTED), proposal)
+    assert reserve(experiment(RESERVED), 1, algorithm=Learner(WAIT)) == []
+
+
+def test_workers_that_propose_beside_the_lock_draw_apart():
+    """But one that is alone draws what follows from the seed, whatever it is called."""
+    slow = Learner(*[{"x": 0.1}] * 6, cheap=False)
+    for state in (experiment(COMPLETED), experiment(RESERVED)):
+        for worker in ("w0", "me", "you"):
+            plan.propose(state, slow, 1, worker, 1)
+    alone, together = slow.draws[:3], slow.draws[3:]
+    assert len(set(alone)) == 1
+    assert together[0] == alone[0], "all that runs is its own"
+    assert len(set(together)) == 3
 
 
 def test_a_reservation_that_lost_holds_nothing():

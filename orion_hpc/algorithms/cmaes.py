@@ -1,0 +1,153 @@
+"""CMA-ES: for real-valued spaces of some dozens of dimensions and some hundreds of trials.
+
+The strategy is the library cmaes, the one behind Optuna's sampler. That sampler writes its state
+beside the trials; here it follows from the history: each time that so many trials more are
+completed as make a generation, they are told to it in the order of their completion.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from orion_hpc.algorithms.modelled import check_count, check_share, needed
+from orion_hpc.algorithms.random import Random
+
+if TYPE_CHECKING:
+    import random
+
+    from orion_hpc.algorithms.base import History
+    from orion_hpc.model.space import Space
+    from orion_hpc.model.trial import Params
+
+_TRIES = 100
+_EDGE = 1e-9
+
+
+class CmaEs:
+    """Draws points from a normal distribution whose mean and covariance follow the better ones.
+
+    Integers and choices are rounded from reals: where most dimensions are such, take ``tpe``.
+
+    Parameters
+    ----------
+    space : Space
+    seed : int, optional
+        Kept for the record; the generator that ``suggest`` is given comes of it.
+    n_initial_points : int, default 1
+        Random trials to be completed first. The best of them is the first mean.
+    sigma0 : float, default 1/6
+        First standard deviation along each dimension, as a share of its range.
+    population_size : int, optional
+        Trials of a generation; by default 4 + floor(3 ln d) in d dimensions.
+
+    References
+    ----------
+    N. Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772.
+    """
+
+    cheap = False
+    learns = True
+    repeats = True
+    requires_type = "real"
+    requires_dist = "linear"
+    requires_shape = "flattened"
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int | None = None,
+        n_initial_points: int = 1,
+        sigma0: float = 1 / 6,
+        population_size: int | None = None,
+    ) -> None:
+        self.check(
+            n_initial_points=n_initial_points, sigma0=sigma0, population_size=population_size
+        )
+        self._cma: Any = needed("cmaes", "cmaes", "search").CMA
+        self._numpy: Any = needed("cmaes", "numpy", "search")
+        intervals = {name: dimension.interval() for name, dimension in space.items()}
+        self._fixed = {name: low for name, (low, high) in intervals.items() if not high > low}
+        self._ranges = {
+            name: (low, high - low) for name, (low, high) in intervals.items() if high > low
+        }
+        self._names = list(space)
+        self._random = Random(space)
+        self.n_initial_points = n_initial_points
+        self._sigma = sigma0
+        self._first_size = population_size or 4 + int(3 * math.log(max(1, len(self._ranges))))
+        self._undone: int | None = None
+        self._reset()
+
+    @staticmethod
+    def check(
+        *, n_initial_points: Any, sigma0: Any, population_size: Any, seed: Any = None
+    ) -> None:
+        """Raise ConfigurationError unless the options have their forms."""
+        check_count("n_initial_points", n_initial_points)
+        check_share("sigma0", sigma0, 0.2)
+        if population_size is not None:
+            check_count("population_size", population_size, 2)
+
+    def suggest(self, history: History, number: int, rng: random.Random) -> Params | None:
+        """Return a draw from the newest generation; at random before there is one."""
+        self._update(history)
+        if self._optimizer is None or not self._ranges:
+            return self._random.suggest(history, number, rng)
+        self._optimizer.reseed_rng(rng.getrandbits(32))
+        shares = self._optimizer.ask()
+        params = dict(self._fixed)
+        for (name, (low, width)), share in zip(self._ranges.items(), shares.tolist(), strict=True):
+            params[name] = low + min(max(share, 0.0), 1.0) * width
+        return {name: params[name] for name in self._names}
+
+    def _reset(self) -> None:
+        self._seen = 0
+        self._size = self._first_size
+        self._optimizer: Any = None
+        self._first: list[tuple[Any, float]] = []
+        self._generation: list[tuple[Any, float]] = []
+
+    def _update(self, history: History) -> None:
+        if history.undone != self._undone:
+            self._reset()
+            self._undone = history.undone
+            for trial in reversed(history.learned):
+                self._take(trial.params, trial.objective)
+        for number in history.completions[self._seen :]:
+            trial = history.trials[number]
+            self._take(trial.params, trial.objective)
+        self._seen = len(history.completions)
+
+    def _take(self, params: Params, objective: float | None) -> None:
+        if objective is None or not self._ranges or params.keys() != set(self._names):
+            return
+        shares = [(params[name] - low) / width for name, (low, width) in self._ranges.items()]
+        solution = (self._numpy.array(shares), objective)
+        if self._optimizer is None:
+            self._first.append(solution)
+            if len(self._first) >= self.n_initial_points:
+                best = min(self._first, key=lambda one: one[1])
+                self._optimizer = self._new(best[0])
+            return
+        self._generation.append(solution)
+        if len(self._generation) == self._size:
+            self._optimizer.tell(self._generation)
+            self._generation = []
+            if self._optimizer.should_stop():
+                # It has converged; the next generation looks elsewhere, twice as wide.
+                self._size *= 2
+                self._optimizer = self._new(self._numpy.full(len(self._ranges), 0.5))
+
+    def _new(self, mean: Any) -> Any:
+        numpy, count = self._numpy, len(self._ranges)
+        bounds = numpy.array([[-_EDGE, 1 + _EDGE]] * count)
+        return self._cma(
+            mean=numpy.clip(mean, 0.0, 1.0),
+            sigma=self._sigma,
+            bounds=bounds,
+            seed=0,
+            population_size=self._size,
+            n_max_resampling=_TRIES,
+        )

@@ -1,0 +1,69 @@
+"""Bayesian optimisation with a Gaussian process: for few, expensive trials.
+
+The sampler is Optuna's, which fits with PyTorch.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orion_hpc.algorithms.modelled import Modelled, check_count, check_flag, check_strategy, needed
+
+if TYPE_CHECKING:
+    from orion_hpc.model.space import Space
+
+
+class Gp(Modelled):
+    """Fits a Gaussian process to the results and takes the point that promises most.
+
+    Takes several objectives and constraints. Its time grows with the cube of the trials: some
+    seconds for each of a thousand.
+
+    Parameters
+    ----------
+    space : Space
+    seed : int, optional
+        Kept for the record; the generator that ``suggest`` is given comes of it.
+    n_initial_points : int, default 10
+        Random trials to be completed first.
+    deterministic : bool, default False
+        Whether a point always has the same result; else noise is estimated.
+    strategy : {"max", "mean", "min", "none"}, optional
+        What pending trials count as: by default the model's own guesses at their results; else
+        trials with the worst, the mean or the best objective so far, or nothing.
+
+    References
+    ----------
+    J. Snoek et al., "Practical Bayesian optimization of machine learning algorithms", NeurIPS 2012.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int | None = None,
+        n_initial_points: int = 10,
+        deterministic: bool = False,
+        strategy: str | None = None,
+    ) -> None:
+        self.check(
+            n_initial_points=n_initial_points, deterministic=deterministic, strategy=strategy
+        )
+        super().__init__("gp", space, n_initial_points, strategy)
+        needed("gp", "torch", "gp")
+        needed("gp", "scipy", "gp")
+        self._deterministic = deterministic
+
+    @staticmethod
+    def check(
+        *, n_initial_points: Any, deterministic: Any, strategy: Any, seed: Any = None
+    ) -> None:
+        """Raise ConfigurationError unless the options have their forms."""
+        check_count("n_initial_points", n_initial_points)
+        check_flag("deterministic", deterministic)
+        check_strategy(strategy)
+
+    def _sampler(self, seed: int) -> Any:
+        return self.optuna.optuna.samplers.GPSampler(
+            seed=seed, n_startup_trials=1, deterministic_objective=self._deterministic
+        )

@@ -1,0 +1,192 @@
+"""Hyperband: rounds of successive halving that begin at different levels of the fidelity.
+
+Where Oríon's and the paper's wait for a rung to be full before they go on, here the next round is
+begun meanwhile, so workers have something to do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from orion_hpc.algorithms import choice, rungs
+from orion_hpc.algorithms.asha import check_sampler
+from orion_hpc.algorithms.base import WAIT
+from orion_hpc.algorithms.modelled import check_count
+from orion_hpc.model.trial import BROKEN, COMPLETED
+
+if TYPE_CHECKING:
+    import random
+
+    from orion_hpc.algorithms.base import Branch, History, Suggestion
+    from orion_hpc.model.space import Space
+    from orion_hpc.model.trial import Trial
+
+
+@dataclass(slots=True)
+class _Bracket:
+    """One round of successive halving.
+
+    ``sizes`` are how many trials its rungs take, ``rungs`` those that there are, by number.
+    """
+
+    first: int
+    sizes: list[int]
+    rungs: list[list[int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.rungs = [[] for _ in self.sizes]
+
+
+class Hyperband:
+    """Runs brackets: in each, so many trials begin at a level, and of each rung the best go on.
+
+    A promotion starts with a copy of the working directory of the trial before.
+
+    Parameters
+    ----------
+    space : Space
+        With a fidelity.
+    seed : int, optional
+        Kept for the record; the generator that ``suggest`` is given comes of it.
+    repetitions : int, optional
+        How often all brackets are run; by default until ``max_trials``.
+    reduction_factor : float, optional
+        Of as many trials one goes on; by default the fidelity's base.
+    sampler : str or dict, default "random"
+        The algorithm that draws new points; with ``tpe`` this is much like BOHB.
+
+    References
+    ----------
+    L. Li et al., "Hyperband: a novel bandit-based approach to hyperparameter optimization", JMLR 18
+    (2018) 1-52.
+    """
+
+    needs_fidelity = True
+    learns = True
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int | None = None,
+        repetitions: int | None = None,
+        reduction_factor: float | None = None,
+        sampler: str | dict[str, Any] = "random",
+    ) -> None:
+        self.check(repetitions=repetitions, reduction_factor=reduction_factor, sampler=sampler)
+        fidelity = rungs.fidelity_of(space)
+        self._name = fidelity.name
+        self._factor = rungs.reduction_factor(fidelity, reduction_factor)
+        self._levels = rungs.levels(fidelity, self._factor, None)
+        self._repetitions = repetitions
+        self._drawer = rungs.Drawer(choice.make_algorithm(sampler, space), space, self._levels)
+        self.cheap = self._drawer.cheap
+        self._places: dict[int, tuple[_Bracket, int]] = {}
+        self._begun = 0
+        self._open: list[_Bracket] = []
+        self._registered = 0
+
+    @staticmethod
+    def check(*, repetitions: Any, reduction_factor: Any, sampler: Any, seed: Any = None) -> None:
+        """Raise ConfigurationError unless the options have their forms."""
+        if repetitions is not None:
+            check_count("repetitions", repetitions)
+        rungs.check_factor(reduction_factor)
+        check_sampler(sampler)
+
+    def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
+        """Return a promotion of the oldest bracket that has one, else a new point."""
+        self._update(history)
+        for bracket in list(self._open):
+            if promotion := self._promotion(bracket, history):
+                return promotion
+        if filling := self._filling():
+            point = self._drawer.draw(history, number, rng, self._levels[filling.first])
+            if point is not None:
+                return point
+            # There is no further point; what there is goes on without it.
+            if promotion := self._promotion(filling, history, exhausted=True):
+                return promotion
+        return WAIT if history.pending() else None
+
+    def sizes(self, first: int) -> list[int]:
+        """Return how many trials the rungs of a bracket take that begins at level ``first``."""
+        more = len(self._levels) - 1 - first
+        begin = math.ceil(len(self._levels) / (more + 1) * self._factor**more)
+        return [int(begin * self._factor**-step) for step in range(more + 1)]
+
+    def _filling(self) -> _Bracket | None:
+        """Return the bracket that takes new points, if there is one."""
+        if self._open and len(self._open[-1].rungs[0]) < self._open[-1].sizes[0]:
+            return self._open[-1]
+        count = len(self._levels)
+        if self._repetitions is not None and self._begun >= self._repetitions * count:
+            return None
+        first = self._begun % count
+        self._begun += 1
+        self._open.append(_Bracket(first, self.sizes(first)))
+        return self._open[-1]
+
+    def _promotion(
+        self, bracket: _Bracket, history: History, exhausted: bool = False
+    ) -> Branch | None:
+        """Return the next promotion; forget the bracket when all of it is over."""
+        if len(bracket.rungs[0]) < bracket.sizes[0] and not exhausted:
+            return None
+        for place, members in enumerate(bracket.rungs):
+            trials = [history.trials[number] for number in members]
+            if any(trial.status not in (COMPLETED, BROKEN) for trial in trials):
+                return None
+            if place + 1 < len(bracket.rungs) and (
+                found := self._outstanding(bracket, place, trials, history)
+            ):
+                return found
+        if not exhausted:
+            self._open.remove(bracket)
+        return None
+
+    def _outstanding(
+        self, bracket: _Bracket, place: int, trials: list[Trial], history: History
+    ) -> Branch | None:
+        """Return the best trial of a rung that has still to be promoted."""
+        above = bracket.rungs[place + 1]
+        if len(above) >= bracket.sizes[place + 1]:
+            return None
+        promoted = {history.trials[number].parent for number in above}
+        level = self._levels[bracket.first + place + 1]
+        ranked = sorted(
+            (trial.objective, trial.number)
+            for trial in trials
+            if trial.status == COMPLETED and trial.objective is not None
+        )
+        for _, number in ranked:
+            found = rungs.raised(history.trials[number], self._name, level)
+            # Somebody may have inserted that very point; the next best takes its place.
+            if number not in promoted and not history.has(found.params):
+                return found
+        return None
+
+    def _update(self, history: History) -> None:
+        for trial in history.trials[self._registered :]:
+            self._place(trial)
+        self._registered = len(history.trials)
+
+    def _place(self, trial: Trial) -> None:
+        level = trial.params.get(self._name)
+        if trial.parent is not None:
+            found = self._places.get(trial.parent)
+            if found is None:
+                return
+            bracket, place = found
+            if place + 1 < len(bracket.rungs):
+                bracket.rungs[place + 1].append(trial.number)
+                self._places[trial.number] = (bracket, place + 1)
+            return
+        filling = self._filling()
+        if filling is None:
+            return
+        if level == self._levels[filling.first]:
+            filling.rungs[0].append(trial.number)
+            self._places[trial.number] = (filling, 0)

@@ -1,0 +1,312 @@
+"""The door to Optuna: a history as one of its studies, and what a sampler of it suggests.
+
+Imported only when an algorithm of Optuna is chosen, which takes half a second. The study's storage
+is a mirror of the history: a trial is turned into one of Optuna's once, when it is completed, so a
+suggestion doesn't pay for the ten thousand trials before it but what the sampler itself does.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Container, Sequence
+from typing import Any, NoReturn
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, NSGAIISampler
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from orion_hpc.algorithms.base import History
+from orion_hpc.model.dimension import Categorical, Dimension, Integer, Real
+from orion_hpc.model.distribution import Discretised, LogUniform
+from orion_hpc.model.space import Space
+from orion_hpc.model.trial import Params, Trial
+
+MakeSampler = Callable[[int], BaseSampler]
+"""Makes a sampler with this seed: a new one for each suggestion, as it mustn't remember."""
+
+_NUMBER_OF_SEEDS = 1 << 32
+
+
+class Study:
+    """What a history is to a sampler.
+
+    Parameters
+    ----------
+    space : Space
+        Without shapes, with uniform and loguniform priors only.
+    strategy : None, "max", "mean", "min" or "none"
+        What pending trials are to the sampler: pending trials (None), ones with the worst, the
+        mean or the best objective that there is so far, or nothing.
+    """
+
+    def __init__(self, space: Space, strategy: str | None) -> None:
+        self._mirror = _Mirror(space, strategy)
+        self._single = {n: d for n, d in self._mirror.distributions.items() if d.single()}
+        self._relative = {n: d for n, d in self._mirror.distributions.items() if not d.single()}
+
+    def suggest(
+        self, history: History, number: int, seed: int, make: MakeSampler, together: bool = True
+    ) -> Params:
+        """Return a point by flat name.
+
+        Parameters
+        ----------
+        history : History
+        number : int
+        seed : int
+            Below 2**32.
+        make : callable
+        together : bool, default True
+            Whether the sampler considers all dimensions at once rather than each by itself.
+        """
+        mirror = self._mirror
+        mirror.update(history)
+        with warnings.catch_warnings():
+            # What is experimental or deprecated in Optuna's next version is no news to a user.
+            warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", category=FutureWarning)
+            study = optuna.load_study(study_name="", storage=mirror, sampler=make(seed))
+            sampler = study.sampler
+            trial = FrozenTrial(
+                number, TrialState.RUNNING, None, None, None, {}, {}, {}, {}, {}, number
+            )
+            sampler.before_trial(study, trial)
+            found: dict[str, Any] = {name: _only(one) for name, one in self._single.items()}
+            if together and self._relative:
+                found.update(sampler.sample_relative(study, trial, self._relative))
+            for name, distribution in self._relative.items():
+                if name not in found:
+                    found[name] = sampler.sample_independent(study, trial, name, distribution)
+        return {name: mirror.plain(name, found[name]) for name in mirror.space}
+
+
+class Nsga2Sampler(NSGAIISampler):
+    """NSGA-II whose generations follow from the order in which trials were completed.
+
+    Optuna writes a trial's generation beside it when it is suggested, which a pure function of the
+    history can't.
+    """
+
+    def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
+        completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return len(completed) // self._size
+
+    def get_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        first = generation * self._size
+        completed = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        return completed[first : first + self._size]
+
+    def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
+        # Ranked when they are chosen, and in order of their numbers when they are remembered: the
+        # same draw must choose the same ones.
+        parents = super().get_parent_population(study, generation)
+        return sorted(parents, key=lambda trial: trial.number)
+
+    @property
+    def _size(self) -> int:
+        assert self.population_size is not None
+        return self.population_size
+
+
+class _Mirror(BaseStorage):
+    """A storage with one study, that of a history; nobody writes trials into it."""
+
+    def __init__(self, space: Space, strategy: str | None) -> None:
+        self.space = space
+        self.distributions = {name: _distribution(one) for name, one in space.items()}
+        self._strategy = strategy
+        self._undone: int | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self._seen = 0
+        self._completed: list[FrozenTrial] = []
+        self._pending: list[FrozenTrial] = []
+        self._known: dict[int, FrozenTrial] = {}
+        self._attributes: dict[str, Any] = {}
+        self._objectives: int | None = None
+        self._constraints = 0
+        self._least: list[float] = []
+        self._most: list[float] = []
+        self._sum: list[float] = []
+
+    def update(self, history: History) -> None:
+        """Take in what is new."""
+        if history.undone != self._undone:
+            self._reset()
+            self._undone = history.undone
+            for trial in reversed(history.learned):
+                self._complete(trial)
+        for number in history.completions[self._seen :]:
+            self._complete(history.trials[number])
+        self._seen = len(history.completions)
+        self._pending = []
+        if self._strategy != "none":
+            known, self._known = self._known, {}
+            for trial in history.pending():
+                frozen = known.get(trial.number) or self._frozen(trial)
+                if frozen is not None:
+                    self._known[trial.number] = frozen
+                    self._pending.append(frozen)
+        if self._strategy in ("max", "mean", "min") and self._completed:
+            for frozen in self._pending:
+                frozen.state = TrialState.COMPLETE
+                frozen.values = self._lie()
+
+    def _lie(self) -> list[float]:
+        if self._strategy == "mean":
+            return [total / len(self._completed) for total in self._sum]
+        return list(self._most if self._strategy == "max" else self._least)
+
+    def _complete(self, trial: Trial) -> None:
+        values = trial.objectives
+        if self._objectives is None and values:
+            self._objectives = len(values)
+            self._least, self._most = list(values), list(values)
+            self._sum = [0.0] * len(values)
+        frozen = self._frozen(trial, values)
+        if frozen is None or len(values) != self._objectives:
+            return
+        self._completed.append(frozen)
+        self._constrain(trial)
+        self._least = list(map(min, self._least, values))
+        self._most = list(map(max, self._most, values))
+        self._sum = [total + value for total, value in zip(self._sum, values, strict=True)]
+
+    def _constrain(self, trial: Trial) -> None:
+        """See to it that all trials have as many constraints; what one didn't tell counts as kept.
+
+        A Gaussian process is fitted to each.
+        """
+        before, self._constraints = (
+            self._constraints,
+            max(self._constraints, len(trial.constraints)),
+        )
+        for one in self._completed if self._constraints > before else self._completed[-1:]:
+            for place in range(self._constraints):
+                one.system_attrs.setdefault(f"constraints:{place}", 0.0)
+
+    def _frozen(self, trial: Trial, values: Sequence[float] | None = None) -> FrozenTrial | None:
+        if trial.params.keys() != self.distributions.keys():
+            return None
+        params = {}
+        for name, distribution in self.distributions.items():
+            value = self._foreign(name, trial.params[name])
+            # A trial that somebody inserted needn't be where trials are suggested.
+            if value is None or not distribution._contains(distribution.to_internal_repr(value)):
+                return None
+            params[name] = value
+        constraints = {
+            f"constraints:{place}": value for place, value in enumerate(trial.constraints)
+        }
+        return FrozenTrial(
+            number=trial.number,
+            state=TrialState.RUNNING if values is None else TrialState.COMPLETE,
+            value=None,
+            values=None if values is None else list(values),
+            datetime_start=None,
+            datetime_complete=None,
+            params=params,
+            distributions=self.distributions,
+            user_attrs={},
+            system_attrs=constraints,
+            intermediate_values={},
+            trial_id=trial.number,
+        )
+
+    def _foreign(self, name: str, value: Any) -> Any:
+        dimension = self.space[name]
+        if not isinstance(dimension, Categorical):
+            return value
+        try:
+            return dimension.choices.index(dimension.cast(value))
+        except StopIteration:
+            return None
+
+    def plain(self, name: str, value: Any) -> Any:
+        """Return a value that a sampler gave as one of the dimension."""
+        dimension = self.space[name]
+        if isinstance(dimension, Categorical):
+            return dimension.choices[int(value)]
+        return dimension.cast(value)
+
+    # -- what a study asks of its storage ---------------------------------------------------------
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        completed = states is None or TrialState.COMPLETE in states
+        if states is None:
+            return [*self._completed, *self._pending]
+        pending = [trial for trial in self._pending if trial.state in states]
+        if not completed:
+            return pending
+        return [*self._completed, *pending] if pending else list(self._completed)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return 0
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        return ""
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return [StudyDirection.MINIMIZE] * (self._objectives or 1)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        return self._attributes
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._attributes[key] = value
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        return {}
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Forget it: it is told to other processes, which have the journal for that."""
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise NotImplementedError("the history is only read")
+
+    create_new_study = _refuse
+    delete_study = _refuse
+    set_study_user_attr = _refuse
+    get_all_studies = _refuse
+    create_new_trial = _refuse
+    set_trial_param = _refuse
+    set_trial_state_values = _refuse
+    set_trial_intermediate_value = _refuse
+    set_trial_user_attr = _refuse
+    get_trial = _refuse
+
+
+def _distribution(dimension: Dimension) -> BaseDistribution:
+    if isinstance(dimension, Categorical):
+        return CategoricalDistribution(range(len(dimension.choices)))
+    if isinstance(dimension, Integer):
+        low, high = dimension.interval()
+        prior = dimension.distribution
+        log = isinstance(prior, Discretised) and isinstance(prior.real, LogUniform)
+        return IntDistribution(int(low), int(high), log=log)
+    assert isinstance(dimension, Real)
+    low, high = dimension.interval()
+    return FloatDistribution(low, high, log=isinstance(dimension.distribution, LogUniform))
+
+
+def _only(distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return distribution.low
+
+
+def quiet() -> None:
+    """Let Optuna tell warnings only."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -1,0 +1,224 @@
+"""Population based training: hyperparameters change while models are trained on.
+
+Each of a population's trials is followed by one with more of the fidelity. That of a good trial
+goes on as it was, that of a bad one goes on from a good one, with its hyperparameters shaken.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from orion_hpc.algorithms import rungs
+from orion_hpc.algorithms.base import WAIT, Branch
+from orion_hpc.algorithms.modelled import check_count, check_share
+from orion_hpc.algorithms.random import Random
+from orion_hpc.algorithms.translated import View
+from orion_hpc.errors import ConfigurationError
+from orion_hpc.model.dimension import Dimension, Fidelity, Integer, Real
+from orion_hpc.model.trial import BROKEN
+
+if TYPE_CHECKING:
+    import random
+
+    from orion_hpc.algorithms.base import History, Suggestion
+    from orion_hpc.model.space import Space
+    from orion_hpc.model.trial import Params
+
+_TRIES = 20
+_FEWEST = 5
+"""Trials that a trial is compared with, at least, before it is given up (as in Oríon)."""
+
+
+class Pbt:
+    """Runs a population through generations, the fidelity growing from one to the next.
+
+    A trial of a later generation starts with a copy of the working directory of the one that it
+    goes on from, ``trial.parent``: its function loads the checkpoint there and trains on until the
+    fidelity that it is given. What ends ``broken`` has no successor; in the first generation
+    another trial takes its place.
+
+    Parameters
+    ----------
+    space : Space
+        With a fidelity.
+    seed : int, optional
+        Kept for the record; the generator that ``suggest`` is given comes of it.
+    population_size : int, default 20
+    generations : int, default 10
+        Among which the fidelity is divided evenly.
+    truncation : float, default 0.2
+        Share of the worst trials that are given up, and of the best that are gone on from.
+    perturbation : float, default 1.2
+        A number is multiplied or divided by it when it is shaken.
+    resample_probability : float, default 0.25
+        How likely a value is drawn anew from its prior instead; a choice only changes so.
+
+    References
+    ----------
+    M. Jaderberg et al., "Population based training of neural networks", arXiv:1711.09846.
+    """
+
+    cheap = True
+    learns = True
+    needs_fidelity = True
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int | None = None,
+        population_size: int = 20,
+        generations: int = 10,
+        truncation: float = 0.2,
+        perturbation: float = 1.2,
+        resample_probability: float = 0.25,
+    ) -> None:
+        self.check(
+            population_size=population_size,
+            generations=generations,
+            truncation=truncation,
+            perturbation=perturbation,
+            resample_probability=resample_probability,
+        )
+        self._space = space
+        self._random = Random(space)
+        self._fidelity = rungs.fidelity_of(space)
+        low, high = self._fidelity.interval()
+        steps = (low + (high - low) * step / max(1, generations - 1) for step in range(generations))
+        self._levels = sorted({round(step) for step in steps}) if generations > 1 else [high]
+        self._size = population_size
+        self._truncation = truncation
+        self._factor = perturbation
+        self._resample = resample_probability
+        self._undone: int | None = None
+
+    @staticmethod
+    def check(
+        *,
+        population_size: Any,
+        generations: Any,
+        truncation: Any,
+        perturbation: Any,
+        resample_probability: Any,
+        seed: Any = None,
+    ) -> None:
+        """Raise ConfigurationError unless the options have their forms."""
+        check_count("population_size", population_size, 2)
+        check_count("generations", generations)
+        check_share("truncation", truncation, 0.2)
+        if truncation > 0.5:
+            raise ConfigurationError(
+                f"truncation is {truncation}, so a trial could be good and bad at once",
+                "Write truncation: 0.2; it is 0.5 at most.",
+            )
+        if isinstance(perturbation, bool) or not (
+            isinstance(perturbation, int | float) and 1 < perturbation <= 10
+        ):
+            raise ConfigurationError(
+                f"perturbation is {perturbation!r:.60}, not a number above 1 and up to 10",
+                "Write perturbation: 1.2.",
+            )
+        check_share("resample_probability", resample_probability, 0.25)
+
+    def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
+        """Return a successor, from the highest generation down, else one of the first."""
+        self._update(history)
+        for place in range(len(self._levels) - 2, -1, -1):
+            # The next to be registered follows the one that was completed at the same place of
+            # the order: so none has two successors, whoever is faster.
+            following = len(self._registered[place + 1])
+            if following < len(self._completed[place]):
+                successor = self._successor(history, place, following, number, rng)
+                if successor is not None:
+                    return successor
+        first = self._registered[0]
+        broken = sum(history.trials[one].status == BROKEN for one in first)
+        if len(first) - broken < self._size:
+            point = self._random.suggest(self._view(history, self._levels[0]), number, rng)
+            if point is not None:
+                return self._at(point, self._levels[0])
+        return WAIT if history.pending() else None
+
+    def _successor(
+        self, history: History, place: int, following: int, number: int, rng: random.Random
+    ) -> Branch | None:
+        level = self._levels[place + 1]
+        trial = history.trials[self._completed[place][following]]
+        ranked = sorted(
+            (history.trials[one].objective or 0.0, one) for one in self._completed[place]
+        )
+        count = len(ranked)
+        share = max(1, int(count * self._truncation))
+        if count >= min(_FEWEST, self._size) and trial.number in {
+            one for _, one in ranked[count - share :]
+        }:
+            _, chosen = ranked[min(int(rng.random() * share), share - 1)]
+            trial = history.trials[chosen]
+            params = self._shaken(trial.params, rng)
+        else:
+            params = trial.params
+        for _ in range(_TRIES):
+            found = self._at(params, level)
+            if not history.has(found):
+                return Branch(found, trial.number)
+            params = self._shaken(params, rng)
+        point = self._random.suggest(self._view(history, level), number, rng)
+        return None if point is None else Branch(self._at(point, level), trial.number)
+
+    def _at(self, params: Params, level: int) -> Params:
+        name = self._fidelity.name
+        return {key: level if key == name else value for key, value in params.items()}
+
+    def _view(self, history: History, level: int) -> View:
+        high = self._fidelity.high
+        return View(history, lambda one: self._at(one, high), lambda one: self._at(one, level))
+
+    def _shaken(self, params: Params, rng: random.Random) -> Params:
+        return {
+            name: params[name]
+            if isinstance(dimension, Fidelity)
+            else self._shake(dimension, params[name], rng)
+            for name, dimension in self._space.items()
+        }
+
+    def _shake(self, dimension: Dimension, value: Any, rng: random.Random) -> Any:
+        if rng.random() < self._resample:
+            return dimension.sample(rng)
+        factor = self._factor if rng.random() < 0.5 else 1 / self._factor
+
+        def element(number: Any) -> Any:
+            if isinstance(number, list | tuple):
+                return [element(one) for one in number]
+            if isinstance(dimension, Real):
+                return dimension.rounded(number * factor)
+            if isinstance(dimension, Integer):
+                low, high = dimension.interval()
+                shaken = round(number * factor)
+                if shaken == number:
+                    shaken += 1 if factor > 1 else -1
+                return int(min(max(shaken, low), high))
+            return number
+
+        return element(value)
+
+    def _update(self, history: History) -> None:
+        if history.undone != self._undone:
+            self._undone = history.undone
+            self._seen = self._done = 0
+            self._registered: list[list[int]] = [[] for _ in self._levels]
+            self._completed: list[list[int]] = [[] for _ in self._levels]
+        for trial in history.trials[self._seen :]:
+            place = self._place(trial.params)
+            if place is not None and (trial.parent is None) == (place == 0):
+                self._registered[place].append(trial.number)
+        self._seen = len(history.trials)
+        for number in history.completions[self._done :]:
+            trial = history.trials[number]
+            place = self._place(trial.params)
+            if place is not None and (trial.parent is None) == (place == 0):
+                self._completed[place].append(number)
+        self._done = len(history.completions)
+
+    def _place(self, params: Params) -> int | None:
+        level = params.get(self._fidelity.name)
+        return self._levels.index(level) if level in self._levels else None

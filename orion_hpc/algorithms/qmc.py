@@ -1,0 +1,115 @@
+"""Quasi-random search: points of a low-discrepancy sequence, spread more evenly than random ones.
+
+The sequences are those of :mod:`scipy.stats.qmc`. Point ``n`` of the sequence follows from the seed
+alone, so any number of workers try the same points.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Literal
+
+from orion_hpc.algorithms.modelled import check_flag
+from orion_hpc.errors import ConfigurationError, did_you_mean
+from orion_hpc.model.dimension import Dimension
+
+if TYPE_CHECKING:
+    import random
+
+    from orion_hpc.algorithms.base import History
+    from orion_hpc.model.space import Space
+    from orion_hpc.model.trial import Params
+
+_KINDS = ("sobol", "halton")
+_TRIES = 10_000
+_AT_ONCE = 64
+_MOST_SOBOL = 21_201
+"""Dimensions for which scipy has direction numbers."""
+
+
+class Qmc:
+    """Takes the points of a sequence in turn, each coordinate through its prior.
+
+    A point that was tried is passed over; after many in a row the space counts as exhausted.
+
+    Parameters
+    ----------
+    space : Space
+    seed : int, optional
+        Of the scrambling; by default 0.
+    qmc_type : {"sobol", "halton"}, default "sobol"
+        Sobol' points are spread best when their number is a power of two, Halton points for any.
+    scramble : bool, default True
+        Whether the sequence is randomised, which also takes its first point away from a corner.
+
+    References
+    ----------
+    A. B. Owen, "Scrambling Sobol' and Niederreiter-Xing points", J. Complexity 14 (1998) 466-489.
+    """
+
+    cheap = True
+    learns = False
+
+    def __init__(
+        self,
+        space: Space,
+        *,
+        seed: int | None = None,
+        qmc_type: Literal["sobol", "halton"] = "sobol",
+        scramble: bool = True,
+    ) -> None:
+        self.check(qmc_type=qmc_type, scramble=scramble)
+        self._space = space
+        self._count = sum(_size(dimension) for dimension in space.values())
+        self._seed, self._kind, self._scramble = seed or 0, qmc_type, scramble
+        if qmc_type == "sobol" and self._count > _MOST_SOBOL:
+            raise ConfigurationError(
+                f"the space has {self._count:,} dimensions; Sobol' points have {_MOST_SOBOL:,}",
+                "Write qmc_type: halton.",
+            )
+        self._points: list[list[float]] = []
+        self._start()
+
+    @staticmethod
+    def check(*, qmc_type: Any, scramble: Any, seed: Any = None) -> None:
+        """Raise ConfigurationError unless the options have their forms."""
+        if qmc_type not in _KINDS:
+            raise ConfigurationError(
+                f"qmc_type is {qmc_type!r:.60}{did_you_mean(str(qmc_type), _KINDS)}",
+                f"There are: {', '.join(_KINDS)}.",
+            )
+        check_flag("scramble", scramble)
+
+    def suggest(self, history: History, number: int, rng: random.Random) -> Params | None:
+        """Return the first point from place ``number`` of the sequence on that isn't registered."""
+        for place in range(number, number + _TRIES):
+            shares = iter(self._point(place))
+            params = {name: one.at(shares) for name, one in self._space.items()}
+            if not history.has(params):
+                return params
+        return None
+
+    def _start(self) -> None:
+        try:
+            from scipy.stats import qmc
+        except ImportError as error:
+            raise ConfigurationError(
+                f"algorithm qmc needs scipy, which can't be imported: {error}",
+                "pip install 'orion-hpc[search]'",
+            ) from None
+        made: Any = qmc.Sobol if self._kind == "sobol" else qmc.Halton
+        self._engine = made(max(1, self._count), scramble=self._scramble, seed=self._seed)
+
+    def _point(self, place: int) -> list[float]:
+        while len(self._points) <= place:
+            # The first draw of a Sobol' engine warns unless its size is a power of two.
+            more = max(_AT_ONCE, 1 << max(0, place - len(self._points)).bit_length())
+            self._points += [
+                [min(max(share, 1e-12), 1 - 1e-12) for share in row]
+                for row in self._engine.random(more).tolist()
+            ]
+        return self._points[place]
+
+
+def _size(dimension: Dimension) -> int:
+    return math.prod(dimension.shape)

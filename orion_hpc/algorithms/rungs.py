@@ -1,0 +1,140 @@
+"""How much of the fidelity trials get, and what is known of the trials at each level.
+
+For the algorithms that begin many trials with little and go on with the best.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from bisect import bisect_right
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, History
+from orion_hpc.algorithms.translated import View
+from orion_hpc.errors import ConfigurationError
+from orion_hpc.model.dimension import Fidelity
+from orion_hpc.model.trial import Params, Trial
+
+if TYPE_CHECKING:
+    import random
+
+    from orion_hpc.model.space import Space
+
+
+def fidelity_of(space: Space) -> Fidelity:
+    """Return the fidelity dimension; there is one."""
+    name = space.fidelity
+    assert name is not None
+    dimension = space[name]
+    assert isinstance(dimension, Fidelity)
+    return dimension
+
+
+def levels(fidelity: Fidelity, factor: float, count: int | None) -> list[int]:
+    """Return the levels from the least to the most, each about ``factor`` times the one before.
+
+    Parameters
+    ----------
+    fidelity : Fidelity
+    factor : float
+        Above 1.
+    count : int, optional
+        How many levels; by default as many as fit.
+    """
+    low, high = fidelity.low, fidelity.high
+    if count is None:
+        count = 1 + int(math.log(high / low) / math.log(factor) + 1e-9)
+    if count == 1:
+        return [high]
+    steps = (low * (high / low) ** (step / (count - 1)) for step in range(count))
+    return sorted({min(max(round(step), low), high) for step in steps})
+
+
+def reduction_factor(fidelity: Fidelity, given: float | None) -> float:
+    """Return the factor that is given, else the fidelity's base.
+
+    Raises
+    ------
+    ConfigurationError
+        The base is 1 and none is given.
+    """
+    if given is not None:
+        return given
+    if fidelity.base <= 1:
+        raise ConfigurationError(
+            f"{fidelity.name} has the base {fidelity.base}, so its levels don't grow",
+            f"Write fidelity({fidelity.low}, {fidelity.high}, base=3).",
+        )
+    return fidelity.base
+
+
+def check_factor(value: Any) -> None:
+    """Raise ConfigurationError unless it is None or a number of at least 2."""
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, int | float) or not 2 <= value < math.inf
+    ):
+        raise ConfigurationError(
+            f"reduction_factor is {value!r:.60}, not a number of at least 2",
+            "Write reduction_factor: 3, or leave it out for the base of the fidelity.",
+        )
+
+
+class Drawer:
+    """Draws points that begin at some level, by an algorithm that knows of no fidelity.
+
+    One that learns is shown all completed trials as if theirs were all there is of the fidelity;
+    one of a higher level counts as better than any of a lower one, and within a level the objective
+    decides. So a model neither forgets what was given up nor takes results of one level for those
+    of another, and it has something to learn from the first rung on.
+
+    Parameters
+    ----------
+    algorithm : Algorithm
+    space : Space
+    levels : sequence of int
+        All that trials have, ascending.
+    """
+
+    def __init__(self, algorithm: Algorithm, space: Space, levels: Sequence[int]) -> None:
+        self._algorithm = algorithm
+        self._fidelity = fidelity_of(space)
+        self._levels = levels
+        self.cheap = algorithm.cheap
+        self._learns = getattr(algorithm, "learns", True)
+
+    def draw(self, history: History, number: int, rng: random.Random, level: int) -> Params | None:
+        """Return a new point with the fidelity ``level``, or None if there is none."""
+        high = self._fidelity.high
+        view = View(
+            history,
+            forward=lambda params: self._at(params, high),
+            backward=lambda params: self._at(params, level),
+            judge=self._judged if self._learns else None,
+        )
+        found = self._algorithm.suggest(view, number, rng)
+        if found is None or found is WAIT or isinstance(found, Branch):
+            return None
+        return self._at(found, level)
+
+    def _at(self, params: Params, level: int) -> Params:
+        name = self._fidelity.name
+        return {key: level if key == name else value for key, value in params.items()}
+
+    def _judged(self, trial: Trial) -> float | None:
+        objective, level = trial.objective, trial.params.get(self._fidelity.name)
+        if objective is None or not isinstance(level, int | float):
+            return None
+        below = len(self._levels) - bisect_right(self._levels, level)
+        # Between -1/2 and 1/2, in the same order.
+        return below + math.copysign(math.log1p(abs(objective)) / _MOST, objective)
+
+
+_MOST = 2 * math.log(sys.float_info.max)
+
+
+def raised(trial: Trial, name: str, level: int) -> Branch:
+    """Return ``trial`` going on at a higher level of the fidelity ``name``."""
+    params = {key: level if key == name else value for key, value in trial.params.items()}
+    return Branch(params, trial.number)
