@@ -41,12 +41,17 @@ def without_stamp(text: str) -> str:
 @pytest.mark.slurm
 @pytest.mark.timeout(600)
 def test_ten_workers_run_the_svm_example(slurm: SlurmCluster, tmp_path: Path) -> None:
-    """The main job: one array of ten, exactly twenty completed trials, tasks that end."""
+    """The main job: one array of ten, an algorithm that learns, exactly twenty completed trials,
+    tasks that end."""
     folder = tmp_path / "svm"
     folder.mkdir()
     for name in ("config.yaml", "svm.py"):
         shutil.copy(EXAMPLE / name, folder)
     config = folder / "config.yaml"
+    text = config.read_text()
+    assert "algorithm: random " in text
+    learning = "algorithm: {tpe: {seed: 1, n_initial_points: 5}} "
+    config.write_text(text.replace("algorithm: random ", learning))
     done = orion_hpc("submit", "--array", "10", "--cpus-per-task", "5", config)
     assert done.returncode == 0, done.stderr
     (job_id,) = {job["array_job_id"] for job in slurm.jobs()}

@@ -24,7 +24,8 @@ class Storm:
 
     The settings: ``storage``, ``name``, ``workers``, ``kills``, ``max_trials``, ``seed``, ``log``
     (a directory for the workers' logs), ``calm`` (a file that is written when the last is killed),
-    ``deadline`` (seconds for everything).
+    ``deadline`` (seconds for everything), ``replace`` (whether another takes the place
+    of one that ends before).
     """
 
     def __init__(self, settings: dict[str, Any]) -> None:
@@ -48,7 +49,7 @@ class Storm:
                 if done >= self._due():
                     time.sleep(self._random.uniform(0, 0.004))  # a random moment is the point
                     self._kill(self._random.choice(sorted(self._living)))
-                self._collect(replace=True)
+                self._collect(replace=self._settings["replace"])
             with open(self._settings["calm"], "w", encoding="ascii"):
                 pass
             while self._living:

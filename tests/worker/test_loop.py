@@ -7,9 +7,11 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import replace
 
 import pytest
 
+from orion_hpc.algorithms.base import WAIT
 from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.errors import DamagedDatabase, StorageError
 from orion_hpc.executors.base import ProcessDied
@@ -120,12 +122,13 @@ class Bench:
         patience=0.3,
         grace=NO_GRACE,
         notice=None,
+        algorithm=None,
     ) -> Worker:
         """Return a worker that is ready to run."""
         return Worker(
             storage=MemoryStorage(self.journal),
             number=1,
-            algorithm=make_algorithm("random", self.space),
+            algorithm=algorithm or make_algorithm("random", self.space),
             executor=executor or SingleExecutor(),
             run=run,
             make_task=lambda state, trial: TrialTask(
@@ -152,6 +155,76 @@ def test_the_end_of_a_trial_and_the_next_reservation_are_one_transaction():
     bench = Bench(max_trials=5)
     bench.worker().run()
     assert len(bench.journal.transactions) == 1 + 6
+
+
+class Learner:
+    """An algorithm that remembers what was completed when it was asked."""
+
+    learns = True
+
+    def __init__(self, cheap: bool, suggest=None) -> None:
+        self.cheap = cheap
+        self.seen: list[int] = []
+        self._suggest = suggest or (lambda history, number: {"x": float(number)})
+
+    def suggest(self, history, number, rng):
+        """Return the next point."""
+        self.seen.append(len(history.completions))
+        return self._suggest(history, number)
+
+
+@pytest.mark.parametrize("cheap", [True, False])
+def test_results_are_recorded_before_an_algorithm_that_learns_is_asked(cheap):
+    """The first suggestion knows of no result, the second of one, and so on."""
+    bench, learner = Bench(max_trials=4), Learner(cheap)
+    assert bench.worker(algorithm=learner).run().completed == 4
+    assert sorted(set(learner.seen)) == [0, 1, 2, 3]
+    assert learner.seen == sorted(learner.seen)
+
+
+@pytest.mark.parametrize("cheap", [True, False])
+def test_all_slots_are_filled_one_by_one_without_waiting(cheap):
+    """An algorithm that learns suggests one at a time; the other slots don't wait for an end."""
+    bench, looks = Bench(max_trials=6), []
+
+    def script(executor: Parallel) -> None:
+        looks.append(len(executor.running))
+        executor.end(min(executor.running))
+
+    executor = Parallel(3, script)
+    bench.worker(executor, algorithm=Learner(cheap)).run()
+    assert looks[0] == 3
+
+
+@pytest.mark.parametrize("cheap", [True, False])
+def test_a_worker_that_has_to_wait_leaves_the_lock_alone(cheap):
+    """While there is nothing before another's trial ends, nothing is written."""
+    bench = Bench(max_trials=3)
+    bench.write(1, ev.RegisterTrial(0, {"x": 0.5}, 1.0), ev.ReserveTrial(0, 1, "other", 1.0))
+    before = len(bench.journal.transactions)
+    learner = Learner(cheap, lambda history, number: WAIT)
+    summary = bench.worker(algorithm=learner).run()
+    assert summary.idle
+    assert len(bench.journal.transactions) == before
+    assert learner.seen
+
+
+def test_a_model_is_asked_while_others_have_the_lock_and_reserve():
+    """A worker that computes for long holds nobody up."""
+    bench = Bench(max_trials=40)
+    others: list[int] = []
+
+    def slow(history, number):
+        if not others:  # the other worker does all that it can meanwhile
+            other = bench.worker(name="other", algorithm=make_algorithm("random", bench.space))
+            other._options = replace(other._options, max_attempts_here=20)
+            others.append(other.run().completed)
+        return {"x": 0.001 + number}
+
+    summary = bench.worker(algorithm=Learner(False, slow)).run()
+    assert others == [20]
+    assert summary.completed == 20
+    assert bench.state.trials[20].params == {"x": 0.001}, "computed for number 0, and still new"
 
 
 def test_slots_are_filled_and_never_more():
