@@ -22,7 +22,7 @@ from orion_hpc.launch.base import Jobs, Launcher
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, COMPLETED
 from orion_hpc.report.progress import counted, progress
-from orion_hpc.report.summary import best_trial, experiment_summary, status_notes
+from orion_hpc.report.summary import best_trial, exhaustion, experiment_summary, status_notes
 from orion_hpc.storage.heartbeat import signs
 from orion_hpc.worker.recovery import release_lost
 from orion_hpc.worker.stop import StopNotice
@@ -205,7 +205,8 @@ def _finish(terminal: Terminal, done: Submission, state: ExperimentState) -> Non
         for name, value in best["params"].items():
             terminal.say(f"  {name}: {value!r}")
     if state.is_done:
-        spent = " (every point of the space was tried)" if state.exhausted else ""
+        why = exhaustion(state)
+        spent = f" ({why})" if why else ""
         terminal.say(f"Done: {counted(state.count(COMPLETED), 'trial')} completed{spent}.")
         return
     alive = signs(layout.workers_folder(done.storage.path, state.title))

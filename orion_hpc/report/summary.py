@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from orion_hpc.errors import OrionHpcError
+from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, RESERVED, STATUSES
 from orion_hpc.slurm.tasks import Tasks
@@ -36,7 +38,8 @@ def experiment_summary(
     -------
     dict
         ``name``, ``version``, ``state`` (``done``, ``broken``, ``stopped``, ``running``,
-        ``waiting``), ``reason`` (why it was stopped, else None), ``max_trials``, ``trials``
+        ``waiting``), ``reason`` (why it was stopped, else None), ``exhausted`` (why there are no
+        further trials below ``max_trials``, else None), ``max_trials``, ``trials``
         (status -> count), ``best`` (None or ``number``, ``id``, ``objective``, ``params``),
         ``workers`` (those alive: ``id``, ``host``, ``job``, ``age`` in seconds), ``silent`` (names
         of those that no longer give signs), ``jobs`` (``launcher``, ``ids``, ``folder``, ``time``,
@@ -50,6 +53,7 @@ def experiment_summary(
         "version": state.version,
         "state": condition(state, bool(alive)),
         "reason": state.stopped,
+        "exhausted": exhaustion(state),
         "max_trials": state.max_trials,
         "max_broken": state.max_broken,
         "trials": {status: state.count(status) for status in STATUSES},
@@ -108,6 +112,24 @@ def condition(state: ExperimentState, worked_on: bool) -> str:
     if state.stopped is not None:
         return "stopped"
     return "running" if worked_on else "waiting"
+
+
+def exhaustion(state: ExperimentState) -> str | None:
+    """Return why the algorithm suggests no further trial; None while it may."""
+    if not state.exhausted:
+        return None
+    spent = "the algorithm has no further point"
+    try:
+        space = Space.parse(state.configuration["space"])
+    except OrionHpcError:  # of another program or version
+        return spent
+    tried = {
+        str([value for name, value in trial.params.items() if name != space.fidelity])
+        for trial in state.trials
+    }
+    if len(tried) >= space.cardinality:
+        return "every point of the space was tried"
+    return spent
 
 
 def best_trial(state: ExperimentState) -> dict[str, Any] | None:
@@ -178,6 +200,8 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             )
         if one["state"] == "stopped":
             notes.append(f"{title}: stopped: {one['reason']}. 'orion-hpc resume' goes on with it.")
+        if one["exhausted"] and one["state"] == "done":
+            notes.append(f"{title}: {one['exhausted']}.")
         for name in one["silent"]:
             notes.append(f"{title}: worker {name} holds a trial and gives no sign of life.")
         if one["queue"] is not None and (told := _queue_note(one["queue"])):

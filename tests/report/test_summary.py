@@ -42,6 +42,7 @@ def test_a_summary_is_whole_and_fit_for_json():
         "version": 2,
         "state": "running",
         "reason": None,
+        "exhausted": None,
         "max_trials": 5,
         "max_broken": 3,
         "trials": {
@@ -136,3 +137,25 @@ def test_why_nothing_goes_on(tasks, note):
     waiting = ExperimentState(1, "e", 1, {}, 0.0, 5, 3)
     (told,) = status_notes([experiment_summary(waiting, {}, found)])
     assert told.startswith(f"e v1: {note}")
+
+
+@pytest.mark.parametrize(
+    ("prior", "told"),
+    [
+        ("randint(0, 2)", "every point of the space was tried"),
+        ("uniform(0, 1)", "the algorithm has no further point"),
+        ("unheard_of(1)", "the algorithm has no further point"),
+    ],
+)
+def test_an_end_before_max_trials_is_explained(prior: str, told: str) -> None:
+    """A small space, or an algorithm whose rounds are over; fidelities aside."""
+    space = {"x": prior, "epochs": "fidelity(1, 9)"}
+    state = ExperimentState(1, "e", 1, {"space": space}, 0.0, 9, 3)
+    results = [{"name": "loss", "type": "objective", "value": 1.0}]
+    for number, (x, epochs) in enumerate(((0, 1), (0, 9), (1, 1))):
+        assert state.apply(ev.RegisterTrial(number, {"x": x, "epochs": epochs}, 0.0, worker="w"))
+        assert state.apply(ev.CompleteTrial(number, 1, results, 1.0))
+    assert state.apply(ev.ExhaustSpace(3, 1.0))
+    summary = experiment_summary(state, {})
+    assert (summary["state"], summary["exhausted"]) == ("done", told)
+    assert f"e v1: {told}." in status_notes([summary])
