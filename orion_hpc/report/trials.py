@@ -17,7 +17,7 @@ from orion_hpc.model.trial import Trial
 
 TIMES = ("submit_time", "start_time", "end_time")
 _FIRST = ("experiment", "version", "number", "id", "status", "attempt", "objective")
-_LAST = (*TIMES, "worker", "cause", "message")
+_LAST = (*TIMES, "worker", "cause", "message", "parent")
 
 _MOST_CELLS = 30_000_000
 """Of a table, which takes some gigabytes of memory then."""
@@ -25,7 +25,8 @@ _MOST_CELLS = 30_000_000
 
 def record(experiment: ExperimentState, trial: Trial) -> dict[str, Any]:
     """Return a trial as plain data: what it is, ``params`` by flat name, ``results`` in Oríon's
-    form, and times as seconds since the epoch."""
+    form, times as seconds since the epoch, and the number of the trial that it goes on from as
+    ``parent``."""
     return {
         "experiment": experiment.name,
         "version": experiment.version,

@@ -46,7 +46,7 @@ def test_a_csv_table_holds_everything_under_a_name_of_its_own():
         "experiment", "version", "number", "id", "status", "attempt", "objective",
         "results.status", "curve", "odd", "far",
         "lr", "net.depth", "kind", "params.id", "shape", "extra",
-        "submit_time", "start_time", "end_time", "worker", "cause", "message",
+        "submit_time", "start_time", "end_time", "worker", "cause", "message", "parent",
     ]  # fmt: skip
     assert (first["experiment"], first["version"], first["number"]) == ("e", "2", "0")
     assert float(first["objective"]) == 0.1 + 0.2
@@ -95,7 +95,7 @@ def test_the_second_of_two_equal_names_is_told_apart_however_often():
     columns = table([record(EXPERIMENT, one)])
     values = [columns[name][0] for name in list(columns)[7:11]]
     assert values == [1, 2, 3, 4]
-    assert len(columns) == 17
+    assert len(columns) == 18
 
 
 def test_a_data_frame_has_a_type_that_suits_each_column():
