@@ -1,0 +1,316 @@
+"""The benchmark of the searches: ``python -m tests.benchmarks.search --help``.
+
+How near each algorithm comes to the minimum, with 1 and with 10 workers, against Optuna's own study
+with the same sampler and against random search; how much of the fidelity ASHA and Hyperband need
+for what random search reaches with all of it; what one suggestion costs. Whether ours differs from
+its peer is told by Wilcoxon's signed-rank test over the seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import product
+from typing import Any
+
+from tests.benchmarks import searches
+from tests.benchmarks.problems import MULTI, PROBLEMS, Problem
+
+WORKERS = (1, 10)
+HALVING: dict[str, Any] = {
+    "asha": "asha",
+    "asha tpe": {"asha": {"sampler": "tpe"}},
+    "hyperband": "hyperband",
+    "hyperband tpe": {"hyperband": {"sampler": "tpe"}},
+}
+_FULL_TRIALS = 30
+"""Of random search with all of the fidelity."""
+_SIGNIFICANT = 0.01
+
+Trace = list[float]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Measure, print the tables, write JSON and a picture."""
+    options = _parser().parse_args(words)
+    if options.short:
+        options.problems, options.algorithms = ["branin", "mixed"], ["random", "tpe"]
+        options.seeds, options.trials, options.sizes = 2, 20, [100]
+        options.multi, options.halving = ["biased branin"], ["asha", "hyperband"]
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+    started = time.time()
+    with ProcessPoolExecutor(options.processes) as pool:
+        found: dict[str, Any] = {
+            "regret": regrets(pool, options),
+            "fidelity": fidelities(pool, options),
+        }
+    found["speed"] = [speed(name, size) for name in options.fast for size in options.sizes]
+    print(_regret_table(found["regret"]))
+    print()
+    print(_table(found["fidelity"]))
+    print()
+    print(_table(found["speed"]))
+    print(f"\n{time.time() - started:.0f} s")
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(found, file, indent=1)
+    if options.picture:
+        draw(found["regret"], options.picture)
+    return 0
+
+
+def regrets(pool: ProcessPoolExecutor, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return a line for each problem, number of workers and algorithm."""
+    cases = list(product(options.problems, WORKERS, options.algorithms))
+    jobs = {
+        (*case, seed, ours): pool.submit(_trace, *case, seed, options.trials, ours)
+        for case in cases
+        for seed in range(options.seeds)
+        for ours in (True, False)
+    }
+    traces = {}
+    for done, (key, job) in enumerate(jobs.items()):
+        traces[key] = job.result()
+        print(f"\r{done + 1} of {len(jobs)} searches", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    lines, is_random = [], options.algorithms[0] == "random"
+    for problem, workers, algorithm in cases:
+        optimum = PROBLEMS[problem].optimum
+        if optimum is None:
+            optimum = min(trace[-1] for key, trace in traces.items() if key[0] == problem)
+        mine, theirs, at_random = (
+            [
+                [value - optimum for value in traces[problem, workers, name, seed, ours]]
+                for seed in range(options.seeds)
+            ]
+            for name, ours in ((algorithm, True), (algorithm, False), (options.algorithms[0], True))
+        )
+        lines.append(
+            {
+                "problem": problem,
+                "workers": workers,
+                "algorithm": algorithm,
+                "ours": _quartiles([one[-1] for one in mine]),
+                "optuna": _quartiles([one[-1] for one in theirs]),
+                "against_optuna": verdict(mine, theirs),
+                "against_random": verdict(mine, at_random) if is_random else "",
+                "curve": [statistics.median(values) for values in zip(*mine, strict=True)],
+                "optunas_curve": [statistics.median(v) for v in zip(*theirs, strict=True)],
+            }
+        )
+    return lines
+
+
+def _trace(problem: str, workers: int, algorithm: str, seed: int, trials: int, ours: bool) -> Trace:
+    """Return the least objective after each trial."""
+    one = PROBLEMS[problem]
+    if ours:
+        configuration = searches.ALGORITHMS[algorithm]
+        if algorithm == "qmc":
+            configuration = {"qmc": {"seed": seed}}
+        found = searches.ours(one, configuration, seed, workers, trials)
+    else:
+        found = searches.optunas(one, algorithm, seed, workers, trials)
+    least, trace = float("inf"), []
+    for _, value, _ in found:
+        least = min(least, value)
+        trace.append(least)
+    return trace + [least] * (trials - len(trace))  # a space that was exhausted
+
+
+def verdict(ours: Sequence[Trace], theirs: Sequence[Trace]) -> str:
+    """Return ``better``, ``same`` or ``worse``, with the test's probability."""
+    from scipy.stats import wilcoxon
+
+    pairs = [(one[-1], other[-1]) for one, other in zip(ours, theirs, strict=True)]
+    if all(one == other for one, other in pairs):
+        return "same"
+    chance = float(wilcoxon(*zip(*pairs, strict=True)).pvalue)
+    if chance >= _SIGNIFICANT:
+        return f"same ({chance:.2g})"
+    wins = sum((one < other) - (one > other) for one, other in pairs)
+    return f"{'better' if wins > 0 else 'worse'} ({chance:.1g})"
+
+
+def fidelities(pool: ProcessPoolExecutor, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Return which share of random search's fidelity the halving ones need for its regret."""
+    lines = []
+    for name in options.multi:
+        problem = MULTI[name]
+        most = 27.0 * _FULL_TRIALS
+        at_random = [
+            pool.submit(_at_full, name, "random", seed, most) for seed in range(options.seeds)
+        ]
+        goal = statistics.median(job.result()[-1][1] for job in at_random)
+        for algorithm in options.halving:
+            jobs = [
+                pool.submit(_at_full, name, HALVING[algorithm], seed, most)
+                for seed in range(options.seeds)
+            ]
+            shares, ends = [], []
+            for job in jobs:
+                trace = job.result()
+                ends.append(trace[-1][1] if trace else float("inf"))
+                reached = [spent for spent, value in trace if value <= goal]
+                shares.append(reached[0] / most if reached else float("inf"))
+            lines.append(
+                {
+                    "problem": problem.name,
+                    "algorithm": algorithm,
+                    "random ends at": goal,
+                    "share of its fidelity": _quartiles(shares),
+                    "ends at": _quartiles(ends),
+                    "reached (at most 1/3)": statistics.median(shares) <= 1 / 3,
+                }
+            )
+    return lines
+
+
+def _at_full(name: str, configuration: Any, seed: int, most: float) -> list[tuple[float, float]]:
+    """Return the fidelity that was spent and the least objective at full fidelity so far."""
+    problem: Problem = MULTI[name]
+    least, trace = float("inf"), []
+    for spent, value, params in searches.ours(problem, configuration, seed, 10, most=most):
+        if params["epochs"] == 27:
+            least = min(least, value)
+            trace.append((spent, least))
+    return trace
+
+
+def speed(name: str, size: int, rounds: int = 9) -> dict[str, Any]:
+    """Return what one suggestion costs after ``size`` trials, ours and ``study.ask`` in turn."""
+    import optuna
+
+    from orion_hpc.algorithms.base import draw_generator
+    from orion_hpc.algorithms.choice import make_algorithm
+    from orion_hpc.model.space import Space
+    from tests.rigs.history import FakeHistory
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    priors = {f"x{place}": "uniform(0, 1, precision=None)" for place in range(5)}
+    space, rng = Space.parse(priors), random.Random(0)
+    distributions = searches.distributions_of(priors)
+    history, study = FakeHistory(), optuna.create_study(sampler=searches.sampler(name, 1))
+    algorithm = make_algorithm(name, space)
+
+    def more(count: int) -> None:
+        trials = []
+        for _ in range(count):
+            params = space.sample(rng)
+            value = sum(one * one for one in params.values())
+            history.complete(history.register(params), value)
+            trials.append(
+                optuna.create_trial(params=params, distributions=distributions, value=value)
+            )
+        study.add_trials(trials)
+
+    more(size)
+    times: list[tuple[float, float]] = []
+    for number in range(size, size + rounds + 1):
+        begin = time.perf_counter()
+        algorithm.suggest(history, number, draw_generator(1, number))
+        middle = time.perf_counter()
+        asked = study.ask(distributions)
+        times.append((middle - begin, time.perf_counter() - middle))
+        study.tell(asked, state=optuna.trial.TrialState.FAIL)
+        more(1)
+    times = times[1:]  # both have to take in all trials first
+    return {
+        "algorithm": name,
+        "trials": size,
+        "ours (ms)": 1e3 * statistics.median(one for one, _ in times),
+        "study.ask (ms)": 1e3 * statistics.median(other for _, other in times),
+        "ratio": statistics.median(one / other for one, other in times),
+    }
+
+
+def _quartiles(values: Sequence[float]) -> list[float]:
+    """Return the lower quartile, the median and the upper quartile."""
+    return (
+        statistics.quantiles(values, n=4, method="inclusive")
+        if len(values) > 1
+        else list(values) * 3
+    )
+
+
+def _regret_table(lines: Sequence[dict[str, Any]]) -> str:
+    hidden = ("curve", "optunas_curve")
+    return _table(
+        [{key: value for key, value in line.items() if key not in hidden} for line in lines]
+    )
+
+
+def _table(lines: Sequence[dict[str, Any]]) -> str:
+    if not lines:
+        return ""
+    cells = [list(lines[0]), *([_cell(value) for value in line.values()] for line in lines)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    rows = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in cells]
+    rows.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(rows)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        low, middle, high = value
+        return f"{middle:.3g} ({low:.3g} to {high:.3g})"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def draw(lines: Sequence[dict[str, Any]], path: str) -> None:
+    """Draw the median regret over the trials: ours solid, Optuna's dashed."""
+    import matplotlib as mpl
+
+    mpl.use("agg")
+    from matplotlib import pyplot
+
+    problems = list(dict.fromkeys(line["problem"] for line in lines))
+    algorithms = list(dict.fromkeys(line["algorithm"] for line in lines))
+    figure, axes = pyplot.subplots(
+        len(problems), len(WORKERS), figsize=(9, 2.6 * len(problems)), squeeze=False
+    )
+    for line in lines:
+        axis = axes[problems.index(line["problem"])][WORKERS.index(line["workers"])]
+        colour = f"C{algorithms.index(line['algorithm'])}"
+        for curve, style in ((line["curve"], "-"), (line["optunas_curve"], "--")):
+            floored = [max(value, 1e-9) for value in curve]
+            label = line["algorithm"] if style == "-" else None
+            axis.plot(range(1, len(curve) + 1), floored, style, color=colour, label=label)
+        axis.set(yscale="log", title=f"{line['problem']}, workers: {line['workers']}")
+        axis.set(xlabel="trials", ylabel="median regret")
+    axes[0][0].legend(title="solid: orion-hpc, dashed: Optuna", fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=80)
+    pyplot.close(figure)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.search", description=__doc__)
+    add = parser.add_argument
+    add("--problems", nargs="*", choices=PROBLEMS, default=list(PROBLEMS), metavar="PROBLEM")
+    add("--algorithms", nargs="*", choices=searches.ALGORITHMS, metavar="ALGORITHM",
+        default=list(searches.ALGORITHMS))  # fmt: skip
+    add("--multi", nargs="*", choices=MULTI, default=list(MULTI), metavar="PROBLEM",
+        help="problems with a fidelity")  # fmt: skip
+    add("--halving", nargs="*", choices=HALVING, default=list(HALVING), metavar="ALGORITHM")
+    add("--fast", nargs="*", choices=["tpe", "cmaes", "gp", "random", "qmc"],
+        default=["tpe", "cmaes"], help="algorithms whose suggestions are timed")  # fmt: skip
+    add("--sizes", nargs="*", type=int, default=[100, 1000, 10_000], help="trials before these")
+    add("--seeds", type=int, default=20)
+    add("--trials", type=int, default=100)
+    add("--processes", type=int, default=2)
+    add("--short", action="store_true", help="hardly any: shows that it runs, measures nothing")
+    add("--json", metavar="OUT", help="write everything that was measured there")
+    add("--picture", metavar="OUT", help="draw the regrets there (needs matplotlib)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,135 @@
+"""Searches on a simulated clock: ours, and Optuna's own study with the same sampler.
+
+Some workers have a trial each; which ends next follows from durations that are the same for both.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from orion_hpc.algorithms.choice import make_algorithm
+from orion_hpc.model.space import Space
+from orion_hpc.worker import plan
+from tests.benchmarks.problems import Params, Problem
+from tests.rigs.history import FakeHistory
+
+ALGORITHMS: dict[str, Any] = {
+    "random": "random",
+    "qmc": "qmc",
+    "tpe": "tpe",
+    "gp": "gp",
+    "cmaes": "cmaes",
+}
+"""With a peer among Optuna's samplers."""
+
+
+def ours(
+    problem: Problem,
+    configuration: Any,
+    seed: int,
+    workers: int,
+    max_trials: int | None = None,
+    most: float | None = None,
+) -> list[tuple[float, float, Params]]:
+    """Return, in order of their ends: the sum of the fidelity that was spent, the objective and the
+    parameters of each trial.
+
+    Ends after ``max_trials``, or when ``most`` of the fidelity is spent. A trial that goes on from
+    another spends what it has more.
+    """
+    space = Space.parse(problem.space)
+    algorithm, state = make_algorithm(configuration, space), FakeHistory(max_trials)
+    ends: list[tuple[float, int]] = []
+    now = spent = 0.0
+    found: list[tuple[float, float, Params]] = []
+
+    def cost(number: int) -> float:
+        trial = state.trials[number]
+        if problem.fidelity is None:
+            return 1.0
+        before = 0 if trial.parent is None else state.trials[trial.parent].params[problem.fidelity]
+        return float(trial.params[problem.fidelity] - before)
+
+    while True:
+        while len(ends) < workers and (most is None or spent < most):
+            name, number = f"w{len(ends)}", len(state.trials)
+            proposal = plan.propose(state, algorithm, seed, name, 1)
+            for event in plan.reservations(state, algorithm, seed, name, 1, 0.0, proposal):
+                state.apply(event)
+            if len(state.trials) == number:
+                break
+            heapq.heappush(ends, (now + cost(number) * _duration(seed, number), number))
+        if not ends:
+            return found
+        now, number = heapq.heappop(ends)
+        params = state.trials[number].params
+        value = problem.function(params)
+        spent += cost(number)
+        state.complete(number, value)
+        found.append((spent, value, params))
+
+
+def optunas(
+    problem: Problem, name: str, seed: int, workers: int, max_trials: int
+) -> list[tuple[float, float, Params]]:
+    """Return the same of Optuna's study."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study = optuna.create_study(sampler=sampler(name, seed))
+        distributions = distributions_of(problem.space)
+        ends: list[tuple[float, int, Any]] = []
+        now, asked = 0.0, 0
+        found: list[tuple[float, float, Params]] = []
+        while True:
+            while len(ends) < workers and asked < max_trials:
+                trial = study.ask(distributions)
+                heapq.heappush(ends, (now + _duration(seed, asked), asked, trial))
+                asked += 1
+            if not ends:
+                return found
+            now, _, trial = heapq.heappop(ends)
+            value = problem.function(dict(trial.params))
+            study.tell(trial, value)
+            found.append((float(len(found) + 1), value, dict(trial.params)))
+
+
+def sampler(name: str, seed: int) -> Any:
+    """Return Optuna's sampler that ours is compared with."""
+    from optuna import samplers
+
+    made: dict[str, Callable[[], Any]] = {
+        "random": lambda: samplers.RandomSampler(seed=seed),
+        "qmc": lambda: samplers.QMCSampler(seed=seed, scramble=True),
+        "tpe": lambda: samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True),
+        "gp": lambda: samplers.GPSampler(seed=seed),
+        "cmaes": lambda: samplers.CmaEsSampler(seed=seed),
+    }
+    return made[name]()
+
+
+def distributions_of(priors: dict[str, str]) -> dict[str, Any]:
+    """Return a space's priors as Optuna's distributions."""
+    from optuna import distributions as optunas
+
+    found: dict[str, Any] = {}
+    for name, dimension in Space.parse(priors).items():
+        low_and_high = dimension.interval()
+        if dimension.type == "categorical":
+            found[name] = optunas.CategoricalDistribution(low_and_high)
+        elif dimension.type == "integer":
+            found[name] = optunas.IntDistribution(*low_and_high)
+        else:
+            log = dimension.prior_name == "loguniform"
+            found[name] = optunas.FloatDistribution(*low_and_high, log=log)
+    return found
+
+
+def _duration(seed: int, number: int) -> float:
+    return random.Random(f"{seed}/{number}").uniform(0.5, 1.5)
