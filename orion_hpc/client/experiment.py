@@ -285,7 +285,7 @@ class ExperimentClient:
         results : number, or list of mappings
             A number is the objective, to be minimised. A mapping has ``name``, ``type``
             (``objective``, ``constraint``, ``gradient`` or ``statistic``) and ``value``; there is
-            one objective.
+            at least one objective.
 
         Raises
         ------

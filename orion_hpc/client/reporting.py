@@ -48,7 +48,8 @@ def report_bad_trial(
 
 
 def report_results(data: Sequence[Mapping[str, Any]]) -> None:
-    """Report results: mappings with ``name``, ``type`` and ``value``, one of them the objective.
+    """Report results: mappings with ``name``, ``type`` and ``value``, at least one of them an
+    objective.
 
     Raises
     ------

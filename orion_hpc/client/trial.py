@@ -130,12 +130,17 @@ class Trial:
 
     @property
     def objective(self) -> Result | None:
-        """The result to be minimised."""
+        """The result to be minimised; of several, the first."""
         return next((one for one in self.results if one.type == "objective"), None)
 
     @property
+    def objectives(self) -> list[Result]:
+        """The results of type ``objective``, all to be minimised."""
+        return [one for one in self.results if one.type == "objective"]
+
+    @property
     def constraints(self) -> list[Result]:
-        """The results of type ``constraint``."""
+        """The results of type ``constraint``; one is kept where it is at most 0."""
         return [one for one in self.results if one.type == "constraint"]
 
     @property

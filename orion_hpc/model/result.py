@@ -1,4 +1,4 @@
-"""What a trial may return, and what is kept of it: plain data, with exactly one objective.
+"""What a trial may return, and what is kept of it: plain data, with one objective or several.
 
 Pure, and knows numpy's scalars and arrays only by their methods. Where a result comes from (a
 function's return value, a script's JSON) is left to :mod:`orion_hpc.worker`.
@@ -7,7 +7,7 @@ function's return value, a script's JSON) is left to :mod:`orion_hpc.worker`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orion_hpc.errors import InvalidResult, did_you_mean
@@ -42,8 +42,9 @@ def check_results(value: Any) -> Results:
     ----------
     value : number, or list of mappings
         A number is the objective. A list holds mappings with ``name``, ``type`` and ``value``;
-        exactly one of them is of the type ``objective``. Objective and constraints are one finite
-        number each, gradients and statistics a number or a (nested) list of numbers.
+        one or more, of different names, are of the type ``objective``, and the first of them is
+        what single-objective code minimises. Objectives and constraints are one finite number
+        each, gradients and statistics a number or a (nested) list of numbers.
 
     Raises
     ------
@@ -61,13 +62,7 @@ def check_results(value: Any) -> Results:
     if not isinstance(value, list | tuple):
         raise InvalidResult(f"the trial returned {_told(value)}, not a result", EXPECTED)
     results = [_checked(entry, place) for place, entry in enumerate(value)]
-    objectives = [result["name"] for result in results if result["type"] == OBJECTIVE]
-    if len(objectives) != 1:
-        found = f"{len(objectives)} ({', '.join(objectives)})" if objectives else "none"
-        raise InvalidResult(
-            f"one of the trial's results must have the type 'objective', not {found}",
-            f"Give whatever isn't to be minimised the type 'statistic'. {EXPECTED}",
-        )
+    _check_objectives([result["name"] for result in results if result["type"] == OBJECTIVE])
     try:
         wire.decode(wire.encode(CompleteTrial(0, 1, results, 0.0)))
     except (ValueError, RecursionError) as error:
@@ -82,6 +77,20 @@ def check_results(value: Any) -> Results:
             "Write large data into the trial's working directory.",
         )
     return results
+
+
+def _check_objectives(names: Sequence[str]) -> None:
+    if not names:
+        raise InvalidResult("none of the trial's results has the type 'objective'", EXPECTED)
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise InvalidResult(
+                f"two of the trial's objectives are called {name!r}",
+                "Give each a name of its own, and whatever isn't to be minimised the type "
+                "'statistic'.",
+            )
+        seen.add(name)
 
 
 def _count(value: Any) -> int:

@@ -109,8 +109,11 @@ class ExperimentState:
     used: Used = field(default_factory=Used)
     # The best completed trial as long as it stays completed, else what :attr:`best` looks for.
     _best: Trial | None = field(default=None, compare=False)
-    _least: float | None = field(default=None, compare=False)
+    _least: float = field(default=math.inf, compare=False)
+    _violation: float = field(default=math.inf, compare=False)
     _best_left: bool = field(default=False, compare=False)
+    # The completed trial that tells how many objectives there are: the first that has any.
+    _measure: Trial | None = field(default=None, compare=False)
     # Numbers by status, each in the order in which they came there: finding the next trial to
     # reserve, or whose worker may be lost, must not walk 100,000 completed ones.
     by_status: dict[str, dict[int, None]] = field(
@@ -152,14 +155,39 @@ class ExperimentState:
 
     @property
     def best(self) -> Trial | None:
-        """The completed trial with the smallest objective; of several, whichever was first."""
+        """The completed trial with the smallest objective, the first one where it has several.
+
+        A feasible trial is better than any that isn't, and of those that aren't the one that breaks
+        its constraints least (Deb's rules, see :attr:`Trial.violation`). Of equals, whichever was
+        first. One that isn't :meth:`comparable` is never the best.
+        """
+        self._look_again()
+        return self._best
+
+    @property
+    def objectives(self) -> int:
+        """How many objectives there are: as many as the first completed trial told; 0 before."""
+        self._look_again()
+        return 0 if self._measure is None else len(self._measure.objectives)
+
+    def comparable(self) -> list[Trial]:
+        """Return the completed trials that have as many objectives as there are, in the order in
+        which they were completed.
+
+        Those that have another number, as after a change of the function, can be compared with
+        none of these.
+        """
+        wanted = self.objectives
+        return [one for one in self.having(COMPLETED) if len(one.objectives) == wanted]
+
+    def _look_again(self) -> None:
         if self._best_left:
             # Not when it left: a journal that sets one after another would be read for ever.
-            self._best = self._least = None
+            self._best = self._measure = None
+            self._least = self._violation = math.inf
             self._best_left = False
             for number in self.by_status[COMPLETED]:
                 _compare(self, self.trials[number])
-        return self._best
 
     @property
     def is_bare(self) -> bool:
@@ -338,8 +366,16 @@ def _spend(
 def _compare(state: ExperimentState, trial: Trial) -> None:
     """Take ``trial``, which is completed, for the best one if it is better."""
     objective = trial.objective
-    if objective is not None and (state._least is None or objective < state._least):
-        state._best, state._least = trial, objective
+    # What nearly every trial meets, so nothing else may be looked at before it.
+    if objective is None or (objective >= state._least and not state._violation):
+        return
+    if state._measure is None:
+        state._measure = trial
+    elif len(trial.objectives) != len(state._measure.objectives):
+        return
+    violation = trial.violation
+    if (violation, objective) < (state._violation, state._least):
+        state._best, state._least, state._violation = trial, objective, violation
 
 
 def _release(state: ExperimentState, event: ev.ReleaseTrial) -> bool:
@@ -372,7 +408,7 @@ def _set(state: ExperimentState, event: ev.SetStatus) -> bool:
         or (trial.status == BROKEN and not state.fits)
     ):
         return False
-    if trial is state._best:
+    if trial is state._best or trial is state._measure:
         state._best_left = True
     if trial.status == COMPLETED:
         state.completions.remove(trial.number)

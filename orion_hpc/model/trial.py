@@ -47,7 +47,8 @@ Params = dict[str, Any]
 """Flat name (levels joined by a dot) -> plain value: number, str, bool, None or nested lists."""
 
 Results = list[dict[str, Any]]
-"""Oríon's form: ``[{"name": str, "type": str, "value": number}, …]`` with one ``objective``."""
+"""Oríon's form: ``[{"name": str, "type": str, "value": number}, …]``, one or more of them of the
+type ``objective``."""
 
 
 def params_key(params: Params) -> str:
@@ -92,7 +93,7 @@ class Trial:
 
     @property
     def objective(self) -> float | None:
-        """The value to be minimised, or None while there is none."""
+        """The value to be minimised, the first of several; None while there is none."""
         for result in self.results or ():
             if result["type"] == "objective":
                 return float(result["value"])
@@ -107,10 +108,26 @@ class Trial:
 
     @property
     def constraints(self) -> tuple[float, ...]:
-        """The values of its constraints, each of which is kept where it is at most 0."""
+        """The values of its constraints, each of which is kept where it is at most 0.
+
+        That is the convention of Oríon, Optuna and BoTorch.
+        """
         return tuple(
             float(one["value"]) for one in self.results or () if one["type"] == "constraint"
         )
+
+    @property
+    def feasible(self) -> bool:
+        """Whether every constraint is kept; of a trial without any, True."""
+        return all(value <= 0 for value in self.constraints)
+
+    @property
+    def violation(self) -> float:
+        """By how much its constraints are broken, added up; 0 of a feasible trial.
+
+        Deb's measure (IEEE Transactions on Evolutionary Computation 6(2), 2002, section VI).
+        """
+        return sum((value for value in self.constraints if value > 0), 0.0)
 
     @property
     def live(self) -> bool:

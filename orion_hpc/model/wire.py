@@ -221,7 +221,8 @@ def _complete(wire: tuple[Any, ...]) -> ev.CompleteTrial | None:
         if type(one) is not tuple or tuple(map(type, one)) not in _RESULTS:
             return None
         name, kind, value = one
-        good = _finite(value) if kind == "objective" else _numbers(value)
+        single = kind == "objective" or kind == "constraint"
+        good = _finite(value) if single else _numbers(value)
         if not (good and _text(name) and _text(kind)):
             return None
         named.append({"name": name, "type": kind, "value": value})

@@ -38,6 +38,22 @@ def test_a_list_is_kept_whole_and_in_order():
     assert repr(results[4]["value"]) == "[[1, 2], [3, nan]]"
 
 
+def test_several_objectives_are_kept_in_order():
+    """Each is made a float; a statistic may be called as an objective is."""
+    given = [
+        objective(2),
+        {"name": "loss", "type": "statistic", "value": 7},
+        objective(1, "time"),
+    ]
+    assert check_results(given) == [objective(2.0), given[1], objective(1.0, "time")]
+
+
+def test_a_hundred_thousand_objectives_are_refused_quickly():
+    """They are counted before anything is compared with all the others."""
+    with pytest.raises(InvalidResult, match="hold 100,001 numbers"):
+        check_results([objective(1, str(number)) for number in range(100_001)])
+
+
 def test_numpy_becomes_plain_python():
     """Nothing of numpy reaches the journal, which refuses to unpickle it."""
     numpy = pytest.importorskip("numpy")
@@ -74,11 +90,12 @@ def test_a_bare_nan_is_refused_too():
         ("0.5", "the trial returned '0.5' (str), not a result"),
         (1j, "the trial returned 1j (complex), not a result"),
         (objective(1.0), "the trial returned a dictionary: {'name': 'loss', 'type': "),
-        ([], "one of the trial's results must have the type 'objective', not none"),
+        ([], "none of the trial's results has the type 'objective'"),
         (
-            [objective(1), objective(2, "b")],
-            "one of the trial's results must have the type 'objective', not 2 (loss, b)",
+            [objective(1), objective(2, "b"), objective(3)],
+            "two of the trial's objectives are called 'loss'",
         ),
+        ([objective(1), objective("low", "b")], "the objective 'b' is 'low' (str), not a number"),
         ([0.5], "result 0 is 0.5 (float), not a dictionary"),
         ([{"name": "loss", "value": 1}], "result 0 has no 'type': {'name': 'loss', 'value': 1}"),
         (

@@ -25,6 +25,7 @@ from orion_hpc.model.trial import (
     STATUSES,
     SUSPENDED,
     USER_ERROR,
+    Results,
 )
 
 RESULTS = [{"name": "loss", "type": "objective", "value": 1.5}]
@@ -286,6 +287,90 @@ def test_the_best_trial_is_the_first_with_the_smallest_objective():
         results = [{"name": "loss", "type": "objective", "value": value}]
         state.apply(ev.CompleteTrial(number, 1, results, 3.0))
     assert state.best is state.trials[1]
+
+
+def told(*objectives: float, constraints: tuple[float, ...] = ()) -> Results:
+    """Return results with these values."""
+    return [
+        {"name": f"{kind}{place}", "type": kind, "value": value}
+        for kind, values in (("objective", objectives), ("constraint", constraints))
+        for place, value in enumerate(values)
+    ]
+
+
+def completed(*results: Results) -> ExperimentState:
+    """Return an experiment whose trials ended with these results, in this order."""
+    state = experiment(max_trials=None)
+    for number, one in enumerate(results):
+        apply_all(state, register(number), reserve(number))
+        assert state.apply(ev.CompleteTrial(number, 1, one, 3.0))
+    return state
+
+
+def test_a_feasible_trial_is_better_than_any_that_is_not():
+    """In whatever order they come; a constraint of exactly 0 is kept."""
+    kept, broken = told(5.0, constraints=(0.0, -1.0)), told(1.0, constraints=(-9.0, 0.1))
+    assert completed(broken, kept).best.number == 1
+    assert completed(kept, broken).best.number == 0
+    assert completed(broken, kept, told(4.0)).best.number == 2, "none told is none broken"
+
+
+def test_while_no_trial_is_feasible_the_nearest_to_it_is_the_best():
+    """By what it breaks, added up; what it keeps doesn't make up for that. Then the objective."""
+    state = completed(
+        told(1.0, constraints=(3.0, 0.0)), told(2.0, constraints=(1.0, 1.0)),
+        told(9.0, constraints=(2.5, -9.0)), told(1.5, constraints=(2.0, -1.0)),
+    )  # fmt: skip
+    assert state.best.number == 3
+    assert not state.best.feasible
+
+
+def test_the_first_of_several_objectives_makes_the_best():
+    """Which is what code for one objective goes by."""
+    state = completed(told(2.0, 1.0), told(1.0, 9.0), told(1.0, 0.0))
+    assert (state.best.number, state.objectives) == (1, 2)
+
+
+def test_another_number_of_objectives_is_compared_with_none():
+    """Results of another function count as completed, but don't become the best."""
+    state = completed(told(2.0, 1.0), told(0.0), told(1.5, 7.0), told(0.5, 0.0, 0.0))
+    assert (state.best.number, state.objectives, state.count(COMPLETED)) == (2, 2, 4)
+    assert [one.number for one in state.comparable()] == [0, 2]
+
+
+def test_the_first_trial_that_is_set_by_hand_no_longer_tells_how_many_objectives_there_are():
+    """The next one in the log's order does, for every reader alike."""
+    state = completed(told(2.0, 1.0), told(0.0), told(1.5, 7.0), told(-1.0))
+    state.apply(put(0, 1, BROKEN))
+    assert state.objectives == 1
+    assert (state.best.number, [one.number for one in state.comparable()]) == (3, [1, 3])
+    apply_all(state, put(1, 1, BROKEN), put(2, 1, BROKEN), put(3, 1, BROKEN))
+    assert (state.best, state.objectives, state.comparable()) == (None, 0, [])
+
+
+values = st.sampled_from([-1.0, 0.0, 1.0, 2.0])
+outcomes = st.builds(
+    lambda objectives, constraints: told(*objectives, constraints=tuple(constraints)),
+    st.lists(values, min_size=1, max_size=2), st.lists(values, max_size=2),
+)  # fmt: skip
+
+
+@given(st.lists(st.tuples(outcomes, st.integers(0, 9), st.booleans()), max_size=12))
+def test_the_best_trial_is_the_same_however_it_was_come_by(history):
+    """One by one, and with results taken back in between: as if all were looked at at the end."""
+    state = experiment(max_trials=None, max_broken=100)
+    for number, (results, other, look) in enumerate(history):
+        apply_all(state, register(number), reserve(number))
+        state.apply(ev.CompleteTrial(number, 1, results, 3.0))
+        if other < number:
+            state.apply(put(other, 1, BROKEN))
+        if look:
+            assert state.best is None or state.best.status == COMPLETED
+    left = state.comparable()
+    assert state.best is min(left, key=lambda one: (one.violation, one.objective), default=None)
+    if left:
+        assert left[0] is state.having(COMPLETED)[0]
+        assert state.best.feasible or not any(one.feasible for one in left)
 
 
 def put(number: int, attempt: int, status: str) -> ev.SetStatus:

@@ -150,6 +150,18 @@ def test_a_strange_usage_is_refused(usage):
             wire.decode(wire.encode(event))
 
 
+@pytest.mark.parametrize("kind", ["objective", "constraint"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), [1.0], 1 << 2000])
+def test_what_replay_compares_is_one_finite_number(kind, value):
+    """No writer of ours lets anything else pass, and the best trial is found by it."""
+    results = [
+        {"name": "o", "type": "objective", "value": 1.0},
+        {"name": "x", "type": kind, "value": value},
+    ]
+    with pytest.raises(ValueError, match="looks like"):
+        wire.decode(wire.encode(ev.CompleteTrial(0, 1, results, 2.0)))
+
+
 def test_ends_of_before_usages_are_read():
     """Five fields of a completion, six of a release, with the code before them."""
     complete = wire.decode((4, 0, 1, (("o", "objective", 1.0),), 2.0))
