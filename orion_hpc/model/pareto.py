@@ -1,0 +1,99 @@
+"""Which trials no other one surpasses, where there are several objectives. Pure.
+
+Computed when somebody asks, never in replay. That all objectives are minimised is the convention of
+:mod:`orion_hpc.model.trial`; which trials can be compared at all is left to
+:meth:`orion_hpc.model.state.ExperimentState.comparable`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from operator import le
+from typing import Protocol
+
+from orion_hpc.model.trial import COMPLETED, Trial
+
+Values = Sequence[float]
+
+
+def front(trials: Iterable[Trial]) -> list[Trial]:
+    """Return the Pareto front: the trials that no other one dominates.
+
+    One trial dominates another if it is at most as large in every objective, and smaller in one.
+    Trials with equal objectives don't dominate each other: either all of them are on the front or
+    none is.
+
+    Parameters
+    ----------
+    trials : iterable of Trial
+        In the order in which they were completed, as ``ExperimentState.comparable()`` gives them.
+        Only completed and feasible ones count, and of those only the ones with as many objectives
+        as the first completed one that has any.
+
+    Returns
+    -------
+    list of Trial
+        By the first objective, then the second, and so on; of equals, in the order given.
+
+    Notes
+    -----
+    Sorted by the first objective a trial can only be dominated by those before it. With up to three
+    objectives a sweep over the rest takes O(n log n) comparisons (Kung, Luccio and Preparata,
+    Journal of the ACM 22(4), 1975); with more, each trial is compared with the front so far.
+    """
+    completed = [(trial, trial.objectives) for trial in trials if trial.status == COMPLETED]
+    wanted = next((len(values) for _, values in completed if values), 0)
+    if not wanted:
+        return []
+    points: dict[tuple[float, ...], list[Trial]] = {}
+    for trial, values in completed:
+        if len(values) == wanted and trial.feasible:
+            points.setdefault(values, []).append(trial)
+    kept: _Kept = _Stairs() if wanted <= 3 else _All()
+    return [trial for values in sorted(points) if kept.add(values[1:]) for trial in points[values]]
+
+
+class _Kept(Protocol):
+    """The front so far, of the first objective aside."""
+
+    def add(self, rest: Values) -> bool:
+        """Keep ``rest`` unless one that is kept is at most as large throughout; return
+        whether it was kept."""
+
+
+class _Stairs:
+    """Of up to two numbers: kept as stairs, where the second falls as the first one rises.
+
+    What is above the stairs could dominate nothing that they don't, so it is dropped.
+    """
+
+    def __init__(self) -> None:
+        self._firsts: list[float] = []
+        self._seconds: list[float] = []
+
+    def add(self, rest: Values) -> bool:
+        first, second = (*rest, 0.0, 0.0)[:2]
+        firsts, seconds = self._firsts, self._seconds
+        before = bisect_right(firsts, first)
+        if before and seconds[before - 1] <= second:
+            return False
+        begin = end = bisect_left(firsts, first)
+        while end < len(seconds) and seconds[end] >= second:
+            end += 1
+        firsts[begin:end] = [first]
+        seconds[begin:end] = [second]
+        return True
+
+
+class _All:
+    """Of any number of numbers: a list."""
+
+    def __init__(self) -> None:
+        self._kept: list[Values] = []
+
+    def add(self, rest: Values) -> bool:
+        if any(all(map(le, one, rest)) for one in self._kept):
+            return False
+        self._kept.append(rest)
+        return True
