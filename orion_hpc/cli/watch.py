@@ -21,8 +21,15 @@ from orion_hpc.files import layout
 from orion_hpc.launch.base import Jobs, Launcher
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, COMPLETED
+from orion_hpc.report.comparison import comparison, comparison_notes
 from orion_hpc.report.progress import counted, progress
-from orion_hpc.report.summary import best_trial, exhaustion, experiment_summary, status_notes
+from orion_hpc.report.summary import (
+    best_trial,
+    exhaustion,
+    experiment_summary,
+    shown,
+    status_notes,
+)
 from orion_hpc.storage.heartbeat import signs
 from orion_hpc.worker.recovery import release_lost
 from orion_hpc.worker.stop import StopNotice
@@ -201,10 +208,12 @@ def _finish(terminal: Terminal, done: Submission, state: ExperimentState) -> Non
     """Tell how it ended; exit with 1 where it didn't end well."""
     best = best_trial(state)
     if best is not None:
-        terminal.say(f"Best trial: {best['number']}, objective {best['objective']:.6g}")
+        terminal.say(f"Best trial: {best['number']}, objective {shown(best)}")
         for name, value in best["params"].items():
             terminal.say(f"  {name}: {value!r}")
     if state.is_done:
+        for note in comparison_notes(comparison(state)):
+            terminal.say(note)
         why = exhaustion(state)
         spent = f" ({why})" if why else ""
         terminal.say(f"Done: {counted(state.count(COMPLETED), 'trial')} completed{spent}.")

@@ -150,7 +150,9 @@ def to_pandas(
     pandas.DataFrame
         ``id``, ``experiment_id`` (``NAME-vVERSION``), ``status``, ``suggested``, ``reserved``,
         ``completed`` (times, UTC; NaT where there is none), ``objective``, and a column for each
-        hyperparameter, by its flat name. ``with_evc_tree`` takes in all versions of the name.
+        hyperparameter, by its flat name. Behind them, where there are such, one for each objective
+        after the first and for each constraint. ``with_evc_tree`` takes in all versions of the
+        name.
 
     Raises
     ------

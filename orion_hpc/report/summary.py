@@ -10,6 +10,7 @@ from orion_hpc.errors import OrionHpcError
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, RESERVED, STATUSES
+from orion_hpc.report.comparison import best_note, comparison, comparison_notes
 from orion_hpc.slurm.tasks import Tasks
 from orion_hpc.storage.heartbeat import Sign
 
@@ -40,7 +41,8 @@ def experiment_summary(
         ``name``, ``version``, ``state`` (``done``, ``broken``, ``stopped``, ``running``,
         ``waiting``), ``reason`` (why it was stopped, else None), ``exhausted`` (why there are no
         further trials below ``max_trials``, else None), ``max_trials``, ``trials``
-        (status -> count), ``best`` (None or ``number``, ``id``, ``objective``, ``params``),
+        (status -> count), ``best`` (None or ``number``, ``id``, ``objective``, ``params``,
+        ``objectives``: all values, ``feasible``), what :func:`comparison` gives,
         ``workers`` (those alive: ``id``, ``host``, ``job``, ``age`` in seconds), ``silent`` (names
         of those that no longer give signs), ``jobs`` (``launcher``, ``ids``, ``folder``, ``time``,
         and of their code ``commit``, ``digest``, ``snapshot``), ``broken`` (the last three:
@@ -58,6 +60,7 @@ def experiment_summary(
         "max_broken": state.max_broken,
         "trials": {status: state.count(status) for status in STATUSES},
         "best": best_trial(state),
+        **comparison(state),
         "workers": [
             {
                 "id": sign.worker,
@@ -133,7 +136,7 @@ def exhaustion(state: ExperimentState) -> str | None:
 
 
 def best_trial(state: ExperimentState) -> dict[str, Any] | None:
-    """Return the trial with the smallest objective, or None while none is completed."""
+    """Return the best trial (see :attr:`ExperimentState.best`), or None while there is none."""
     if state.best is None:
         return None
     return {
@@ -141,7 +144,14 @@ def best_trial(state: ExperimentState) -> dict[str, Any] | None:
         "id": state.best.id,
         "objective": state.best.objective,
         "params": state.best.params,
+        "objectives": list(state.best.objectives),
+        "feasible": state.best.feasible,
     }
+
+
+def shown(best: Mapping[str, Any]) -> str:
+    """Return the objective of a :func:`best_trial`, and a word if the trial is infeasible."""
+    return f"{best['objective']:.6g}" + ("" if best["feasible"] else " (infeasible)")
 
 
 STATUS_COLUMNS = (
@@ -173,7 +183,7 @@ def status_rows(summaries: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]
                 str(trials["reserved"]),
                 str(trials["interrupted"] + trials["suspended"] + trials["new"]),
                 str(trials["broken"]),
-                "-" if best is None else f"{best['objective']:.6g}",
+                "-" if best is None else shown(best),
                 str(len(one["workers"])),
                 "; ".join(jobs) or "-",
             )
@@ -221,9 +231,9 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
                 if queued
                 else f"{title}: no worker is at work; 'orion-hpc resume' goes on."
             )
+        notes.extend(f"{title}: {note}" for note in comparison_notes(one))
         if one["best"] is not None:
-            params = ", ".join(f"{name}={value!r}" for name, value in one["best"]["params"].items())
-            notes.append(f"{title}: best is trial {one['best']['number']}: {params}")
+            notes.append(f"{title}: {best_note(one['best'])}")
     return notes
 
 

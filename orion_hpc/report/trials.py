@@ -11,9 +11,9 @@ from datetime import datetime, timezone
 from typing import Any
 
 from orion_hpc.errors import ConfigurationError
-from orion_hpc.model.result import OBJECTIVE
+from orion_hpc.model.result import CONSTRAINT, OBJECTIVE
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import Trial
+from orion_hpc.model.trial import Results, Trial
 
 TIMES = ("submit_time", "start_time", "end_time")
 _FIRST = ("experiment", "version", "number", "id", "status", "attempt", "objective")
@@ -88,8 +88,9 @@ class Missing:
 def table(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     """Return a column for each thing, by its name, with a value for each record.
 
-    Results stand under their names, and so do hyperparameters; one whose name another column has
-    already is called ``results.NAME`` or ``params.NAME``. :class:`Missing` is no value.
+    The first objective stands under ``objective``, further ones and the other results under their
+    names, and so do hyperparameters; one whose name another column has already is called
+    ``results.NAME`` or ``params.NAME``. :class:`Missing` is no value.
 
     Raises
     ------
@@ -99,8 +100,10 @@ def table(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     results = _names(
         one["name"] for record in records for one in record["results"] if one["type"] != OBJECTIVE
     )
+    further = [_further(record["results"]) for record in records]
+    objectives = _names(name for one in further for name in one)
     params = _names(name for record in records for name in record["params"])
-    _check_cells(len(results) + len(params), len(records))
+    _check_cells(len(objectives) + len(results) + len(params), len(records))
     columns: dict[str, list[Any]] = {name: [one[name] for one in records] for name in _FIRST}
     taken = {*_FIRST, *_LAST}
     found = [
@@ -108,6 +111,7 @@ def table(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
         for record in records
     ]
     for prefix, names, values in (
+        ("results", objectives, further),
         ("results", results, found),
         ("params", params, [record["params"] for record in records]),
     ):
@@ -124,7 +128,8 @@ def table(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
 
 def suggested_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the columns of Oríon's ``to_pandas``."""
+    """Return the columns of Oríon's ``to_pandas``, and behind them those of what Oríon leaves out:
+    objectives after the first, and constraints, named as in :func:`table`."""
     columns: dict[str, list[Any]] = {
         "id": [one["id"] for one in records],
         "experiment_id": [f"{one['experiment']}-v{one['version']}" for one in records],
@@ -136,11 +141,27 @@ def suggested_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, list[An
     }
     taken = set(columns)
     params = _names(name for record in records for name in record["params"])
-    _check_cells(len(params), len(records))
+    further = [_further(one["results"]) for one in records]
+    constraints = [
+        {one["name"]: one["value"] for one in record["results"] if one["type"] == CONSTRAINT}
+        for record in records
+    ]
+    names = [_names(name for one in found for name in one) for found in (further, constraints)]
+    _check_cells(len(params) + sum(map(len, names)), len(records))
     for name in params:
         title = _free(name, "params", taken)
         columns[title] = [one["params"].get(name, Missing) for one in records]
+    for of_kind, found in zip(names, (further, constraints), strict=True):
+        for name in of_kind:
+            title = _free(name, "results", taken)
+            columns[title] = [one.get(name, Missing) for one in found]
     return columns
+
+
+def _further(results: Results) -> dict[str, Any]:
+    """Return the objectives after the first, by name."""
+    objectives = [one for one in results if one["type"] == OBJECTIVE]
+    return {one["name"]: one["value"] for one in objectives[1:]}
 
 
 def moment(seconds: float) -> datetime:

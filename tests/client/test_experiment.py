@@ -78,6 +78,22 @@ def test_results_may_be_a_list_of_several(experiment):
     assert [one.value for one in found.statistics] == [7]
 
 
+def test_a_trial_may_have_several_objectives(experiment):
+    """All are there in order; the first is the one of Oríon's programs."""
+    trial = experiment.suggest()
+    experiment.observe(
+        trial,
+        [
+            {"name": name, "type": "objective", "value": value}
+            for name, value in (("b", 2), ("a", 1))
+        ],
+    )
+    found = experiment.get_trial(uid=trial.id)
+    assert found.objectives == [Result("b", "objective", 2.0), Result("a", "objective", 1.0)]
+    assert found.objective == found.objectives[0]
+    assert experiment.stats.best_evaluation == 2.0
+
+
 @pytest.mark.parametrize("results", ["good", [], None, float("nan"), [{"value": 1}]])
 def test_what_is_no_result_leaves_the_trial_reserved(experiment, results):
     """It can be observed again, rightly."""

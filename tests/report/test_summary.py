@@ -50,8 +50,11 @@ def test_a_summary_is_whole_and_fit_for_json():
         },
         "best": {
             "number": 0, "id": experiment().trials[0].id, "objective": 0.123456789,
-            "params": {"x": 0},
+            "params": {"x": 0}, "objectives": [0.123456789], "feasible": True,
         },
+        "objectives": 1,
+        "front": None,
+        "incomparable": 0,
         "workers": [{"id": alive, "host": "h", "job": "77_0.0", "age": 3.0}],
         "silent": [],
         "jobs": [
@@ -78,6 +81,29 @@ def test_a_row_shows_it_at_a_glance():
         "workers": "1",
         "jobs": "slurm 77",
     }
+
+
+def test_an_infeasible_best_trial_is_called_so():
+    """In the table and in words, as long as there is no feasible one."""
+    state = experiment()
+    state.trials[0].results.append({"name": "c", "type": "constraint", "value": 2.0})
+    summary = experiment_summary(state, {})
+    assert status_rows([summary])[0][STATUS_COLUMNS.index("best")] == "0.123457 (infeasible)"
+    assert status_notes([summary])[-1] == (
+        "e v2: best is trial 0, but infeasible: no trial keeps every constraint: x=0"
+    )
+
+
+def test_several_objectives_show_how_large_the_front_is():
+    """Beside the best trial, which is that by the first objective."""
+    state = experiment()
+    state.trials[0].results.append({"name": "time", "type": "objective", "value": 2.0})
+    results = [{"name": name, "type": "objective", "value": 1.0} for name in ("loss", "time")]
+    state.apply(ev.CompleteTrial(1, 1, results, 1.0))
+    assert status_notes([experiment_summary(state, {})])[-2:] == [
+        "e v2: 2 objectives, 2 trials on the Pareto front.",
+        "e v2: best by the first objective is trial 0: x=0",
+    ]
 
 
 def test_notes_name_what_broke_and_who_is_silent():

@@ -98,6 +98,43 @@ def test_the_second_of_two_equal_names_is_told_apart_however_often():
     assert len(columns) == 18
 
 
+SEVERAL = [
+    {"name": "loss", "type": "objective", "value": 1.0},
+    {"name": "id", "type": "objective", "value": 2.0},
+    {"name": "time", "type": "objective", "value": 3.0},
+    {"name": "time", "type": "statistic", "value": 4},
+    {"name": "memory", "type": "constraint", "value": -5.0},
+    {"name": "lr", "type": "constraint", "value": 6.0},
+]
+MANY = [record(EXPERIMENT, Trial(2, {"lr": 0.5}, 0.5, COMPLETED, 1, "w", 1.0, 2.0, SEVERAL)),
+        RECORDS[1]]  # fmt: skip
+
+
+def test_objectives_after_the_first_and_constraints_have_columns():
+    """The first is the column that it always was; a statistic doesn't hide an objective."""
+    columns = table(MANY)
+    assert columns["objective"] == [1.0, Missing]
+    assert list(columns)[7:13] == [
+        "results.id", "time", "results.time", "memory", "lr", "params.lr",
+    ]  # fmt: skip
+    first = [columns[name][0] for name in list(columns)[7:13]]
+    assert first == [2.0, 3.0, 4, -5.0, 6.0, 0.5]
+    assert columns["time"][1] is Missing
+
+
+def test_orions_columns_stay_where_they_are_before_those_of_several_objectives():
+    """Hyperparameters keep their names, whatever a constraint is called."""
+    columns = suggested_columns(MANY)
+    plain = list(suggested_columns([{**one, "results": []} for one in MANY]))
+    assert list(columns)[: len(plain)] == plain
+    assert {name: columns[name] for name in list(columns)[len(plain) :]} == {
+        "results.id": [2.0, Missing],
+        "time": [3.0, Missing],
+        "memory": [-5.0, Missing],
+        "results.lr": [6.0, Missing],
+    }
+
+
 def test_a_data_frame_has_a_type_that_suits_each_column():
     """Holes among integers and truth values don't make floats of them."""
     frame = frames.data_frame(

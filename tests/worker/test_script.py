@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -116,6 +117,19 @@ def test_the_result_is_the_last_line(tmp_path, printed, value):
     """Without a file, the last line that isn't empty is a number or JSON; stderr isn't read."""
     text = f"import sys\nprint({printed!r})\nprint('noise', file=sys.stderr)"
     assert python(tmp_path, text) == value
+
+
+def test_a_script_may_name_several_objectives(tmp_path):
+    """In the form of a function's list, in the file or as the last line."""
+    results = [
+        {"name": "loss", "type": "objective", "value": 0.5},
+        {"name": "seconds", "type": "objective", "value": 3.0},
+        {"name": "memory", "type": "constraint", "value": -1.0},
+    ]
+    (tmp_path / "told.json").write_text(json.dumps(results))
+    for command in ("cat told.json", 'cp told.json "$ORION_HPC_RESULTS_PATH"'):
+        outcome = run_task(task(tmp_path, "sh", "-c", command))
+        assert (outcome.status, outcome.results) == ("completed", results)
 
 
 def test_the_environment_tells_the_trial(tmp_path, monkeypatch):
