@@ -16,6 +16,7 @@ from orion_hpc.cli.clean import clean
 from orion_hpc.cli.config import config
 from orion_hpc.cli.db import db
 from orion_hpc.cli.doctor import doctor
+from orion_hpc.cli.insert import insert
 from orion_hpc.cli.logs import logs
 from orion_hpc.cli.resume import resume
 from orion_hpc.cli.status import status
@@ -41,6 +42,7 @@ def cli(context: click.Context) -> None:
 
 cli.add_command(submit)
 cli.add_command(resume)
+cli.add_command(insert)
 cli.add_command(cancel)
 cli.add_command(status)
 cli.add_command(logs)

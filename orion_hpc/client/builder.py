@@ -39,6 +39,7 @@ def build_experiment(
     working_dir: str | os.PathLike[str] | None = None,
     debug: bool = False,
     executor: str | Mapping[str, Any] | Executor | None = None,
+    warm_start: str | Mapping[str, Any] | None = None,
 ) -> ExperimentClient:
     """Return the experiment of this name; one that isn't there is made.
 
@@ -68,6 +69,10 @@ def build_experiment(
         Seconds between signs of life: 60. Who is silent for four of them loses its trials.
     working_dir : path, optional
         Where the trials' directories are made, by default beside the database.
+    warm_start : str or mapping, optional
+        Another experiment of this space whose completed trials count as history: its name, or
+        ``{"name": …, "version": …, "storage": …}``; by default its highest version, in this
+        storage.
     debug : bool, default False
         Whether to take memory for storage, whatever ``storage`` says.
     executor : str, mapping or Executor, optional
@@ -99,6 +104,7 @@ def build_experiment(
         "max_broken": max_broken,
         "storage": None if other is not None else _path(storage),
         "working_dir": _path(working_dir),
+        "warm_start": warm_start,
         "worker": {} if heartbeat is None else {"heartbeat": float(heartbeat)},
     }
     settings = settings_of("build_experiment", given)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from orion_hpc.client.warm_start import learn, source_of
 from orion_hpc.config.identity import differences, experiment_configuration
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ExperimentConflict
@@ -21,8 +22,9 @@ Comparison: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], list[st
 class Built:
     """The experiment, whether it is new, and lines on what was changed and what wasn't.
 
-    ``changes`` are the limits that were set anew, ``kept`` settings that differ now and yet stay as
-    the experiment was created with. ``released`` counts the trials taken from lost workers.
+    ``changes`` are the limits that were set anew and what was learned from other experiments,
+    ``kept`` settings that differ now and yet stay as the experiment was created with. ``released``
+    counts the trials taken from lost workers.
     """
 
     experiment: ExperimentState
@@ -56,6 +58,7 @@ def build(
     # Drawn here and recorded, so that every worker draws the same points.
     recorded = experiment_configuration(settings, seed=int.from_bytes(os.urandom(4), "big"))
     before = check(storage.refresh(), settings, compare)
+    source_of(settings)
 
     def create(state: State) -> list[ev.Event]:
         found = state.find(name, settings.version)
@@ -79,6 +82,7 @@ def build(
     ]
     if changes:
         storage.transact(experiment.number, lambda state: [limits])
+    changes += learn(storage, experiment.number, settings, now)
     return Built(experiment, created, changes, _kept(experiment.configuration, recorded))
 
 

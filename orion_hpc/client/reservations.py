@@ -9,6 +9,7 @@ from typing import Any
 
 from orion_hpc.algorithms.base import Algorithm
 from orion_hpc.algorithms.choice import make_algorithm
+from orion_hpc.client.points import point_of
 from orion_hpc.client.session import Session
 from orion_hpc.errors import (
     AlreadyReleased,
@@ -16,7 +17,6 @@ from orion_hpc.errors import (
     CompletedExperiment,
     ConfigurationError,
     DuplicateKeyError,
-    InvalidParams,
     OrionHpcError,
     ReservationLost,
     ReservationRaceCondition,
@@ -34,7 +34,6 @@ from orion_hpc.model.trial import (
     RELEASABLE,
     RESERVED,
     USER_ERROR,
-    Params,
     Trial,
 )
 from orion_hpc.worker import plan
@@ -180,7 +179,7 @@ class Reservations:
 
     def insert(self, params: Mapping[str, Any], results: Results | None, reserve: bool) -> Trial:
         """Add one; see :meth:`ExperimentClient.insert`."""
-        point = self._point(params)
+        point = point_of(self._space, params)
         checked = None if results is None else check_results(results)
         session = self._session
         with session.lock:
@@ -242,28 +241,6 @@ class Reservations:
             if (now.attempt, now.status) != (trial.attempt, status):
                 raise _lost(trial, now)
             return now
-
-    def _point(self, params: Mapping[str, Any]) -> Params:
-        """Return the flat point of the space that ``params`` are, with defaults filled in."""
-        if not isinstance(params, Mapping):
-            raise InvalidParams(f"{params!r:.100} isn't a mapping of names to values")
-        flat = Space.flatten(params)
-        for name, dimension in self._space.items():
-            if name not in flat and dimension.default_value is not None:
-                flat[name] = dimension.default_value
-        try:
-            self._space.check(flat)
-        except OrionHpcError as error:
-            raise InvalidParams(error.message, error.hint) from None
-        return {name: _plain(flat[name]) for name in self._space}
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as the journal keeps it: numpy's numbers as Python's."""
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    item = getattr(value, "item", None)
-    return item() if callable(item) else value
 
 
 def _same(state: ExperimentState, trial: Trial) -> Trial:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from orion_hpc.algorithms.choice import make_algorithm, normalise
 from orion_hpc.client.building import Built, build, check, wanted_limits
 from orion_hpc.client.freezing import Code, code_for, would_be
+from orion_hpc.client.warm_start import source_of
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, NoConfigurationError
 from orion_hpc.executors.base import check_executor, runs_in_process
@@ -69,6 +70,7 @@ def check_settings(settings: Settings) -> None:
     space = settings.parsed_space()
     make_algorithm(normalise(settings.algorithm), space)
     check_executor(settings.worker.executor, settings.worker.n_workers)
+    source_of(settings)
     if settings.command is not None:
         check_placeholders(settings.command, list(space))
     elif settings.function is not None:

@@ -232,6 +232,30 @@ def _path(read: Callable[[Any, Path], str], *block: str) -> BeforeValidator:
     return BeforeValidator(absolute)
 
 
+def _warm_start(value: Any, info: ValidationInfo) -> Any:
+    """Return ``{"name", "version", "storage"}``; None for what isn't given."""
+    if isinstance(value, str):
+        value = {"name": value}
+    if not isinstance(value, Mapping):
+        return value
+    known = ("name", "version", "storage")
+    for key in value:
+        if key not in known:
+            raise Malformed(f"there is no key {key!r} in it{did_you_mean(str(key), known)}")
+    if "name" not in value:
+        raise Malformed("its name is missing, as in {name: first, storage: ./old.pkl}")
+    version, storage = value.get("version"), value.get("storage")
+    if version is not None and (type(version) is not int or version < 1):
+        raise Malformed("its version must be a whole number of at least 1")
+    provenance: Any = info.context
+    base = provenance.bases.get((str(info.field_name),), provenance.home)
+    return {
+        "name": _name(value["name"]),
+        "version": version,
+        "storage": None if storage is None else paths.storage_path(storage, base),
+    }
+
+
 def _log_path(value: Any, base: Path) -> str:
     return paths.absolute_path(_text(value), base)
 
@@ -334,6 +358,11 @@ class Settings(_Block):
     algorithm: str | dict[str, Any] = Field(
         default="random",
         description="a name, as in random, or a mapping, as in {random: {seed: 1}}",
+    )
+    warm_start: Annotated[dict[str, Any], BeforeValidator(_warm_start)] | None = Field(
+        default=None,
+        description="the name of an experiment, or a mapping, as in "
+        "{name: first, storage: ./old.pkl}",
     )
     max_trials: int | None = Field(
         default=None, ge=1, description="a whole number of at least 1, or null for no limit"

@@ -141,6 +141,19 @@ class LeaveWorker(NamedTuple):
     peak: int
 
 
+class LearnTrials(NamedTuple):
+    """Take completed trials of another experiment for history.
+
+    ``trials`` are pairs of params and results. ``source`` says where they come from; it takes
+    several events, numbered by ``part`` from 0, to tell many.
+    """
+
+    source: str
+    part: int
+    trials: tuple[tuple[Params, Results], ...]
+    time: float
+
+
 class SetStatus(NamedTuple):
     """Put trial ``number``, whose latest attempt is ``attempt``, into ``status`` by hand."""
 
@@ -169,6 +182,7 @@ Event: TypeAlias = (
     | ExhaustSpace
     | LaunchJobs
     | LeaveWorker
+    | LearnTrials
     | SetStatus
     | RemoveExperiment
 )

@@ -25,6 +25,7 @@ set trial n, a            a is the latest attempt, the trial isn't reserved and 
 exhaust space n           n is the next number
 limits, stop, resume      always
 jobs launched             always
+learn part p of a source  p is the next part of that source
 remove experiment n       it is there; whatever is said of it afterwards is refused
 ========================  ========================================================================
 
@@ -104,6 +105,8 @@ class ExperimentState:
     completions: list[int] = field(default_factory=list)
     undone: int = 0
     learned: list[Trial] = field(default_factory=list)
+    # Of which source how many events, and how many trials.
+    sources: dict[str, tuple[int, int]] = field(default_factory=dict)
     # By worker: seconds in attempts that ended as each of KINDS.
     spent: dict[str, list[float]] = field(default_factory=dict)
     used: Used = field(default_factory=Used)
@@ -455,6 +458,19 @@ def _leave(state: ExperimentState, event: ev.LeaveWorker) -> bool:
     return True
 
 
+def _learn(state: ExperimentState, event: ev.LearnTrials) -> bool:
+    parts, count = state.sources.get(event.source, (0, 0))
+    if event.part != parts:  # somebody else was as fast
+        return False
+    state.sources[event.source] = (parts + 1, count + len(event.trials))
+    for params, results in event.trials:
+        trial = Trial(-1 - len(state.learned), params, event.time, COMPLETED, results=results)
+        state.learned.append(trial)
+    # It comes before whatever an algorithm has learned so far.
+    state.undone += 1
+    return True
+
+
 def _refuse(state: ExperimentState, event: ev.Event) -> bool:
     return False
 
@@ -471,6 +487,7 @@ _RULES: dict[type[Any], Callable[[ExperimentState, Any], bool]] = {
     ev.ExhaustSpace: _exhaust,
     ev.LaunchJobs: _launched,
     ev.LeaveWorker: _leave,
+    ev.LearnTrials: _learn,
     ev.SetStatus: _set,
     ev.RemoveExperiment: _refuse,
 }

@@ -65,6 +65,12 @@ def encode(event: ev.Event) -> tuple[Any, ...]:
         if event.usage is None:
             return (code, event.number, event.attempt, results, event.time)
         return (code, event.number, event.attempt, results, event.time, event.usage)
+    if type(event) is ev.LearnTrials:
+        trials = tuple(
+            (params, tuple((one["name"], one["type"], one["value"]) for one in results))
+            for params, results in event.trials
+        )
+        return (code, event.source, event.part, trials, event.time)
     if type(event) is ev.RegisterTrial and event.parent is None:
         return (code, *event[:-1])
     return (code, *event)
@@ -229,6 +235,28 @@ def _complete(wire: tuple[Any, ...]) -> ev.CompleteTrial | None:
     return _new(ev.CompleteTrial, (number, attempt, named, time, usage))
 
 
+_MOST_LEARNED = 1_000
+"""Trials in one event."""
+
+
+def _learn(wire: tuple[Any, ...]) -> ev.LearnTrials | None:
+    _, source, part, trials, time = wire
+    if not (_text(source) and 0 <= part < _MOST and _time(time) and len(trials) <= _MOST_LEARNED):
+        return None
+    found = []
+    for one in trials:
+        if type(one) is not tuple or tuple(map(type, one)) != (dict, tuple):
+            return None
+        params, results = one
+        if _register((2, 0, params, 0.0, None, None, None)) is None:
+            return None
+        completed = _complete((4, 0, 1, results, None, None))
+        if completed is None:
+            return None
+        found.append((params, completed.results))
+    return ev.LearnTrials(source, part, tuple(found), time)
+
+
 def _usage(usage: tuple[Any, ...]) -> bool:
     """Whether it is what an attempt used: seconds of processor time, bytes of memory."""
     if tuple(map(type, usage)) not in _USAGES:
@@ -380,6 +408,7 @@ _EVENTS: dict[int, tuple[Any, ...]] = {
     11: (ev.SetStatus, _set, int, int, str, _Time),
     12: (ev.RemoveExperiment, _remove, int, _Time),
     13: (ev.LeaveWorker, _leave, str, _Time, _Time, int, int, (int, _NoneType), _TimeOrNone, int),
+    14: (ev.LearnTrials, _learn, str, int, tuple, _Time),
 }
 """Code -> the event, its reader, and the types of its fields."""
 

@@ -78,8 +78,8 @@ def regrets(pool: ProcessPoolExecutor, options: argparse.Namespace) -> list[dict
     traces = {}
     for done, (key, job) in enumerate(jobs.items()):
         traces[key] = job.result()
-        print(f"\r{done + 1} of {len(jobs)} searches", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        if (done + 1) % 100 == 0:
+            print(f"{done + 1} of {len(jobs)} searches", file=sys.stderr, flush=True)
     lines, is_random = [], options.algorithms[0] == "random"
     for problem, workers, algorithm in cases:
         optimum = PROBLEMS[problem].optimum

@@ -12,6 +12,7 @@ from orion_hpc.model import wire
 from orion_hpc.model.state import CATALOGUE, State
 from orion_hpc.report.resources import resources
 
+RESULTS = [{"name": "o", "type": "objective", "value": 1.0}]
 EVENTS = [
     ev.CreateExperiment("e", 1, {"max_trials": 3, "max_broken": 2}, 1.0),
     ev.RegisterTrial(0, {"x": 1}, 1.0),
@@ -20,6 +21,13 @@ EVENTS = [
     ev.CompleteTrial(0, 1, [{"name": "o", "type": "objective", "value": 1.0}], None),
     ev.ReleaseTrial(0, 1, "broken", "user error", "why", None),
     ev.RegisterTrial(0, {"x": 1}, 1.0, worker="w"),
+    ev.RegisterTrial(3, {"x": 1}, 1.0, worker="w", parent=2),
+    ev.LearnTrials(
+        "e-v1 in /db.pkl",
+        0,
+        (({"x": 1}, [{"name": "o", "type": "objective", "value": 1.0}]), ({"x": 2.5}, [])),
+        1.0,
+    ),
     ev.CompleteTrial(0, 1, [{"name": "o", "type": "objective", "value": 1.0}], 2.0, (0.5, 1000)),
     ev.ReleaseTrial(0, 1, "broken", "user error", "why", 2.0, (3, 0)),
     ev.LeaveWorker("w", 1.0, 2.0, 5, 1, None, 60.0, 1000),

@@ -43,6 +43,7 @@ def test_a_summary_is_whole_and_fit_for_json():
         "state": "running",
         "reason": None,
         "exhausted": None,
+        "learned": {},
         "max_trials": 5,
         "max_broken": 3,
         "trials": {

@@ -1,0 +1,74 @@
+"""``orion-hpc insert``: add points that are to be tried first."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from orion_hpc.cli.again import command
+from orion_hpc.cli.terminal import Terminal
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("values", nargs=-1, metavar="[NAME=VALUE]...")
+@click.option("--from", "file", metavar="FILE", help="Points in a CSV or JSON file.")
+@click.option("--storage", help="Path of the database.")
+@click.option("--name", help="Name of the experiment.")
+@click.option("--version", type=int, help="Version of it.")
+@click.option("--max-trials", type=int, help="Trials to complete.")
+@click.pass_obj
+def insert(
+    terminal: Terminal,
+    /,
+    config: Path,
+    values: tuple[str, ...],
+    file: str | None,
+    storage: str | None,
+    name: str | None,
+    version: int | None,
+    max_trials: int | None,
+) -> None:
+    """Add points to the experiment that CONFIG describes, which workers try before any other.
+
+    The experiment needn't have been submitted yet. What has a default may be left out.
+
+    \b
+    orion-hpc insert config.yaml lr=0.1 depth=3
+    orion-hpc insert config.yaml --from points.csv
+    """
+    from orion_hpc.client.inserting import insert as insert_points
+    from orion_hpc.client.points import point_in_words, points_in_file
+    from orion_hpc.config.document import read_yaml
+    from orion_hpc.config.resolve import Layer, document_layer, resolve
+    from orion_hpc.config.standing import standing_layers
+
+    if bool(values) is bool(file):
+        raise click.UsageError("Give either NAME=VALUE for each hyperparameter, or --from FILE.")
+    flags = {"storage": storage, "name": name, "version": version, "max_trials": max_trials}
+    given = {key: value for key, value in flags.items() if value is not None}
+    settings = resolve(
+        [
+            *standing_layers(os.environ),
+            document_layer(read_yaml(config)),
+            Layer("flags", given, Path.cwd()),
+        ]
+    )
+    space = settings.parsed_space()
+    points = points_in_file(space, file) if file else [point_in_words(space, values)]
+    done = insert_points(settings, points)
+    title = f"{done.built.experiment.name} v{done.built.experiment.version}"
+    for line in (*done.built.changes, *done.built.kept):
+        terminal.note(f"{title}: {line}")
+    numbers = ", ".join(map(str, done.numbers[:10])) + (", …" if len(done.numbers) > 10 else "")
+    told = f": number {numbers}" if done.numbers else ""
+    terminal.say(f"Inserted {_trials(done.numbers)} into {title}{told}.")
+    if done.known:
+        terminal.say(f"There before: {_trials(done.known)}.")
+    terminal.say(f"Next: {command('submit', config, storage, name, version)}")
+
+
+def _trials(numbers: list[int]) -> str:
+    return f"{len(numbers)} trial{'s' * (len(numbers) != 1)}"

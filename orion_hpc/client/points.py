@@ -1,0 +1,135 @@
+"""Points of the space as users write them: nested or flat, in words or in files, with gaps."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orion_hpc.errors import ConfigurationError, InvalidParams, OrionHpcError, did_you_mean
+from orion_hpc.model.dimension import Dimension
+from orion_hpc.model.space import Space
+from orion_hpc.model.trial import Params
+
+_WORDS = {"None": None, "True": True, "False": False}
+_LARGEST = 100_000_000
+
+
+def point_of(space: Space, params: Mapping[str, Any]) -> Params:
+    """Return the flat point of the space that ``params`` are, with defaults filled in.
+
+    Raises
+    ------
+    InvalidParams
+        It isn't one; the message names the dimension.
+    """
+    if not isinstance(params, Mapping):
+        raise InvalidParams(f"{params!r:.100} isn't a mapping of names to values")
+    flat = Space.flatten(params)
+    for name, dimension in space.items():
+        if name not in flat and dimension.default_value is not None:
+            flat[name] = dimension.default_value
+    try:
+        space.check(flat)
+    except OrionHpcError as error:
+        raise InvalidParams(error.message, error.hint) from None
+    return {name: _plain(flat[name]) for name in space}
+
+
+def point_in_words(space: Space, words: Sequence[str]) -> Params:
+    """Return the point that ``["lr=0.1", "kind=relu"]`` means.
+
+    Raises
+    ------
+    ConfigurationError, InvalidParams
+    """
+    given: dict[str, Any] = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals:
+            raise ConfigurationError(
+                f"{word!r:.100} isn't of the form NAME=VALUE",
+                f"Write {' '.join(f'{name}=…' for name in list(space)[:3])}.",
+            )
+        if name in given:
+            raise ConfigurationError(f"{name} is given twice", "Give one point at a time.")
+        given[name] = _value(space, name, text)
+    return point_of(space, given)
+
+
+def points_in_file(space: Space, path: str) -> list[Params]:
+    """Return the points in a file: CSV with a line of names, or a JSON list of mappings.
+
+    An empty cell of a CSV file stands for the default.
+
+    Raises
+    ------
+    ConfigurationError
+        It can't be read, or a point isn't of the space; the message says which.
+    """
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            text = file.read(_LARGEST)
+        rows: Any
+        if path.lower().endswith(".json"):
+            rows = json.loads(text)
+            rows = [rows] if isinstance(rows, Mapping) else rows
+        else:
+            rows = _csv(space, text)
+    except OSError as error:
+        raise ConfigurationError(f"can't read {path}: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(
+            f"{path} isn't readable: {error}",
+            "Write CSV with a line of names, or a JSON list of mappings in a file *.json.",
+        ) from None
+    if not isinstance(rows, list):
+        raise ConfigurationError(f"{path} holds no list of points", 'Write [{"lr": 0.1}, …].')
+    points = []
+    for place, row in enumerate(rows, 1):
+        try:
+            points.append(point_of(space, row))
+        except InvalidParams as error:
+            raise InvalidParams(f"{path}, point {place}: {error.message}", error.hint) from None
+    return points
+
+
+def _csv(space: Space, text: str) -> list[dict[str, Any]]:
+    reader = csv.DictReader(text.splitlines(), strict=True)
+    try:
+        rows = list(reader)
+    except csv.Error as error:
+        raise ValueError(f"line {reader.line_num}: {error}") from None
+    if any(None in row for row in rows):
+        raise ValueError("a line has more cells than there are names")
+    return [
+        {name: _value(space, name, cell) for name, cell in row.items() if cell not in ("", None)}
+        for row in rows
+    ]
+
+
+def _value(space: Space, name: str, text: str) -> Any:
+    """Return what a text means for a dimension: a number, a choice, a list, or itself."""
+    if name not in space:
+        raise InvalidParams(
+            f"there is no dimension {name!r}{did_you_mean(name, space)}",
+            f"There are: {', '.join(space)}.",
+        )
+    dimension: Dimension = space[name]
+    value: Any = text
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = _WORDS.get(text, text)
+    if value not in dimension and text in dimension:
+        return text
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Return a value as the journal keeps it: numpy's numbers as Python's."""
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    item = getattr(value, "item", None)
+    return item() if callable(item) else value
