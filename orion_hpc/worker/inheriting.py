@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import stat
+from collections.abc import Callable
 
 from orion_hpc.files.layout import make_folder
 from orion_hpc.worker.aside import is_kept
@@ -19,7 +21,8 @@ from orion_hpc.worker.script_results import LOG, RESULTS
 def inherit(parent: str, folder: str, attempt: int) -> None:
     """Make ``folder`` as a copy of ``parent``, unless it is there already.
 
-    What the worker itself wrote there, its log and results, isn't copied.
+    What the worker itself wrote there, its log and results, isn't copied, nor are sockets, pipes
+    and devices. A link by an absolute path into ``parent`` leads to the same place in ``folder``.
 
     Parameters
     ----------
@@ -40,7 +43,8 @@ def inherit(parent: str, folder: str, attempt: int) -> None:
     make_folder(os.path.dirname(folder))
     copy = _copy(folder, attempt)
     try:
-        shutil.copytree(parent, copy, symlinks=True, ignore=_own)
+        shutil.copytree(parent, copy, symlinks=True, ignore=_left_out(parent))
+        _redirect(copy, parent, folder)
         os.rename(copy, folder)
     except BaseException as error:
         _remove(copy)
@@ -57,8 +61,44 @@ def _copy(folder: str, attempt: int) -> str:
     return f"{folder}.copy-{attempt}"
 
 
-def _own(folder: str, names: list[str]) -> list[str]:
-    return [name for name in names if name in (LOG, RESULTS) or is_kept(name)]
+def _left_out(parent: str) -> Callable[[str, list[str]], list[str]]:
+    """Return what tells ``copytree`` of a directory and its names which aren't copied."""
+
+    def left_out(folder: str, names: list[str]) -> list[str]:
+        # Below the top, files of these names are the user's.
+        top = folder == parent
+        return [
+            name
+            for name in names
+            if (top and (name in (LOG, RESULTS) or is_kept(name)))
+            or _is_special(os.path.join(folder, name))
+        ]
+
+    return left_out
+
+
+def _is_special(path: str) -> bool:
+    """Whether it is a socket, a pipe or a device, of which there is no copy."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return False  # copytree tells it better
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
+
+
+def _redirect(copy: str, parent: str, folder: str) -> None:
+    """Let links into ``parent`` lead into ``folder``: through ``latest -> /…/3/epoch7`` trial 8
+    would write into what trial 3 left, from which others may go on."""
+    inside = parent.rstrip(os.sep) + os.sep
+    for place, folders, files in os.walk(copy):
+        for name in (*folders, *files):
+            path = os.path.join(place, name)
+            if not os.path.islink(path):
+                continue
+            target = os.readlink(path)
+            if (target + os.sep).startswith(inside):
+                os.unlink(path)
+                os.symlink(os.path.join(folder, target[len(inside) :]).rstrip(os.sep), path)
 
 
 def _remove(folder: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
 import stat
 from pathlib import Path
 
@@ -38,6 +39,47 @@ def test_all_is_copied_but_what_the_worker_wrote(parent: Path) -> None:
     (child / "weights" / "layer0").write_text("changed")
     assert (parent / "weights" / "layer0").read_text() == "w"
     assert sorted(os.listdir(parent.parent)) == ["3", "8"]
+
+
+def test_the_worker_owns_names_at_the_top_only(parent: Path) -> None:
+    """A checkpoint's own ``results.json`` and ``log.txt`` belong to the user."""
+    for name in ("log.txt", "results.json", "unrecorded-1.json"):
+        (parent / "weights" / name).write_text("the user's")
+    child = parent.parent / "8"
+    inherit(str(parent), str(child), 1)
+    assert sorted(os.listdir(child / "weights")) == [
+        "layer0", "log.txt", "results.json", "unrecorded-1.json",
+    ]  # fmt: skip
+
+
+def test_what_can_not_be_copied_is_left_out(parent: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket or a pipe that a training left behind doesn't break those that go on from it."""
+    os.mkfifo(parent / "weights" / "pipe")
+    monkeypatch.chdir(parent)  # a socket's path has 107 bytes at most
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("server")
+    child = parent.parent / "8"
+    inherit(str(parent), str(child), 1)
+    assert sorted(os.listdir(child)) == ["latest", "weights"]
+    assert os.listdir(child / "weights") == ["layer0"]
+
+
+def test_links_lead_into_the_copy(parent: Path, tmp_path: Path) -> None:
+    """Who writes through a link by an absolute path doesn't write into the other trial's files."""
+    (parent / "absolute").symlink_to(parent / "weights")
+    (parent / "weights" / "top").symlink_to(parent)
+    (parent / "beside").symlink_to(f"{parent}0")
+    (parent / "outside").symlink_to(tmp_path)
+    child = parent.parent / "8"
+    inherit(str(parent), str(child), 1)
+    (child / "absolute" / "layer0").write_text("changed")
+    assert (parent / "weights" / "layer0").read_text() == "w"
+    links = {name: os.readlink(child / name) for name in ("absolute", "beside", "outside")}
+    links["top"] = os.readlink(child / "weights" / "top")
+    assert links == {
+        "absolute": f"{child}/weights", "beside": f"{parent}0", "outside": str(tmp_path),
+        "top": str(child),
+    }  # fmt: skip
 
 
 def test_a_directory_that_is_there_stays(parent: Path) -> None:
