@@ -6,7 +6,9 @@ refuse it for ever. Such a proposal is made again, and at last drawn at random.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, History, Suggestion
 from orion_hpc.algorithms.random import Random
@@ -46,24 +48,37 @@ class Guarded:
         Raises
         ------
         ConfigurationError
-            It isn't of the space.
+            It isn't of the space, or nothing that an algorithm may suggest.
         """
         for _ in range(_TRIES):
-            found = self._algorithm.suggest(history, number, rng)
+            found: Any = self._algorithm.suggest(history, number, rng)
             if found is None or found is WAIT:
                 return found
-            params = found.params if isinstance(found, Branch) else found
+            params, parent = found if isinstance(found, Branch) else (found, None)
+            if not isinstance(params, Mapping):
+                self._refuse(f"what is no point: {params!a:.80}", "It returns names and values.")
+            if parent is not None and not (
+                isinstance(parent, Integral)
+                and not isinstance(parent, bool)
+                and 0 <= parent < min(number, len(history.trials))
+            ):
+                self._refuse(
+                    f"to go on from {parent!a:.80}, which isn't the number of a trial",
+                    f"There are {len(history.trials)}, from 0.",
+                )
             try:
-                self._space.check(params)
+                point = self._space.point(params)
             except ConfigurationError as error:
-                raise ConfigurationError(
-                    f"algorithm {self._name} suggested what isn't in the search space: "
-                    f"{error.message}",
-                    f"This is a fault of the algorithm. {error.hint or ''}".strip(),
-                ) from None
-            if not history.has(params) and not self._is_never(params):
-                return found
+                self._refuse(f"what isn't in the search space: {error.message}", error.hint or "")
+            if not history.has(point) and not self._is_never(point):
+                return point if parent is None else Branch(point, int(parent))
         return self._random.suggest(history, number, rng)
+
+    def _refuse(self, what: str, hint: str) -> NoReturn:
+        raise ConfigurationError(
+            f"algorithm {self._name} suggested {what}",
+            f"This is a fault of the algorithm. {hint}".strip(),
+        ) from None
 
     def _is_never(self, params: Params) -> bool:
         return any(params[name] in choices for name, choices in self._never.items())

@@ -31,10 +31,9 @@ def point_of(space: Space, params: Mapping[str, Any]) -> Params:
         if name not in flat and dimension.default_value is not None:
             flat[name] = dimension.default_value
     try:
-        space.check(flat)
+        return space.point(flat)
     except OrionHpcError as error:
         raise InvalidParams(error.message, error.hint) from None
-    return {name: _plain(flat[name]) for name in space}
 
 
 def point_in_words(space: Space, words: Sequence[str]) -> Params:
@@ -125,11 +124,3 @@ def _value(space: Space, name: str, text: str) -> Any:
     if value not in dimension and text in dimension:
         return text
     return value
-
-
-def _plain(value: Any) -> Any:
-    """Return a value as the journal keeps it: numpy's numbers as Python's."""
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    item = getattr(value, "item", None)
-    return item() if callable(item) else value

@@ -149,6 +149,17 @@ class Space(Mapping[str, Dimension]):
                     f"It takes {_takes(dimension)}: {dimension.get_prior_string():.200}.",
                 )
 
+    def point(self, params: Mapping[str, Any]) -> Params:
+        """Return ``params`` as the journal keeps them: ordered, and numpy's numbers as Python's.
+
+        Raises
+        ------
+        ConfigurationError
+            As :meth:`check` does.
+        """
+        self.check(params)
+        return {name: _plain(params[name]) for name in self}
+
     @staticmethod
     def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
         """Return ``{"a": {"b": 1}}`` for ``{"a.b": 1}``. The names mustn't clash."""
@@ -171,6 +182,13 @@ class Space(Mapping[str, Dimension]):
             else:
                 flat[name] = value
         return flat
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    item = getattr(value, "item", None)
+    return item() if callable(item) else value
 
 
 def _takes(dimension: Dimension) -> str:

@@ -1,0 +1,67 @@
+"""What becomes of the suggestions of an algorithm that somebody else wrote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+import pytest
+
+from orion_hpc.algorithms.base import Branch, draw_generator
+from orion_hpc.algorithms.guarded import Guarded
+from orion_hpc.errors import ConfigurationError
+from orion_hpc.model import wire
+from orion_hpc.model.space import Space
+from orion_hpc.worker import plan
+from tests.rigs.history import FakeHistory
+
+SPACE = Space.parse({"n": "randint(1, 9)", "x": "uniform(0, 1)"})
+
+
+class Fixed:
+    """Suggests one thing."""
+
+    cheap = True
+    learns = True
+
+    def __init__(self, thing: Any) -> None:
+        self.thing = thing
+
+    def suggest(self, history: Any, number: int, rng: Any) -> Any:
+        return self.thing
+
+
+def suggested(thing: Any) -> Any:
+    """Return what comes of it, with one trial completed before."""
+    history = FakeHistory()
+    history.complete(history.register({"n": 1, "x": 0.1}), 1.0)
+    guarded = Guarded("theirs", Fixed(thing), SPACE)
+    for event in plan.reservations(history, guarded, 1, "w", 1, 0.0):
+        wire.decode(wire.encode(event))
+    return guarded.suggest(history, 1, draw_generator(1, 1))
+
+
+@pytest.mark.parametrize("thing", [1, True, False, "x", ("x",), ({"n": 2, "x": 0.5}, 0), [0.5]])
+def test_what_is_no_point_is_told(thing: Any) -> None:
+    """Anything else than names and values names the algorithm, rather than to raise anywhere."""
+    with pytest.raises(ConfigurationError, match="theirs suggested what is no point") as caught:
+        suggested(thing)
+    assert "fault of the algorithm" in (caught.value.hint or "")
+    with pytest.raises(ConfigurationError, match="theirs suggested what is no point"):
+        suggested(Branch(thing, 0))
+
+
+@pytest.mark.parametrize("parent", [-1, 1, 99, "a", True, 0.0, numpy.int64(1)])
+def test_a_trial_that_is_not_there_is_no_parent(parent: Any) -> None:
+    """The journal couldn't tell of it."""
+    with pytest.raises(ConfigurationError, match=r"theirs suggested to go on from .*isn't the num"):
+        suggested(Branch({"n": 2, "x": 0.5}, parent))
+
+
+def test_numbers_of_numpy_are_taken() -> None:
+    """As numbers of Python, in the order of the space: the journal holds nothing else."""
+    assert type(suggested(Branch({"n": 3, "x": 0.5}, numpy.int64(0))).parent) is int
+    point = {"x": numpy.float64(0.5), "n": numpy.int64(3)}
+    for found in (suggested(point), suggested(Branch(point, numpy.int64(0))).params):
+        assert found == {"n": 3, "x": 0.5}
+        assert [(name, type(value)) for name, value in found.items()] == [("n", int), ("x", float)]
