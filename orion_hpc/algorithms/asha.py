@@ -112,7 +112,9 @@ class Asha:
             self._factor**-first * len(self._levels) / (len(self._levels) - first)
             for first in range(num_brackets)
         ]
-        self._drawer = rungs.Drawer(choice.make_algorithm(sampler, space), space, self._levels)
+        self._drawer = rungs.Drawer(
+            lambda: choice.make_algorithm(sampler, space), space, self._levels
+        )
         self.cheap = self._drawer.cheap
         self._undone: int | None = None
 

@@ -81,7 +81,9 @@ class Hyperband:
         self._factor = rungs.reduction_factor(fidelity, reduction_factor)
         self._levels = rungs.levels(fidelity, self._factor, None)
         self._repetitions = repetitions
-        self._drawer = rungs.Drawer(choice.make_algorithm(sampler, space), space, self._levels)
+        self._drawer = rungs.Drawer(
+            lambda: choice.make_algorithm(sampler, space), space, self._levels
+        )
         self.cheap = self._drawer.cheap
         self._places: dict[int, tuple[_Bracket, int]] = {}
         self._begun = 0

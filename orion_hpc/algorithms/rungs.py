@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 import sys
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, History
@@ -89,16 +90,22 @@ class Drawer:
     decides. So a model neither forgets what was given up nor takes results of one level for those
     of another, and it has something to learn from the first rung on.
 
+    One that doesn't learn walks through the space at each level anew, and may remember how far it
+    got; so each level has its own.
+
     Parameters
     ----------
-    algorithm : Algorithm
+    make : callable
+        Makes the algorithm.
     space : Space
     levels : sequence of int
         All that trials have, ascending.
     """
 
-    def __init__(self, algorithm: Algorithm, space: Space, levels: Sequence[int]) -> None:
-        self._algorithm = algorithm
+    def __init__(self, make: Callable[[], Algorithm], space: Space, levels: Sequence[int]) -> None:
+        algorithm = make()
+        self._algorithms: defaultdict[int, Algorithm] = defaultdict(make)
+        self._algorithms[levels[0]] = algorithm
         self._fidelity = fidelity_of(space)
         self._levels = levels
         self.cheap = algorithm.cheap
@@ -113,7 +120,8 @@ class Drawer:
             backward=lambda params: self._at(params, level),
             judge=self._judged if self._learns else None,
         )
-        found = self._algorithm.suggest(view, number, rng)
+        one = self._algorithms[self._levels[0] if self._learns else level]
+        found = one.suggest(view, number, rng)
         if found is None or found is WAIT or isinstance(found, Branch):
             return None
         return self._at(found, level)

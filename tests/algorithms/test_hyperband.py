@@ -6,11 +6,12 @@ from collections import Counter
 
 import pytest
 
+from orion_hpc.algorithms.base import Branch, draw_generator
 from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.model.space import Space
 from orion_hpc.model.trial import BROKEN
 from tests.algorithms.test_asha import assert_promoted_once
-from tests.rigs.history import simulate
+from tests.rigs.history import FakeHistory, simulate
 
 SPACE = Space.parse({"epochs": "fidelity(1, 81, base=3)", "x": "uniform(0, 1, precision=None)"})
 TABLE = [[81, 27, 9, 3, 1], [34, 11, 3, 1], [15, 5, 1], [8, 2], [5]]
@@ -61,3 +62,24 @@ def test_the_best_of_a_bracket_gets_all() -> None:
     )
     first = min(one.params["x"] for one in history.trials[:81])
     assert first in {one.params["x"] for one in history.trials if one.params["epochs"] == 81}
+
+
+def test_each_level_has_the_whole_grid() -> None:
+    """A grid that is used up at one level isn't at the next: whether a worker saw it used up or
+    began later, it goes on with the same points."""
+    space = Space.parse({"epochs": "fidelity(1, 9, base=3)", "x": "uniform(0, 1)"})
+    configuration = {"hyperband": {"sampler": {"gridsearch": {"n_values": 9}}}}
+    history, old = FakeHistory(), make_algorithm(configuration, space)
+    while True:
+        number = len(history.trials)
+        asked = [
+            algorithm.suggest(history, number, draw_generator(1, number))
+            for algorithm in (old, make_algorithm(configuration, space))
+        ]
+        assert asked[0] == asked[1]
+        if asked[0] is None:
+            break
+        params, parent = asked[0] if isinstance(asked[0], Branch) else (asked[0], None)
+        history.complete(history.register(params, parent), params["x"])
+    begun = Counter(one.params["epochs"] for one in history.trials if one.parent is None)
+    assert begun[3] > 1
