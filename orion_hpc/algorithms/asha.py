@@ -129,7 +129,7 @@ class Asha:
     ) -> None:
         """Raise ConfigurationError unless the options have their forms."""
         if num_rungs is not None:
-            check_count("num_rungs", num_rungs)
+            check_count("num_rungs", num_rungs, most=1_000)
         check_count("num_brackets", num_brackets)
         rungs.check_factor(reduction_factor)
         check_sampler(sampler)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orion_hpc.algorithms.modelled import check_count, check_share, needed
 from orion_hpc.algorithms.random import Random
+from orion_hpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import random
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _TRIES = 100
 _EDGE = 1e-9
+_LEAST_SIGMA = 1e-6
 
 
 class CmaEs:
@@ -87,8 +89,13 @@ class CmaEs:
         """Raise ConfigurationError unless the options have their forms."""
         check_count("n_initial_points", n_initial_points)
         check_share("sigma0", sigma0, 0.2)
+        if sigma0 < _LEAST_SIGMA:
+            raise ConfigurationError(
+                f"sigma0 is {sigma0}, so narrow that the search would stay where it begins",
+                f"Write sigma0: 0.2; it is {_LEAST_SIGMA} at least.",
+            )
         if population_size is not None:
-            check_count("population_size", population_size, 2)
+            check_count("population_size", population_size, 2, most=100_000)
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Params | None:
         """Return a draw from the newest generation; at random before there is one."""

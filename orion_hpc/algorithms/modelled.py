@@ -90,8 +90,15 @@ def needed(name: str, module: str, extra: str) -> Any:
         ) from None
 
 
-def check_count(title: str, value: Any, least: int = 1) -> None:
-    """Raise ConfigurationError unless ``value`` is a whole number of at least ``least``."""
+def check_count(title: str, value: Any, least: int = 1, most: int | None = None) -> None:
+    """Raise ConfigurationError unless ``value`` is a whole number from ``least`` to ``most``.
+
+    ``most`` is for what is made at once, in memory: a slip of the keyboard mustn't fill it.
+    """
+    if most is not None and type(value) is int and value > most:
+        raise ConfigurationError(
+            f"{title} is {value!r:.60}, more than {most:,}", f"Write {title}: {max(least, 10)}."
+        )
     if type(value) is not int or value < least:
         raise ConfigurationError(
             f"{title} is {value!r:.60}, not a whole number of at least {least}",

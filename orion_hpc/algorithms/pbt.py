@@ -104,7 +104,7 @@ class Pbt:
     ) -> None:
         """Raise ConfigurationError unless the options have their forms."""
         check_count("population_size", population_size, 2)
-        check_count("generations", generations)
+        check_count("generations", generations, most=10_000)
         check_share("truncation", truncation, 0.2)
         if truncation > 0.5:
             raise ConfigurationError(

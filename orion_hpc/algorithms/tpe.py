@@ -91,7 +91,7 @@ class Tpe(Modelled):
     ) -> None:
         """Raise ConfigurationError unless the options have their forms."""
         check_count("n_initial_points", n_initial_points)
-        check_count("n_ei_candidates", n_ei_candidates)
+        check_count("n_ei_candidates", n_ei_candidates, most=1_000_000)
         if gamma is not None:
             check_share("gamma", gamma, 0.1)
         check_flag("multivariate", multivariate)
