@@ -10,9 +10,9 @@ import sys
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, History
+from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, History, Wait
 from orion_hpc.algorithms.translated import View
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.dimension import Fidelity
@@ -111,8 +111,10 @@ class Drawer:
         self.cheap = algorithm.cheap
         self._learns = getattr(algorithm, "learns", True)
 
-    def draw(self, history: History, number: int, rng: random.Random, level: int) -> Params | None:
-        """Return a new point with the fidelity ``level``, or None if there is none."""
+    def draw(
+        self, history: History, number: int, rng: random.Random, level: int
+    ) -> Params | Literal[Wait.WAIT] | None:
+        """Return a new point with the fidelity ``level``, None if there is none, or ``WAIT``."""
         high = self._fidelity.high
         view = View(
             history,
@@ -122,9 +124,10 @@ class Drawer:
         )
         one = self._algorithms[self._levels[0] if self._learns else level]
         found = one.suggest(view, number, rng)
-        if found is None or found is WAIT or isinstance(found, Branch):
-            return None
-        return self._at(found, level)
+        if found is None or found is WAIT:
+            return found
+        # What it goes on from is decided by rungs alone.
+        return self._at(found.params if isinstance(found, Branch) else found, level)
 
     def _at(self, params: Params, level: int) -> Params:
         name = self._fidelity.name

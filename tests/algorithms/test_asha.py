@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 
-from orion_hpc.algorithms.base import Branch, draw_generator
-from orion_hpc.algorithms.choice import make_algorithm
+from orion_hpc.algorithms.base import WAIT, Branch, draw_generator
+from orion_hpc.algorithms.choice import BUILTIN, make_algorithm
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.space import Space
 from orion_hpc.model.trial import BROKEN, COMPLETED
@@ -146,3 +148,28 @@ def test_a_model_learns_from_the_highest_level_that_has_enough() -> None:
         found[str(sampler)] = sum(abs(one.params["x"] - 0.7) for one in late) / len(late)
     near, far = found.pop(str({"tpe": {"n_initial_points": 5}})), found["random"]
     assert near < far / 2
+
+
+class Fixed:
+    """A sampler that suggests one thing."""
+
+    cheap = True
+
+    def __init__(self, space: Space, *, thing: str) -> None:
+        point = {"epochs": 27, "x": 0.5}
+        self.thing = {"wait": WAIT, "branch": Branch(point, 0), "none": None}[thing]
+
+    def suggest(self, history: object, number: int, rng: object) -> object:
+        return self.thing
+
+
+@pytest.mark.parametrize("name", ["asha", "hyperband"])
+def test_a_sampler_that_waits_ends_no_search(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Only one that has no point does; of one that goes on from another trial the point counts."""
+    monkeypatch.setitem(BUILTIN, "fixed", "somebody:Fixed")
+    monkeypatch.setitem(sys.modules, "somebody", SimpleNamespace(Fixed=Fixed))
+    found = {}
+    for thing in ("wait", "branch", "none"):
+        algorithm = make_algorithm({name: {"sampler": {"fixed": {"thing": thing}}}}, SPACE)
+        found[thing] = algorithm.suggest(FakeHistory(), 0, draw_generator(1, 0))
+    assert found == {"wait": WAIT, "branch": {"epochs": 1, "x": 0.5}, "none": None}
