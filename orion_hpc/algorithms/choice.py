@@ -36,7 +36,11 @@ ALIASES = {
 }
 """Other names, which the database doesn't know."""
 
-_KINDS = ("requires_type", "requires_dist", "requires_shape")
+_KINDS = {
+    "requires_type": (None, "real", "numerical"),
+    "requires_dist": (None, "bounded", "linear"),
+    "requires_shape": (None, "flattened"),
+}
 
 
 def make_algorithm(configuration: str | Mapping[str, Any], space: Space) -> Algorithm:
@@ -50,6 +54,7 @@ def make_algorithm(configuration: str | Mapping[str, Any], space: Space) -> Algo
     """
     ((name, options),) = normalise(configuration).items()
     kind = _load(name)
+    _check_kind(name, kind)
     if getattr(kind, "needs_fidelity", False):
         if space.fidelity is None:
             raise ConfigurationError(
@@ -70,6 +75,18 @@ def make_algorithm(configuration: str | Mapping[str, Any], space: Space) -> Algo
     from orion_hpc.algorithms.guarded import Guarded
 
     return Guarded(name, algorithm, space)
+
+
+def _check_kind(name: str, kind: Any) -> None:
+    """Refuse a class that asks for what there isn't: it would be given what it can't take."""
+    for key, known in _KINDS.items():
+        value = getattr(kind, key, None)
+        if value not in known:
+            meant = did_you_mean(str(value), filter(None, known))
+            raise ConfigurationError(
+                f"algorithm {name} has {key} = {value!r:.60}{meant}",
+                f"This is a fault of the algorithm. There are: {', '.join(map(str, known))}.",
+            )
 
 
 def normalise(

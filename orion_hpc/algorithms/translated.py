@@ -39,8 +39,14 @@ class Translated:
         if found is None or found is WAIT:
             return found
         if isinstance(found, Branch):
-            return Branch(self._transform.backward(found.params), found.parent)
-        return self._transform.backward(found)
+            return Branch(self._back(found.params), found.parent)
+        return self._back(found)
+
+    def _back(self, params: Params) -> Params:
+        try:
+            return self._transform.backward(params)
+        except (KeyError, ValueError, IndexError, TypeError):
+            return params  # no point of its space, nor of the user's, as whoever asked will tell
 
 
 class View:

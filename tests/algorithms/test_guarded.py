@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import sys
+from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
 import pytest
 
 from orion_hpc.algorithms.base import Branch, draw_generator
+from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.algorithms.guarded import Guarded
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model import wire
@@ -65,3 +70,42 @@ def test_numbers_of_numpy_are_taken() -> None:
     for found in (suggested(point), suggested(Branch(point, numpy.int64(0))).params):
         assert found == {"n": 3, "x": 0.5}
         assert [(name, type(value)) for name, value in found.items()] == [("n", int), ("x", float)]
+
+
+class Needy(Fixed):
+    """Takes reals only."""
+
+    requires_type = "real"
+
+    def __init__(self, space: Space, *, thing: Any) -> None:
+        super().__init__(thing)
+
+
+class Misspelt(Needy):
+    """Wants to."""
+
+    requires_type = "reals"
+
+
+@pytest.fixture
+def _somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    module = SimpleNamespace(Needy=Needy, Misspelt=Misspelt)
+    monkeypatch.setitem(sys.modules, "somebody", module)
+    found = [EntryPoint(n.lower(), f"somebody:{n}", "orion_hpc.algorithms") for n in vars(module)]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: found)
+
+
+@pytest.mark.usefixtures("_somebody")
+@pytest.mark.parametrize("thing", [{"y": 1}, {"n": "a", "x": 1.0}, {}, 3, "x"])
+def test_behind_a_transform_it_is_told_all_the_same(thing: Any) -> None:
+    """What can't be transformed back is as wrong as what isn't of the space."""
+    algorithm = make_algorithm({"needy": {"thing": thing}}, SPACE)
+    with pytest.raises(ConfigurationError, match="algorithm needy suggested what is"):
+        algorithm.suggest(FakeHistory(), 0, draw_generator(1, 0))
+
+
+@pytest.mark.usefixtures("_somebody")
+def test_a_transform_that_there_is_not() -> None:
+    """A class that misspells what it takes is refused, not given the space as it is."""
+    with pytest.raises(ConfigurationError, match=r"misspelt has requires_type = 'reals' \(did you"):
+        make_algorithm({"misspelt": {"thing": None}}, SPACE)
