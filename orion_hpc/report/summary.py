@@ -125,8 +125,8 @@ def exhaustion(state: ExperimentState) -> str | None:
         return None
     spent = "the algorithm has no further point"
     try:
-        space = Space.parse(state.configuration["space"])
-    except OrionHpcError:  # of another program or version
+        space = Space.parse(state.configuration.get("space", {}))
+    except OrionHpcError:  # of another program or version, or none at all
         return spent
     tried = {
         str([value for name, value in trial.params.items() if name != space.fidelity])

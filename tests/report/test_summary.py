@@ -172,12 +172,13 @@ def test_why_nothing_goes_on(tasks, note):
         ("randint(0, 2)", "every point of the space was tried"),
         ("uniform(0, 1)", "the algorithm has no further point"),
         ("unheard_of(1)", "the algorithm has no further point"),
+        (None, "the algorithm has no further point"),
     ],
 )
-def test_an_end_before_max_trials_is_explained(prior: str, told: str) -> None:
+def test_an_end_before_max_trials_is_explained(prior: str | None, told: str) -> None:
     """A small space, or an algorithm whose rounds are over; fidelities aside."""
     space = {"x": prior, "epochs": "fidelity(1, 9)"}
-    state = ExperimentState(1, "e", 1, {"space": space}, 0.0, 9, 3)
+    state = ExperimentState(1, "e", 1, {"space": space} if prior else {}, 0.0, 9, 3)
     results = [{"name": "loss", "type": "objective", "value": 1.0}]
     for number, (x, epochs) in enumerate(((0, 1), (0, 9), (1, 1))):
         assert state.apply(ev.RegisterTrial(number, {"x": x, "epochs": epochs}, 0.0, worker="w"))
