@@ -38,12 +38,14 @@ def ours(
     """Return, in order of their ends: the sum of the fidelity that was spent, the objective and the
     parameters of each trial.
 
-    Ends after ``max_trials``, or when ``most`` of the fidelity is spent. A trial that goes on from
-    another spends what it has more.
+    Begins ``max_trials``, or until ``most`` of the fidelity is spent. A trial spends its fidelity
+    when it begins, so that what runs beside counts, too; one that goes on from another spends what
+    it has more.
     """
     space = Space.parse(problem.space)
     algorithm, state = make_algorithm(configuration, space), FakeHistory(max_trials)
-    ends: list[tuple[float, int]] = []
+    ends: list[tuple[float, int, str]] = []
+    free = [f"w{place}" for place in range(workers)]
     now = spent = 0.0
     found: list[tuple[float, float, Params]] = []
 
@@ -55,20 +57,22 @@ def ours(
         return float(trial.params[problem.fidelity] - before)
 
     while True:
-        while len(ends) < workers and (most is None or spent < most):
-            name, number = f"w{len(ends)}", len(state.trials)
+        while free and (most is None or spent < most):
+            name, number = free[-1], len(state.trials)
             proposal = plan.propose(state, algorithm, seed, name, 1)
             for event in plan.reservations(state, algorithm, seed, name, 1, 0.0, proposal):
                 state.apply(event)
             if len(state.trials) == number:
                 break
-            heapq.heappush(ends, (now + cost(number) * _duration(seed, number), number))
+            heapq.heappush(ends, (now + cost(number) * _duration(seed, number), number, name))
+            spent += cost(number)
+            free.pop()
         if not ends:
             return found
-        now, number = heapq.heappop(ends)
+        now, number, name = heapq.heappop(ends)
+        free.append(name)
         params = state.trials[number].params
         value = problem.function(params)
-        spent += cost(number)
         state.complete(number, value)
         found.append((spent, value, params))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import math
+from argparse import Namespace
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from orion_hpc.model.space import Space
-from tests.benchmarks import search
+from tests.benchmarks import search, searches
 from tests.benchmarks.problems import MULTI, PROBLEMS
 
 MINIMA = {
@@ -54,12 +56,62 @@ def test_the_short_form_runs_and_leaves_its_figures(tmp_path: Path, capsys) -> N
     words = ["--short", "--fast", "tpe", "--json", str(out), "--picture", str(picture)]
     assert search.main(words) == 0
     told = json.loads(out.read_text())
+    assert told["left_out"] == {}
     assert len(told["regret"]) == 8
     for line in told["regret"]:
         assert len(line["curve"]) == len(line["optunas_curve"]) == 20
         assert line["curve"] == sorted(line["curve"], reverse=True)
         assert all(value >= 0 for value in line["ours"] + line["optuna"])
+        assert len(line["pairs"]) == told["options"]["seeds"]
+    assert [(line["workers"], line["algorithm"]) for line in told["overall"]] == [
+        (1, "random"), (1, "tpe"), (10, "random"), (10, "tpe"),
+    ]  # fmt: skip
+    assert [line["against_random"] != "" for line in told["overall"]] == [False, True] * 2
     assert [line["algorithm"] for line in told["fidelity"]] == ["asha", "hyperband"]
     assert [(line["trials"], line["ratio"] > 0) for line in told["speed"]] == [(100, True)]
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "| branin" in capsys.readouterr().out
+
+
+def test_what_cannot_run_here_is_left_out_with_the_reason() -> None:
+    """A run of an hour isn't lost for one library: its algorithm's rows are missing, and why is
+    told."""
+    with ProcessPoolExecutor(1) as pool:
+        options = Namespace(algorithms=["random"], fast=["tpe"], halving=["asha"])
+        assert search.leave_out(pool, options) == {}
+    assert (options.algorithms, options.fast, options.halving) == (["random"], ["tpe"], ["asha"])
+    assert "nosuch" in search._lacks("nosuch", "nosuch")
+
+
+def test_a_run_without_searches_measures_the_rest(capsys) -> None:
+    """One kind of measurement can be asked for alone."""
+    words = ["--algorithms", "--halving", "--fast", "random", "--sizes", "10"]
+    assert search.main(words) == 0
+    assert "study.ask" in capsys.readouterr().out
+
+
+def test_random_search_spends_the_fidelity_that_shares_are_told_of() -> None:
+    """As many trials as fit begin, whatever number of workers: those that still run count, too."""
+    problem = MULTI["biased branin"]
+    for workers in (1, 10):
+        found = searches.ours(problem, "random", 0, workers, most=27.0 * 5)
+        assert len(found) == 5
+        assert found[-1][0] == 27 * 5
+
+
+def test_a_promotion_spends_only_what_it_has_more() -> None:
+    """With one worker nothing runs beside, so what is spent between two ends is one trial's own."""
+    problem = MULTI["biased branin"]
+    spent, costs = 0.0, set()
+    for now, _, params in searches.ours(problem, "asha", 0, 1, most=200.0):
+        costs.add((params["epochs"], now - spent))
+        spent = now
+    assert {(1, 1.0), (3, 2.0), (9, 6.0)} <= costs <= {(1, 1.0), (3, 2.0), (9, 6.0), (27, 18.0)}
+
+
+def test_peers_search_the_same_spaces() -> None:
+    """Optuna's study has the bounds, the scales and the choices of ours."""
+    found = searches.distributions_of(PROBLEMS["mixed"].space)
+    assert (found["lr"].low, found["lr"].high, found["lr"].log) == (1e-6, 1.0, True)
+    assert (found["layers"].low, found["layers"].high) == (1, 12)
+    assert found["kind"].choices == ("adam", "sgd", "rms")
