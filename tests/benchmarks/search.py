@@ -35,8 +35,8 @@ HALVING: dict[str, Any] = {
     "hyperband": "hyperband",
     "hyperband tpe": {"hyperband": {"sampler": "tpe"}},
 }
-_FULL_TRIALS = 30
-"""Of random search with all of the fidelity."""
+_FULL = 27.0
+"""All of the fidelity."""
 _MOST_SHARE = 1 / 3
 _MOST_RATIO, _AT_TRIALS = 1.2, 10_000
 
@@ -50,6 +50,7 @@ def main(words: Sequence[str] | None = None) -> int:
         options.problems, options.algorithms = ["branin", "mixed"], ["random", "tpe"]
         options.seeds, options.trials, options.sizes = 2, 20, [100]
         options.multi, options.halving = ["biased branin"], ["asha", "hyperband"]
+        options.full_trials = [30]
     os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     started = time.time()
     found: dict[str, Any] = {
@@ -195,47 +196,60 @@ def _trace(problem: str, workers: int, algorithm: str, seed: int, trials: int, o
 
 
 def fidelities(pool: ProcessPoolExecutor, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Return which share of random search's fidelity the halving ones need for its regret."""
-    lines = []
-    for name in options.multi:
-        problem = MULTI[name]
-        most = 27.0 * _FULL_TRIALS
-        at_random = [
-            pool.submit(_at_full, name, "random", seed, most) for seed in range(options.seeds)
+    """Return which share of random search's fidelity the halving ones need for its regret.
+
+    No share can be less than that of the first trial of full fidelity, which is told beside it:
+    with many workers and a small budget it alone is more than a third, as all workers spend while
+    the first point climbs.
+    """
+    cases = list(product(options.multi, WORKERS, options.full_trials))
+    jobs = {
+        (*case, name): [
+            pool.submit(_at_full, *case, "random" if name == "random" else HALVING[name], seed)
+            for seed in range(options.seeds)
         ]
-        goal = statistics.median(job.result()[-1][1] for job in at_random)
-        for algorithm in options.halving:
-            jobs = [
-                pool.submit(_at_full, name, HALVING[algorithm], seed, most)
-                for seed in range(options.seeds)
-            ]
-            shares, ends = [], []
-            for job in jobs:
-                trace = job.result()
-                ends.append(trace[-1][1] if trace else float("inf"))
-                reached = [spent for spent, value in trace if value <= goal]
-                shares.append(reached[0] / most if reached else float("inf"))
-            lines.append(
-                {
-                    "problem": problem.name,
-                    "algorithm": algorithm,
-                    "random ends at": goal,
-                    "share of its fidelity": quartiles(shares),
-                    "ends at": quartiles(ends),
-                    "reached (at most 1/3)": statistics.median(shares) <= _MOST_SHARE,
-                }
-            )
+        for case in cases
+        for name in ("random", *options.halving)
+        if options.halving
+    }
+    found = {key: [job.result() for job in several] for key, several in jobs.items()}
+    lines = []
+    for case, algorithm in product(cases, options.halving):
+        goal = statistics.median(trace[-1][1] for trace in found[(*case, "random")])
+        traces = found[(*case, algorithm)]
+        firsts = [trace[0][0] if trace else math.inf for trace in traces]
+        shares = [
+            next((share for share, value in trace if value <= goal), math.inf) for trace in traces
+        ]
+        lines.append(
+            {
+                "problem": case[0],
+                "workers": case[1],
+                "random's trials": case[2],
+                "algorithm": algorithm,
+                "random ends at": goal,
+                "ends at": quartiles([trace[-1][1] if trace else math.inf for trace in traces]),
+                "first at full fidelity": statistics.median(firsts),
+                "share of its fidelity": quartiles(shares),
+                "never": sum(math.isinf(share) for share in shares),
+                "reached (at most 1/3)": statistics.median(shares) <= _MOST_SHARE,
+            }
+        )
     return lines
 
 
-def _at_full(name: str, configuration: Any, seed: int, most: float) -> list[tuple[float, float]]:
-    """Return the fidelity that was spent and the least objective at full fidelity so far."""
+def _at_full(
+    name: str, workers: int, full_trials: int, configuration: Any, seed: int
+) -> list[tuple[float, float]]:
+    """Return the share of random search's fidelity that was spent, and the least objective at full
+    fidelity so far."""
     problem: Problem = MULTI[name]
-    least, trace = float("inf"), []
-    for spent, value, params in searches.ours(problem, configuration, seed, 10, most=most):
-        if params["epochs"] == 27:
+    most = _FULL * full_trials
+    least, trace = math.inf, []
+    for spent, value, params in searches.ours(problem, configuration, seed, workers, most=most):
+        if params["epochs"] == _FULL:
             least = min(least, value)
-            trace.append((spent, least))
+            trace.append((spent / most, least))
     return trace
 
 
@@ -358,6 +372,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--multi", nargs="*", choices=MULTI, default=list(MULTI), metavar="PROBLEM",
         help="problems with a fidelity")  # fmt: skip
     add("--halving", nargs="*", choices=HALVING, default=list(HALVING), metavar="ALGORITHM")
+    add("--full-trials", nargs="*", type=int, default=[30, 100], metavar="N",
+        help="trials of random search with all of the fidelity")  # fmt: skip
     add("--fast", nargs="*", choices=["tpe", "cmaes", "gp", "random", "qmc"],
         default=["tpe", "cmaes"], help="algorithms whose suggestions are timed")  # fmt: skip
     add("--sizes", nargs="*", type=int, default=[100, 1000, 10_000], help="trials before these")

@@ -67,7 +67,13 @@ def test_the_short_form_runs_and_leaves_its_figures(tmp_path: Path, capsys) -> N
         (1, "random"), (1, "tpe"), (10, "random"), (10, "tpe"),
     ]  # fmt: skip
     assert [line["against_random"] != "" for line in told["overall"]] == [False, True] * 2
-    assert [line["algorithm"] for line in told["fidelity"]] == ["asha", "hyperband"]
+    assert [(line["workers"], line["algorithm"]) for line in told["fidelity"]] == [
+        (1, "asha"), (1, "hyperband"), (10, "asha"), (10, "hyperband"),
+    ]  # fmt: skip
+    for line in told["fidelity"]:
+        shares = [math.inf if share is None else share for share in line["share of its fidelity"]]
+        assert shares == sorted(shares)
+        assert 0 < line["first at full fidelity"] <= shares[1]
     assert [(line["trials"], line["ratio"] > 0) for line in told["speed"]] == [(100, True)]
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert "| branin" in capsys.readouterr().out
