@@ -115,7 +115,9 @@ def sampler(name: str, seed: int) -> Any:
         "gp": lambda: samplers.GPSampler(seed=seed),
         "cmaes": lambda: samplers.CmaEsSampler(seed=seed),
     }
-    return made[name]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that some are experimental
+        return made[name]()
 
 
 def distributions_of(priors: dict[str, str]) -> dict[str, Any]:

@@ -89,6 +89,15 @@ def test_what_cannot_run_here_is_left_out_with_the_reason() -> None:
     assert "nosuch" in search._lacks("nosuch", "nosuch")
 
 
+def test_as_many_errors_are_a_tie() -> None:
+    """The objective of a tuning is a whole number of errors of its 500 samples, in whichever folds
+    they are."""
+    space = Space.parse(PROBLEMS["svm digits"].space)
+    for _ in range(3):
+        errors = PROBLEMS["svm digits"].function(space.sample()) * 500
+        assert errors == pytest.approx(round(errors), abs=1e-9)
+
+
 def test_a_run_without_searches_measures_the_rest(capsys) -> None:
     """One kind of measurement can be asked for alone."""
     words = ["--algorithms", "--halving", "--fast", "random", "--sizes", "10"]
