@@ -345,9 +345,8 @@ def draw(lines: Sequence[dict[str, Any]], path: str) -> None:
 
     problems = list(dict.fromkeys(line["problem"] for line in lines))
     algorithms = list(dict.fromkeys(line["algorithm"] for line in lines))
-    figure, axes = pyplot.subplots(
-        len(problems), len(WORKERS), figsize=(9, 2.6 * len(problems)), squeeze=False
-    )
+    height = 2.6 * len(problems) + 0.6
+    figure, axes = pyplot.subplots(len(problems), len(WORKERS), figsize=(9, height), squeeze=False)
     for line in lines:
         axis = axes[problems.index(line["problem"])][WORKERS.index(line["workers"])]
         colour = f"C{algorithms.index(line['algorithm'])}"
@@ -357,8 +356,11 @@ def draw(lines: Sequence[dict[str, Any]], path: str) -> None:
             axis.plot(range(1, len(curve) + 1), floored, style, color=colour, label=label)
         axis.set(yscale="log", title=f"{line['problem']}, workers: {line['workers']}")
         axis.set(xlabel="trials", ylabel="median regret")
-    axes[0][0].legend(title="solid: orion-hpc, dashed: Optuna", fontsize=7)
-    figure.tight_layout()
+    # Above the curves, which it would hide.
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    title = "solid: orion-hpc, dashed: Optuna"
+    figure.legend(handles, labels, title=title, ncol=len(labels), fontsize=8, loc="upper center")
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.6 / height))
     figure.savefig(path, dpi=80)
     pyplot.close(figure)
 
