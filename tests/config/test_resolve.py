@@ -62,6 +62,7 @@ def test_defaults() -> None:
         "kwargs": {},
         "trial_arg": None,
         "algorithm": "random",
+        "warm_start": None,
         "max_trials": None,
         "max_broken": 3,
         "max_attempts": 3,
