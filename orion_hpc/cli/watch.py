@@ -61,6 +61,8 @@ def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
         terminal.note(f"Experiment {title} goes on: {done} completed {where}.")
     for change in built.changes:
         terminal.note(f"Changed {change}.")
+    for line in built.learned:
+        terminal.note(f"It {line}.")
     if built.released:
         whose = "their workers are" if built.released > 1 else "its worker is"
         terminal.note(f"{counted(built.released, 'trial')} free again: {whose} gone.")

@@ -16,6 +16,7 @@ from orion_hpc.client.experiment import MODES, ExperimentClient
 from orion_hpc.client.experiments import the_one
 from orion_hpc.client.place import Place, place_of
 from orion_hpc.client.session import Session
+from orion_hpc.client.warm_start import to_learn
 from orion_hpc.config.identity import search_differences
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, NoConfigurationError
@@ -121,9 +122,11 @@ def build_experiment(
             f"{place.name}, and no space is given to make one",
             "Give space={'lr': 'loguniform(1e-5, 1)'}, say; or look at the name and the storage.",
         )
+    if recorded is None:
+        to_learn(settings, None, place)  # before a file is made
     opened = place.create(settings)
-    built = build(opened, settings, time.time(), search_differences)
-    for line in (*built.changes, *built.kept):
+    built = build(opened, settings, time.time(), search_differences, place)
+    for line in (*built.changes, *built.kept, *built.learned):
         log.info("%s: %s", built.experiment.title, line)
     return _client(place, opened, built.experiment, settings, executor, "x")
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from orion_hpc.client.warm_start import learn, source_of
+from orion_hpc.client.place import Place
+from orion_hpc.client.warm_start import learn, to_learn
 from orion_hpc.config.identity import differences, experiment_configuration
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ExperimentConflict
@@ -22,9 +23,9 @@ Comparison: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], list[st
 class Built:
     """The experiment, whether it is new, and lines on what was changed and what wasn't.
 
-    ``changes`` are the limits that were set anew and what was learned from other experiments,
-    ``kept`` settings that differ now and yet stay as the experiment was created with. ``released``
-    counts the trials taken from lost workers.
+    ``changes`` are the limits that were set anew, ``kept`` settings that differ now and yet stay as
+    the experiment was created with, ``learned`` what was learned now from another experiment.
+    ``released`` counts the trials taken from lost workers.
     """
 
     experiment: ExperimentState
@@ -32,10 +33,15 @@ class Built:
     changes: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
     released: int = 0
+    learned: list[str] = field(default_factory=list)
 
 
 def build(
-    storage: Storage, settings: Settings, now: float, compare: Comparison = differences
+    storage: Storage,
+    settings: Settings,
+    now: float,
+    compare: Comparison = differences,
+    place: Place | None = None,
 ) -> Built:
     """Return the experiment of ``settings``; one that isn't there is created.
 
@@ -48,17 +54,21 @@ def build(
         Seconds since the epoch.
     compare : callable, default every difference that makes another experiment
         Says what is wrong with the wanted settings, given those that are recorded.
+    place : Place, default the file of the settings
+        Of which ``storage`` is.
 
     Raises
     ------
     ExperimentConflict
         There is one of this name and version with other settings; nothing was written.
+    ConfigurationError
+        There is nothing to learn from where ``warm_start`` says; nothing was written.
     """
     name = str(settings.name)
     # Drawn here and recorded, so that every worker draws the same points.
     recorded = experiment_configuration(settings, seed=int.from_bytes(os.urandom(4), "big"))
     before = check(storage.refresh(), settings, compare)
-    source_of(settings)
+    source = to_learn(settings, before, place or Place(settings.storage))
 
     def create(state: State) -> list[ev.Event]:
         found = state.find(name, settings.version)
@@ -82,8 +92,13 @@ def build(
     ]
     if changes:
         storage.transact(experiment.number, lambda state: [limits])
-    changes += learn(storage, experiment.number, settings, now)
-    return Built(experiment, created, changes, _kept(experiment.configuration, recorded))
+    return Built(
+        experiment,
+        created,
+        changes,
+        _kept(experiment.configuration, recorded),
+        learned=learn(storage, experiment.number, source, now),
+    )
 
 
 def _kept(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -18,7 +18,8 @@ from typing import NamedTuple
 from orion_hpc.algorithms.choice import make_algorithm, normalise
 from orion_hpc.client.building import Built, build, check, wanted_limits
 from orion_hpc.client.freezing import Code, code_for, would_be
-from orion_hpc.client.warm_start import source_of
+from orion_hpc.client.place import Place
+from orion_hpc.client.warm_start import to_learn
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, NoConfigurationError
 from orion_hpc.executors.base import check_executor, runs_in_process
@@ -70,7 +71,6 @@ def check_settings(settings: Settings) -> None:
     space = settings.parsed_space()
     make_algorithm(normalise(settings.algorithm), space)
     check_executor(settings.worker.executor, settings.worker.n_workers)
-    source_of(settings)
     if settings.command is not None:
         check_placeholders(settings.command, list(space))
     elif settings.function is not None:
@@ -246,6 +246,7 @@ def _plan(settings: Settings, launcher: Launcher, resume: bool = False) -> _Plan
             f"there is no experiment {settings.name!r} to be resumed in {settings.storage}",
             "'orion-hpc submit CONFIG' makes it and starts its jobs.",
         )
+    to_learn(settings, experiment, Place(settings.storage))
     waiting = tasks_in_queue(experiment) if experiment and launcher.detached else 0
     limits = wanted_limits(settings, experiment)
     reopens = experiment is not None and (experiment.is_done or not experiment.is_open)

@@ -17,7 +17,7 @@ from orion_hpc.errors import ConfigurationError
 
 _SITE = "/etc/orion-hpc/config.yaml"
 
-_OWN = ("name", "version", "space", "function", "command", "kwargs", "trial_arg")
+_OWN = ("name", "version", "space", "function", "command", "kwargs", "trial_arg", "warm_start")
 """What makes an experiment the one that it is."""
 
 

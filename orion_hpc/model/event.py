@@ -145,13 +145,14 @@ class LearnTrials(NamedTuple):
     """Take completed trials of another experiment for history.
 
     ``trials`` are pairs of params and results. ``source`` says where they come from; it takes
-    several events, numbered by ``part`` from 0, to tell many.
+    several events, numbered by ``part`` from 0, to tell many. ``more``: this isn't the last one.
     """
 
     source: str
     part: int
     trials: tuple[tuple[Params, Results], ...]
     time: float
+    more: bool = False
 
 
 class SetStatus(NamedTuple):

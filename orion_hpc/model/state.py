@@ -107,6 +107,8 @@ class ExperimentState:
     learned: list[Trial] = field(default_factory=list)
     # Of which source how many events, and how many trials.
     sources: dict[str, tuple[int, int]] = field(default_factory=dict)
+    # Those of which a part is still missing.
+    half_learned: set[str] = field(default_factory=set)
     # By worker: seconds in attempts that ended as each of KINDS.
     spent: dict[str, list[float]] = field(default_factory=dict)
     used: Used = field(default_factory=Used)
@@ -463,6 +465,7 @@ def _learn(state: ExperimentState, event: ev.LearnTrials) -> bool:
     if event.part != parts:  # somebody else was as fast
         return False
     state.sources[event.source] = (parts + 1, count + len(event.trials))
+    (state.half_learned.add if event.more else state.half_learned.discard)(event.source)
     for params, results in event.trials:
         trial = Trial(-1 - len(state.learned), params, event.time, COMPLETED, results=results)
         state.learned.append(trial)

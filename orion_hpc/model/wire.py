@@ -70,7 +70,7 @@ def encode(event: ev.Event) -> tuple[Any, ...]:
             (params, tuple((one["name"], one["type"], one["value"]) for one in results))
             for params, results in event.trials
         )
-        return (code, event.source, event.part, trials, event.time)
+        return (code, event.source, event.part, trials, event.time, event.more)
     if type(event) is ev.RegisterTrial and event.parent is None:
         return (code, *event[:-1])
     return (code, *event)
@@ -240,7 +240,7 @@ _MOST_LEARNED = 1_000
 
 
 def _learn(wire: tuple[Any, ...]) -> ev.LearnTrials | None:
-    _, source, part, trials, time = wire
+    _, source, part, trials, time, more = wire
     if not (_text(source) and 0 <= part < _MOST and _time(time) and len(trials) <= _MOST_LEARNED):
         return None
     found = []
@@ -254,7 +254,7 @@ def _learn(wire: tuple[Any, ...]) -> ev.LearnTrials | None:
         if completed is None:
             return None
         found.append((params, completed.results))
-    return ev.LearnTrials(source, part, tuple(found), time)
+    return ev.LearnTrials(source, part, tuple(found), time, more)
 
 
 def _usage(usage: tuple[Any, ...]) -> bool:
@@ -408,7 +408,7 @@ _EVENTS: dict[int, tuple[Any, ...]] = {
     11: (ev.SetStatus, _set, int, int, str, _Time),
     12: (ev.RemoveExperiment, _remove, int, _Time),
     13: (ev.LeaveWorker, _leave, str, _Time, _Time, int, int, (int, _NoneType), _TimeOrNone, int),
-    14: (ev.LearnTrials, _learn, str, int, tuple, _Time),
+    14: (ev.LearnTrials, _learn, str, int, tuple, _Time, bool),
 }
 """Code -> the event, its reader, and the types of its fields."""
 

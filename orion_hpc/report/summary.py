@@ -41,7 +41,8 @@ def experiment_summary(
         ``name``, ``version``, ``state`` (``done``, ``broken``, ``stopped``, ``running``,
         ``waiting``), ``reason`` (why it was stopped, else None), ``exhausted`` (why there are no
         further trials below ``max_trials``, else None), ``learned`` (source -> how many trials of
-        another experiment count as history), ``max_trials``, ``trials``
+        another experiment count as history), ``half_learned`` (sources of which more is to come),
+        ``max_trials``, ``trials``
         (status -> count), ``best`` (None or ``number``, ``id``, ``objective``, ``params``,
         ``objectives``: all values, ``feasible``), what :func:`comparison` gives,
         ``workers`` (those alive: ``id``, ``host``, ``job``, ``age`` in seconds), ``silent`` (names
@@ -58,6 +59,7 @@ def experiment_summary(
         "reason": state.stopped,
         "exhausted": exhaustion(state),
         "learned": {source: count for source, (_, count) in state.sources.items()},
+        "half_learned": sorted(state.half_learned),
         "max_trials": state.max_trials,
         "max_broken": state.max_broken,
         "trials": {status: state.count(status) for status in STATUSES},
@@ -214,6 +216,8 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             notes.append(f"{title}: stopped: {one['reason']}. 'orion-hpc resume' goes on with it.")
         for source, count in one["learned"].items():
             notes.append(f"{title}: learned from {count} trials of {source}.")
+        for source in one["half_learned"]:
+            notes.append(f"{title}: not all of {source} is learned; the same submit again goes on.")
         if one["exhausted"] and one["state"] == "done":
             notes.append(f"{title}: {one['exhausted']}.")
         for name in one["silent"]:

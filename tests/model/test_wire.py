@@ -28,6 +28,7 @@ EVENTS = [
         (({"x": 1}, [{"name": "o", "type": "objective", "value": 1.0}]), ({"x": 2.5}, [])),
         1.0,
     ),
+    ev.LearnTrials("e-v1 in /db.pkl", 3, (), 1.0, True),
     ev.CompleteTrial(0, 1, [{"name": "o", "type": "objective", "value": 1.0}], 2.0, (0.5, 1000)),
     ev.ReleaseTrial(0, 1, "broken", "user error", "why", 2.0, (3, 0)),
     ev.LeaveWorker("w", 1.0, 2.0, 5, 1, None, 60.0, 1000),
@@ -168,6 +169,34 @@ def test_what_replay_compares_is_one_finite_number(kind, value):
     ]
     with pytest.raises(ValueError, match="looks like"):
         wire.decode(wire.encode(ev.CompleteTrial(0, 1, results, 2.0)))
+
+
+def test_what_was_learned_before_parts_told_of_more_is_whole():
+    """Four fields: source, part, trials and time; no further part is waited for."""
+    old = wire.decode((14, "e-v1 in /db.pkl", 0, (({"x": 1}, ()),), 1.0))
+    assert old == ev.LearnTrials("e-v1 in /db.pkl", 0, (({"x": 1}, []),), 1.0, False)
+    state = State()
+    state.apply(CATALOGUE, "w", 0, EVENTS[:1])
+    assert state.apply(1, "w", 0, [old]) == [True]
+    assert state.experiments[1].half_learned == set()
+
+
+@pytest.mark.parametrize(
+    "trials",
+    [
+        (({"x": 1}, ()),) * 1001,
+        ({"x": 1},),
+        (({"x": float("nan")}, ()),),
+        (({"x": 1}, [("o", "objective", 1.0)]),),
+        (({"x": 1}, (("o", "objective", float("inf")),)),),
+        (({1: 1}, ()),),
+        (({"x": 1}, (), ()),),
+    ],
+)
+def test_strange_trials_are_not_learned(trials):
+    """Too many, or what no trial of ours has: an algorithm would stumble over it."""
+    with pytest.raises(ValueError, match="no LearnTrials looks like"):
+        wire.decode((14, "e-v1 in /db.pkl", 0, trials, 1.0, False))
 
 
 def test_ends_of_before_usages_are_read():

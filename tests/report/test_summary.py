@@ -44,6 +44,7 @@ def test_a_summary_is_whole_and_fit_for_json():
         "reason": None,
         "exhausted": None,
         "learned": {},
+        "half_learned": [],
         "max_trials": 5,
         "max_broken": 3,
         "trials": {
