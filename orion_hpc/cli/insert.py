@@ -33,7 +33,8 @@ def insert(
 ) -> None:
     """Add points to the experiment that CONFIG describes, which workers try before any other.
 
-    The experiment needn't have been submitted yet. What has a default may be left out.
+    The experiment needn't have been submitted yet; the limits of one that was stay as they are,
+    but for --max-trials. What has a default may be left out.
 
     \b
     orion-hpc insert config.yaml lr=0.1 depth=3
@@ -60,14 +61,15 @@ def insert(
     points = points_in_file(space, file) if file else [point_in_words(space, values)]
     done = insert_points(settings, points)
     title = f"{done.built.experiment.name} v{done.built.experiment.version}"
-    for line in (*done.built.changes, *done.built.kept):
+    for line in (*done.built.changes, *done.built.kept, *done.built.learned):
         terminal.note(f"{title}: {line}")
     numbers = ", ".join(map(str, done.numbers[:10])) + (", …" if len(done.numbers) > 10 else "")
     told = f": number {numbers}" if done.numbers else ""
     terminal.say(f"Inserted {_trials(done.numbers)} into {title}{told}.")
     if done.known:
         terminal.say(f"There before: {_trials(done.known)}.")
-    terminal.say(f"Next: {command('submit', config, storage, name, version)}")
+    verb = "submit" if done.built.experiment.stopped is None else "resume"
+    terminal.say(f"Next: {command(verb, config, storage, name, version)}")
 
 
 def _trials(numbers: list[int]) -> str:

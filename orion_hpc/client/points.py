@@ -14,6 +14,7 @@ from orion_hpc.model.trial import Params
 
 _WORDS = {"None": None, "True": True, "False": False}
 _LARGEST = 100_000_000
+_MOST_TOLD = 10
 
 
 def point_of(space: Space, params: Mapping[str, Any]) -> Params:
@@ -68,7 +69,8 @@ def points_in_file(space: Space, path: str) -> list[Params]:
         It can't be read, or a point isn't of the space; the message says which.
     """
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        # A spreadsheet begins its CSV with a byte order mark.
+        with open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read(_LARGEST)
         rows: Any
         if path.lower().endswith(".json"):
@@ -78,6 +80,8 @@ def points_in_file(space: Space, path: str) -> list[Params]:
             rows = _csv(space, text)
     except OSError as error:
         raise ConfigurationError(f"can't read {path}: {error.strerror}") from None
+    except InvalidParams as error:
+        raise InvalidParams(f"{path}: {error.message}", error.hint) from None
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{path} isn't readable: {error}",
@@ -85,12 +89,22 @@ def points_in_file(space: Space, path: str) -> list[Params]:
         ) from None
     if not isinstance(rows, list):
         raise ConfigurationError(f"{path} holds no list of points", 'Write [{"lr": 0.1}, …].')
-    points = []
+    if not rows:
+        raise ConfigurationError(f"{path} holds no point", "Write a line for each.")
+    points, wrong = [], []
     for place, row in enumerate(rows, 1):
         try:
             points.append(point_of(space, row))
         except InvalidParams as error:
-            raise InvalidParams(f"{path}, point {place}: {error.message}", error.hint) from None
+            wrong.append((f"{path}, point {place}: {error.message}", error.hint))
+    if len(wrong) == 1:
+        raise InvalidParams(*wrong[0])
+    if wrong:
+        told = [message for message, _ in wrong[:_MOST_TOLD]]
+        told += ["…"] if len(wrong) > _MOST_TOLD else []
+        hints = dict.fromkeys(hint for _, hint in wrong[:_MOST_TOLD] if hint)
+        lines = [f"{len(wrong)} of {len(rows)} points are wrong:", *(f"  {one}" for one in told)]
+        raise InvalidParams("\n".join(lines), "\n".join(hints))
     return points
 
 

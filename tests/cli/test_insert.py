@@ -85,6 +85,13 @@ def test_inserted_points_are_tried_first(tmp_path):
         (["--from", "bad.json"], "bad.json isn't readable"),
         (["--from", "bad.csv"], "bad.csv, point 2: lr can't be 7"),
         (["--from", "wide.csv"], "a line has more cells than there are names"),
+        (
+            ["--from", "worse.csv"],
+            "2 of 3 points are wrong:\n  worse.csv, point 1: lr can't be 7\n",
+        ),
+        (["--from", "odd.csv"], "odd.csv: there is no dimension 'lrr' (did you mean lr?)"),
+        (["--from", "empty.csv"], "empty.csv holds no point"),
+        (["--from", "many.csv"], "1,001 points are too many for one transaction"),
         ([], "Give either NAME=VALUE"),
     ],
 )
@@ -94,6 +101,11 @@ def test_bad_points_leave_nothing(tmp_path, words, told):
     (tmp_path / "bad.json").write_text("[{]")
     (tmp_path / "bad.csv").write_text("lr,kind\n0.1,a\n7,a\n")
     (tmp_path / "wide.csv").write_text("lr,kind\n0.1,a,3\n")
+    (tmp_path / "worse.csv").write_text("lr,kind\n7,a\n0.1,a\n8,a\n")
+    (tmp_path / "odd.csv").write_text("lrr,kind\n0.1,a\n")
+    (tmp_path / "empty.csv").write_text("lr,kind\n")
+    many = "".join(f"{number / 9999},a\n" for number in range(1, 1002))
+    (tmp_path / "many.csv").write_text(f"lr,kind\n{many}")
     done = orion_hpc("insert", config, *words, cwd=tmp_path)
     assert done.returncode == 2
     assert told in done.stderr
@@ -112,6 +124,51 @@ def test_more_points_than_the_budget_has_room_for(tmp_path):
     assert experiment(tmp_path).trials == []
     assert orion_hpc(*words, "--max-trials", "2").returncode == 0
     assert len(experiment(tmp_path).trials) == 2
+
+
+def test_the_budget_of_a_submitted_experiment_stays(tmp_path):
+    """The file's own ``max_trials`` doesn't take back what a submission gave."""
+    config = project(tmp_path, max_trials=1)
+    assert orion_hpc("submit", config, "--max-trials", "2").returncode == 0
+    done = orion_hpc("insert", config, "lr=0.1", "kind=a", "--max-trials", "3")
+    assert done.stderr == "e v1: max_trials: 2 -> 3\n"
+    assert orion_hpc("insert", config, "lr=0.1", "kind=a").returncode == 0
+    assert experiment(tmp_path).max_trials == 3
+
+
+def test_a_stopped_experiment_takes_points_and_stays_stopped(tmp_path):
+    """They are tried first when it goes on; nobody sees it open before."""
+    config = project(tmp_path, max_trials=3)
+    assert orion_hpc("insert", config, "lr=0.1", "kind=a").returncode == 0
+    assert orion_hpc("cancel", config).returncode == 0
+    done = orion_hpc("insert", config, "lr=0.2", "kind=a")
+    assert done.stdout == (
+        f"Inserted 1 trial into e v1: number 1.\nNext: orion-hpc resume {config}\n"
+    )
+    state = experiment(tmp_path)
+    assert (state.stopped, state.count("new")) == ("cancelled", 2)
+    assert orion_hpc("resume", config).returncode == 0
+    assert experiment(tmp_path).count("completed") == 3
+
+
+def test_an_experiment_that_takes_no_trial_says_why(tmp_path):
+    """Of an exhausted space and of broken trials, and not that ``max_trials`` is too small."""
+    config = project(tmp_path)
+    grid = "{gridsearch: {n_values: 1}}"
+    config.write_text(config.read_text().replace(
+        "  size: randint(1, 9, shape=2, default_value=[1, 2])\n", "").replace(
+        "{tpe: {seed: 1, n_initial_points: 3}}", grid))  # fmt: skip
+    (tmp_path / "quick.py").write_text("def main(lr, kind):\n    return lr\n")
+    assert orion_hpc("submit", config).returncode == 0
+    done = orion_hpc("insert", config, "lr=0.2", "kind=a")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "e-v1 takes no further trial: the algorithm has no further point" in done.stderr
+    (tmp_path / "quick.py").write_text("def main(lr, kind):\n    raise ValueError\n")
+    words = [config, "--version", "2"]
+    assert orion_hpc("submit", *words, "--max-broken", "1").returncode == 1
+    done = orion_hpc("insert", *words, "lr=0.2", "kind=a")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "e-v2 is closed by 1 broken trials (max_broken is 1)" in done.stderr
 
 
 def test_another_experiments_trials_are_history(tmp_path):
