@@ -121,9 +121,19 @@ class Pbt:
         check_share("resample_probability", resample_probability, 0.25)
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
-        """Return a successor, from the highest generation down, else one of the first."""
+        """Return a trial of the first generation, else a successor, from the lowest up.
+
+        So a generation is compared as a whole also where few workers run it: from the highest down,
+        one worker would take each of the population to its end before the next one begins.
+        """
         self._update(history)
-        for place in range(len(self._levels) - 2, -1, -1):
+        first = self._registered[0]
+        broken = sum(history.trials[one].status == BROKEN for one in first)
+        if len(first) - broken < self._size:
+            point = self._random.suggest(self._view(history, self._levels[0]), number, rng)
+            if point is not None:
+                return self._at(point, self._levels[0])
+        for place in range(len(self._levels) - 1):
             # The next to be registered follows the one that was completed at the same place of
             # the order: so none has two successors, whoever is faster.
             following = len(self._registered[place + 1])
@@ -131,12 +141,6 @@ class Pbt:
                 successor = self._successor(history, place, following, number, rng)
                 if successor is not None:
                     return successor
-        first = self._registered[0]
-        broken = sum(history.trials[one].status == BROKEN for one in first)
-        if len(first) - broken < self._size:
-            point = self._random.suggest(self._view(history, self._levels[0]), number, rng)
-            if point is not None:
-                return self._at(point, self._levels[0])
         return WAIT if history.pending() else None
 
     def _successor(

@@ -66,6 +66,19 @@ def test_bad_trials_go_on_from_good_ones_with_other_hyperparameters() -> None:
     assert sorted(last)[10] < sorted(first)[10]
 
 
+@pytest.mark.parametrize("workers", [1, 4])
+def test_few_workers_train_a_population_too(workers: int) -> None:
+    """A generation is there before the next begins, so the bad ones of each are given up."""
+    history = simulate(
+        {"pbt": {"population_size": 20, "generations": 5}}, SPACE, None, workers,
+        value=lambda one: one.params["lr"],
+    )  # fmt: skip
+    assert {one.params["epochs"] for one in history.trials[:20]} == {1}
+    later = [one for one in history.trials if one.parent is not None]
+    changed = [one for one in later if bare(one.params) != bare(history.trials[one.parent].params)]
+    assert len(changed) >= 0.15 * len(later), "a fifth of each generation, once it can be compared"
+
+
 def test_what_breaks_has_no_successor() -> None:
     """In the first generation another takes its place; later the population shrinks."""
     history = simulate(
