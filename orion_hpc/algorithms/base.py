@@ -3,14 +3,16 @@
 Knows no algorithm; how one is made from the configuration is told in ``choice``. To write a new one
 takes one file with one class::
 
+    from orion_hpc.model.space import Space
+
     class Corners:
-        cheap = True
+        cheap = True  # how long ``suggest`` takes: see :class:`Algorithm`
         learns = False
 
         def __init__(self, space: Space, *, seed: int | None = None) -> None:
             self._space = space
 
-        def suggest(self, history: History, number: int, rng: random.Random) -> Params | None:
+        def suggest(self, history, number, rng):
             corners = ({k: d.interval()[i] for k, d in self._space.items()} for i in (0, -1))
             return next((point for point in corners if not history.has(point)), None)
 
@@ -19,15 +21,16 @@ and one entry point in its package's ``pyproject.toml``::
     [project.entry-points."orion_hpc.algorithms"]
     corners = "my_package.corners:Corners"
 
-after which ``algorithm: {corners: {seed: 1}}`` works. Its options are the keyword-only parameters
-of the class. These may stand in the class besides (Oríon's names where Oríon has them):
+after which ``algorithm: {corners: {seed: 1}}`` works wherever the package is installed. Its options
+are the keyword-only parameters of the class. These may stand in the class besides (Oríon's names where Oríon has them):
 
 ``learns``
     False if results don't matter to ``suggest``; by default they do.
 ``requires_type``, ``requires_dist``, ``requires_shape``
     Which dimensions it takes: see :mod:`orion_hpc.algorithms.transform`. Any other dimension is
     transformed; the space and the history that it is given are so already, and its points are
-    transformed back. By default it takes all. None of these sees a fidelity.
+    transformed back. By default it takes all. With one of these, a fidelity is left out of the
+    space and every trial gets the most; without, it is a dimension like the others.
 ``needs_fidelity``
     True if it can't search a space without one. It is given the space as it is.
 ``check(**options)``

@@ -37,6 +37,8 @@ class Gp(Modelled):
     J. Snoek et al., "Practical Bayesian optimization of machine learning algorithms", NeurIPS 2012.
     """
 
+    extra = "gp"
+
     def __init__(
         self,
         space: Space,

@@ -41,6 +41,8 @@ class Modelled:
     cheap = False
     learns = True
     repeats = True
+    extra = "search"
+    """With which its libraries are installed."""
     requires_dist = "bounded"
     requires_shape = "flattened"
 
@@ -52,7 +54,7 @@ class Modelled:
         strategy: str | None,
         together: bool = True,
     ) -> None:
-        self.optuna = needed(name, "orion_hpc.algorithms.optuna_study", "search")
+        self.optuna = needed(name, "orion_hpc.algorithms.optuna_study", self.extra)
         self.optuna.quiet()
         self.n_initial_points = n_initial_points
         self._random = Random(space)
