@@ -22,7 +22,8 @@ and one entry point in its package's ``pyproject.toml``::
     corners = "my_package.corners:Corners"
 
 after which ``algorithm: {corners: {seed: 1}}`` works wherever the package is installed. Its options
-are the keyword-only parameters of the class. These may stand in the class besides (Oríon's names where Oríon has them):
+are the keyword-only parameters of the class. These may stand in the class besides (Oríon's names
+where Oríon has them):
 
 ``learns``
     False if results don't matter to ``suggest``; by default they do.
