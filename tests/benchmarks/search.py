@@ -51,7 +51,6 @@ def main(words: Sequence[str] | None = None) -> int:
         options.seeds, options.trials, options.sizes = 2, 20, [100]
         options.multi, options.halving = ["biased branin"], ["asha", "hyperband"]
         options.full_trials = [30]
-    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     started = time.time()
     found: dict[str, Any] = {
         "machine": machine(tempfile.gettempdir()),
@@ -389,4 +388,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    # Of this program, and not of whoever calls main: tests that run later see the same environment.
+    os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
     sys.exit(main())
