@@ -117,40 +117,82 @@ def _data(name: str) -> tuple[Any, Any]:
 _SVM = {"C": "loguniform(1e-3, 1e4)", "gamma": "loguniform(1e-7, 1e1)"}
 
 
+_MOST = 81
+_FIDELITY = {"epochs": f"fidelity(1, {_MOST}, base=3)"}
+
+
 def _biased_branin(p: Params) -> float:
     """Branin whose minimum lies elsewhere while the fidelity is low."""
-    shift = 1.5 * (1 / p["epochs"] - 1 / 27)
-    return _branin(p["x0"] + shift, p["x1"] - shift) + 20 / p["epochs"] - 20 / 27
+    shift = 1.5 * (1 / p["epochs"] - 1 / _MOST)
+    return _branin(p["x0"] + shift, p["x1"] - shift) + 20 / p["epochs"] - 20 / _MOST
 
 
-def _learning(p: Params) -> float:
-    curve = _curve(p["alpha"], p["eta0"])
-    while len(curve.errors) < p["epochs"]:
-        curve.train()
-    return curve.errors[int(p["epochs"]) - 1]
+def _network_loss(p: Params) -> float:
+    network, losses = _network(p["rate"], p["momentum"], p["decay"])
+    if p["epochs"] not in losses:
+        network.train_until(p["epochs"])
+        losses[p["epochs"]] = network.loss()
+    return losses[p["epochs"]]
 
 
-class _Curve:
-    """The errors of a linear classifier on held-out digits after 1, 2, … epochs."""
+class _Network:
+    """A layer of 32 units and one of 10 that learn 350 digits, tested on 150 others."""
 
-    def __init__(self, alpha: float, eta0: float) -> None:
-        from sklearn.linear_model import SGDClassifier
+    _BATCHES = 5
+    _WORST = 30.0
+    """Of one that has diverged."""
 
-        self.errors: list[float] = []
-        self._model = SGDClassifier(
-            alpha=alpha, eta0=eta0, learning_rate="constant", random_state=0
-        )
+    def __init__(self, rate: float, momentum: float, decay: float) -> None:
+        import numpy
 
-    def train(self) -> None:
-        """Train for an epoch more."""
+        self._numpy, self._rng = numpy, numpy.random.default_rng(0)
+        self._rate, self._momentum, self._decay = rate, momentum, decay
         values, labels = _data("digits")
-        self._model.partial_fit(values[:350], labels[:350], classes=list(range(10)))
-        self.errors.append(float(1 - self._model.score(values[350:], labels[350:])))
+        self._values, self._targets = values[:350], numpy.eye(10)[labels[:350]]
+        self._others, self._labels = values[350:], labels[350:]
+        draw = self._rng.normal
+        self._weights = [draw(0, 1 / 8, (64, 32)), draw(0, 1 / 6, (32, 10))]
+        self._steps = [0 * one for one in self._weights]
+        self._epochs = 0
+
+    def train_until(self, epochs: int) -> None:
+        """Go on with stochastic gradient descent until so many epochs are trained."""
+        count = len(self._values)
+        with self._numpy.errstate(all="ignore"):
+            for _ in range(self._epochs, epochs):
+                for batch in self._rng.permutation(count).reshape(self._BATCHES, -1):
+                    self._learn(self._values[batch], self._targets[batch])
+        self._epochs = max(self._epochs, epochs)
+
+    def loss(self) -> float:
+        """Return the mean of the true classes' negative logarithms of probability."""
+        with self._numpy.errstate(all="ignore"):
+            _, chances = self._forward(self._others)
+            chosen = chances[range(len(self._labels)), self._labels]
+            loss = float(-self._numpy.log(chosen + 1e-12).mean())
+        return loss if math.isfinite(loss) else self._WORST
+
+    def _learn(self, values: Any, targets: Any) -> None:
+        hidden, chances = self._forward(values)
+        slope = (chances - targets) / len(values)
+        inner = (slope @ self._weights[1].T) * (1 - hidden * hidden)
+        for place, gradient in enumerate((values.T @ inner, hidden.T @ slope)):
+            pull = gradient + self._decay * self._weights[place]
+            self._steps[place] = self._momentum * self._steps[place] - self._rate * pull
+            self._weights[place] = self._weights[place] + self._steps[place]
+
+    def _forward(self, values: Any) -> tuple[Any, Any]:
+        hidden = self._numpy.tanh(values @ self._weights[0])
+        scores = hidden @ self._weights[1]
+        powers = self._numpy.exp(scores - scores.max(axis=1, keepdims=True))
+        return hidden, powers / powers.sum(axis=1, keepdims=True)
 
 
-_curve = lru_cache(maxsize=2_000)(_Curve)
+@lru_cache(maxsize=10_000)
+def _network(rate: float, momentum: float, decay: float) -> tuple[_Network, dict[int, float]]:
+    """Return a network, and its losses by epochs; for as long as it is looked at it trains on."""
+    return _Network(rate, momentum, decay), {}
 
-_FIDELITY = {"epochs": "fidelity(1, 27, base=3)"}
 
 PROBLEMS = {
     one.name: one
@@ -214,9 +256,14 @@ MULTI = {
             "epochs",
         ),
         Problem(
-            "sgd digits",
-            {"alpha": "loguniform(1e-7, 10)", "eta0": "loguniform(1e-6, 10)", **_FIDELITY},
-            _learning,
+            "network",
+            {
+                "rate": "loguniform(1e-4, 1)",
+                "momentum": "uniform(0, 0.99)",
+                "decay": "loguniform(1e-6, 1e-1)",
+                **_FIDELITY,
+            },
+            _network_loss,
             None,
             "epochs",
         ),

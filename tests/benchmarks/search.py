@@ -23,6 +23,7 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from typing import Any
 
+from orion_hpc.model.space import Space
 from tests.benchmarks import searches
 from tests.benchmarks.problems import MULTI, PROBLEMS, Problem
 from tests.benchmarks.report import machine
@@ -35,8 +36,6 @@ HALVING: dict[str, Any] = {
     "hyperband": "hyperband",
     "hyperband tpe": {"hyperband": {"sampler": "tpe"}},
 }
-_FULL = 27.0
-"""All of the fidelity."""
 _MOST_SHARE = 1 / 3
 _MOST_RATIO, _AT_TRIALS = 1.2, 10_000
 
@@ -93,7 +92,6 @@ def _lacks(name: str, configuration: Any) -> str:
     """Return what an algorithm, or its peer, lacks on this machine."""
     from orion_hpc.algorithms.choice import make_algorithm
     from orion_hpc.errors import ConfigurationError
-    from orion_hpc.model.space import Space
 
     try:
         make_algorithm(configuration, Space.parse(MULTI["biased branin"].space))
@@ -198,8 +196,8 @@ def fidelities(pool: ProcessPoolExecutor, options: argparse.Namespace) -> list[d
     """Return which share of random search's fidelity the halving ones need for its regret.
 
     No share can be less than that of the first trial of full fidelity, which is told beside it:
-    with many workers and a small budget it alone is more than a third, as all workers spend while
-    the first point climbs.
+    with many workers and a small budget it alone may be more than a third, as all workers spend
+    while the first point climbs.
     """
     cases = list(product(options.multi, WORKERS, options.full_trials))
     jobs = {
@@ -243,10 +241,12 @@ def _at_full(
     """Return the share of random search's fidelity that was spent, and the least objective at full
     fidelity so far."""
     problem: Problem = MULTI[name]
-    most = _FULL * full_trials
+    assert problem.fidelity is not None
+    full = float(Space.parse(problem.space)[problem.fidelity].interval()[1])
+    most = full * full_trials
     least, trace = math.inf, []
     for spent, value, params in searches.ours(problem, configuration, seed, workers, most=most):
-        if params["epochs"] == _FULL:
+        if params[problem.fidelity] == full:
             least = min(least, value)
             trace.append((spent / most, least))
     return trace
@@ -258,7 +258,6 @@ def speed(name: str, size: int, rounds: int = 9) -> dict[str, Any]:
 
     from orion_hpc.algorithms.base import draw_generator
     from orion_hpc.algorithms.choice import make_algorithm
-    from orion_hpc.model.space import Space
     from tests.rigs.history import FakeHistory
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

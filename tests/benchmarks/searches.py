@@ -38,15 +38,15 @@ def ours(
     """Return, in order of their ends: the sum of the fidelity that was spent, the objective and the
     parameters of each trial.
 
-    Begins ``max_trials``, or until ``most`` of the fidelity is spent. A trial spends its fidelity
-    when it begins, so that what runs beside counts, too; one that goes on from another spends what
-    it has more.
+    Begins ``max_trials``, or until ``most`` of the fidelity is taken. What runs beside has spent as
+    much of its fidelity as of its time; a trial that goes on from another takes what it has more.
     """
     space = Space.parse(problem.space)
     algorithm, state = make_algorithm(configuration, space), FakeHistory(max_trials)
     ends: list[tuple[float, int, str]] = []
+    begins: dict[int, float] = {}
     free = [f"w{place}" for place in range(workers)]
-    now = spent = 0.0
+    now = taken = 0.0
     found: list[tuple[float, float, Params]] = []
 
     def cost(number: int) -> float:
@@ -56,8 +56,15 @@ def ours(
         before = 0 if trial.parent is None else state.trials[trial.parent].params[problem.fidelity]
         return float(trial.params[problem.fidelity] - before)
 
+    def outstanding() -> float:
+        return sum(
+            cost(number) * (end - now) / (end - begins[number])
+            for end, number, _ in ends
+            if end > now
+        )
+
     while True:
-        while free and (most is None or spent < most):
+        while free and (most is None or taken < most):
             name, number = free[-1], len(state.trials)
             proposal = plan.propose(state, algorithm, seed, name, 1)
             for event in plan.reservations(state, algorithm, seed, name, 1, 0.0, proposal):
@@ -65,7 +72,8 @@ def ours(
             if len(state.trials) == number:
                 break
             heapq.heappush(ends, (now + cost(number) * _duration(seed, number), number, name))
-            spent += cost(number)
+            begins[number] = now
+            taken += cost(number)
             free.pop()
         if not ends:
             return found
@@ -74,7 +82,7 @@ def ours(
         params = state.trials[number].params
         value = problem.function(params)
         state.complete(number, value)
-        found.append((spent, value, params))
+        found.append((taken - outstanding(), value, params))
 
 
 def optunas(

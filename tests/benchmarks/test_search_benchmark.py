@@ -106,12 +106,18 @@ def test_a_run_without_searches_measures_the_rest(capsys) -> None:
 
 
 def test_random_search_spends_the_fidelity_that_shares_are_told_of() -> None:
-    """As many trials as fit begin, whatever number of workers: those that still run count, too."""
+    """As many trials as fit begin, whatever number of workers; what runs beside counts in part."""
     problem = MULTI["biased branin"]
     for workers in (1, 10):
-        found = searches.ours(problem, "random", 0, workers, most=27.0 * 5)
+        found = searches.ours(problem, "random", 0, workers, most=81.0 * 5)
         assert len(found) == 5
-        assert found[-1][0] == 27 * 5
+        assert found[-1][0] == 81 * 5
+        spent = [one for one, _, _ in found]
+        assert spent == sorted(spent)
+        if workers == 1:
+            assert spent == [81.0, 162.0, 243.0, 324.0, 405.0]
+        else:  # all began at once, and each takes another time
+            assert 81 < spent[0] < 405
 
 
 def test_a_promotion_spends_only_what_it_has_more() -> None:
@@ -119,7 +125,7 @@ def test_a_promotion_spends_only_what_it_has_more() -> None:
     problem = MULTI["biased branin"]
     spent, costs = 0.0, set()
     for now, _, params in searches.ours(problem, "asha", 0, 1, most=200.0):
-        costs.add((params["epochs"], now - spent))
+        costs.add((params["epochs"], round(now - spent, 6)))
         spent = now
     assert {(1, 1.0), (3, 2.0), (9, 6.0)} <= costs <= {(1, 1.0), (3, 2.0), (9, 6.0), (27, 18.0)}
 
