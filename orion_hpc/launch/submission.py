@@ -153,11 +153,16 @@ def _cancel(folder: str) -> None:
             subprocess.run(["scancel", job_id], check=False, capture_output=True)
 
 
+_RULE = "\n----------------------\n"
+"""Of submitit's, before and after a traceback."""
+
+
 class LocalProcess:
     """A job on this machine: submitit's controller, and the worker as its child."""
 
     def __init__(self, job: Any) -> None:
-        self._job = job
+        self._job: Any = job
+        self._paths = job.paths
         self._process: subprocess.Popen[bytes] = job._process
         self.id: str = job.job_id
         self._ended = False
@@ -173,7 +178,7 @@ class LocalProcess:
 
     @property
     def log(self) -> str:
-        return str(self._job.paths.stdout)
+        return str(self._paths.stdout)
 
     def notify(self) -> None:
         """Send SIGTERM, which the controller hands on to the worker."""
@@ -183,7 +188,10 @@ class LocalProcess:
     def tidy(self) -> None:
         """Remove what submitit keeps for the job, after its end."""
         self.failure()
-        remove(_files(self._job.paths))
+        remove(_files(self._paths))
+        # What submitit does when its job is deleted fails while the interpreter takes itself apart,
+        # and that may be the time where a large library is loaded.
+        self._job = None
 
     def failure(self) -> str | None:
         """Return one line that says how the job failed, or None; to be asked after its end."""
@@ -192,16 +200,19 @@ class LocalProcess:
         return self._failure
 
     def _read_failure(self) -> str | None:
-        if not self._job.paths.result_pickle.exists():
+        if not self._paths.result_pickle.exists():
             return "it was killed before it could say why"
         error = self._job.exception()
         if error is None:
             return None
-        # A traceback as text; the error's own first line follows the last frame, hints come after.
-        lines = [line for line in str(error).splitlines() if line.strip()]
+        # A traceback as text, between two rules; the error's own first line follows the last frame,
+        # hints come after.
+        _, _, trace = str(error).partition(_RULE)
+        lines = [line for line in trace.partition(_RULE)[0].splitlines() if line.strip()]
         frames = [index for index, line in enumerate(lines) if line.startswith("  ")]
         told = lines[frames[-1] + 1 :] if frames else lines
-        return told[0].strip() if told else "it failed"
+        # Ours are known by their words, not by their class.
+        return re.sub(r"^orion_hpc\.errors\.\w+: ", "", told[0].strip()) if told else "it failed"
 
 
 @contextlib.contextmanager

@@ -156,6 +156,28 @@ def test_a_local_job_does_not_search_the_working_directory(tmp_path: Path, monke
     assert "PYTHONSAFEPATH" not in (tmp_path / "seen").read_text()
 
 
+def test_a_local_job_that_failed_says_why(tmp_path: Path):
+    """In the words of the error; ours without the name of their class."""
+    raising = "(_ for _ in ()).throw(__import__('orion_hpc.errors').errors.{}('it is {}', 'Mend.'))"
+    for kind, told in (("AlgorithmError", "no good"), ("StorageError", "full")):
+        request = request_in(tmp_path / kind, tasks=1)
+        request = replace(request, function=eval, argument=raising.format(kind, told))
+        jobs = LocalLauncher().launch(request)
+        wait_until(lambda jobs=jobs: not jobs.alive(), 60, "the job ends")
+        (failure,) = jobs.failures()
+        assert f"worker process {jobs.ids[0]}: it is {told} (log: " in failure
+
+
+def test_a_job_of_submitit_does_not_outlive_its_process(tmp_path: Path):
+    """It says "Exception ignored in LocalJob.__del__" where the interpreter ends before it."""
+    request = replace(request_in(tmp_path / "jobs", tasks=1), function=len, argument="abc")
+    jobs = LocalLauncher().launch(request)
+    (process,) = jobs._processes
+    wait_until(jobs.ended, 60, "the job ends")
+    assert process._job is None
+    assert (jobs.failures(), process.log.endswith("_log.out")) == ([], True)
+
+
 def test_local_jobs_start_all_or_none(tmp_path: Path, monkeypatch):
     """When the disk is full at the second process, the first doesn't go on alone."""
     from submitit import LocalExecutor
