@@ -2,7 +2,7 @@
 
 Computed when somebody asks, never in replay. That all objectives are minimised is the convention of
 :mod:`orion_hpc.model.trial`; which trials can be compared at all is left to
-:meth:`orion_hpc.model.state.ExperimentState.comparable`.
+:meth:`orion_hpc.model.state.ExperimentState.finalists`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def front(trials: Iterable[Trial]) -> list[Trial]:
     Parameters
     ----------
     trials : iterable of Trial
-        In the order in which they were completed, as ``ExperimentState.comparable()`` gives them.
+        In the order in which they were completed, as ``ExperimentState.finalists()`` gives them.
         Only completed and feasible ones count, and of those only the ones with as many objectives
         as the first completed one that has any.
 

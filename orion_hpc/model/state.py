@@ -116,7 +116,10 @@ class ExperimentState:
     _best: Trial | None = field(default=None, compare=False)
     _least: float = field(default=math.inf, compare=False)
     _violation: float = field(default=math.inf, compare=False)
+    _level: float = field(default=-math.inf, compare=False)
     _best_left: bool = field(default=False, compare=False)
+    # The name of the fidelity, None if there is none.
+    _fidelity: str | None = field(init=False, compare=False)
     # The completed trial that tells how many objectives there are: the first that has any.
     _measure: Trial | None = field(default=None, compare=False)
     # Numbers by status, each in the order in which they came there: finding the next trial to
@@ -127,6 +130,9 @@ class ExperimentState:
     _points: Points = field(default_factory=Points)
     _ids: set[str] = field(default_factory=set)
     _workers: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._fidelity = fidelity_of(self.configuration)
 
     @property
     def title(self) -> str:
@@ -163,8 +169,9 @@ class ExperimentState:
         """The completed trial with the smallest objective, the first one where it has several.
 
         A feasible trial is better than any that isn't, and of those that aren't the one that breaks
-        its constraints least (Deb's rules, see :attr:`Trial.violation`). Of equals, whichever was
-        first. One that isn't :meth:`comparable` is never the best.
+        its constraints least (Deb's rules, see :attr:`Trial.violation`). With a fidelity, one that
+        got more of it is better than any that got less: their results can't be compared. Of
+        equals, whichever was first. One that isn't :meth:`comparable` is never the best.
         """
         self._look_again()
         return self._best
@@ -174,6 +181,15 @@ class ExperimentState:
         """How many objectives there are: as many as the first completed trial told; 0 before."""
         self._look_again()
         return 0 if self._measure is None else len(self._measure.objectives)
+
+    def finalists(self) -> list[Trial]:
+        """Return those of the :meth:`comparable` trials that got as much of the fidelity as any.
+
+        Without a fidelity, all of them.
+        """
+        trials = self.comparable()
+        most = max((_level(self, one) for one in trials), default=0.0)
+        return [one for one in trials if _level(self, one) == most]
 
     def comparable(self) -> list[Trial]:
         """Return the completed trials that have as many objectives as there are, in the order in
@@ -190,6 +206,7 @@ class ExperimentState:
             # Not when it left: a journal that sets one after another would be read for ever.
             self._best = self._measure = None
             self._least = self._violation = math.inf
+            self._level = -math.inf
             self._best_left = False
             for number in self.by_status[COMPLETED]:
                 _compare(self, self.trials[number])
@@ -372,15 +389,24 @@ def _compare(state: ExperimentState, trial: Trial) -> None:
     """Take ``trial``, which is completed, for the best one if it is better."""
     objective = trial.objective
     # What nearly every trial meets, so nothing else may be looked at before it.
-    if objective is None or (objective >= state._least and not state._violation):
+    if objective is None or (
+        objective >= state._least and not state._violation and state._fidelity is None
+    ):
         return
     if state._measure is None:
         state._measure = trial
     elif len(trial.objectives) != len(state._measure.objectives):
         return
-    violation = trial.violation
-    if (violation, objective) < (state._violation, state._least):
-        state._best, state._least, state._violation = trial, objective, violation
+    violation, level = trial.violation, _level(state, trial)
+    if (violation, -level, objective) < (state._violation, -state._level, state._least):
+        state._best, state._least = trial, objective
+        state._violation, state._level = violation, level
+
+
+def _level(state: ExperimentState, trial: Trial) -> float:
+    """Return how much of the fidelity a trial got; the same for all where there is none."""
+    level = trial.params.get(state._fidelity) if state._fidelity is not None else None
+    return level if isinstance(level, int | float) else 0.0
 
 
 def _release(state: ExperimentState, event: ev.ReleaseTrial) -> bool:
@@ -501,6 +527,13 @@ IMPORTED = "imported"
 of its trials as ``trials``."""
 
 
+def fidelity_of(configuration: Mapping[str, Any]) -> str | None:
+    """Return the name of the dimension of a recorded space that is a fidelity, if there is one."""
+    space = configuration.get("space")
+    priors = space.items() if isinstance(space, Mapping) else ()
+    return next((name for name, prior in priors if str(prior).startswith("fidelity(")), None)
+
+
 def lacks_run(configuration: Mapping[str, Any]) -> bool:
     """Return whether an experiment of this configuration has nothing to run: it was imported, or
     made by a Python program, which passes its function itself."""
@@ -597,6 +630,7 @@ class State:
             old, searched = found.configuration, (IMPORTED, "space", "algorithm")
             kept = {key: old[key] for key in searched if key in old}
             found.configuration = {**event.configuration, **kept}
+            found._fidelity, found._best_left = fidelity_of(found.configuration), True
             return True
         number = len(self.experiments) + len(self.experiments.removed) + 1
         experiment = ExperimentState(

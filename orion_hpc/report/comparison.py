@@ -18,13 +18,14 @@ def comparison(state: ExperimentState) -> dict[str, Any]:
     -------
     dict
         ``objectives`` (how many there are; 0 while no trial is completed), ``front`` (how many
-        trials are on the Pareto front; None where there is at most one objective), ``incomparable``
-        (how many completed trials have another number of objectives).
+        trials are on the Pareto front, with a fidelity of those that got the most of it; None where
+        there is at most one objective), ``incomparable`` (how many completed trials have another
+        number of objectives).
     """
     comparable = state.comparable()
     return {
         "objectives": state.objectives,
-        "front": len(front(comparable)) if state.objectives > 1 else None,
+        "front": len(front(state.finalists())) if state.objectives > 1 else None,
         "incomparable": state.count(COMPLETED) - len(comparable),
     }
 

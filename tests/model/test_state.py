@@ -307,6 +307,41 @@ def completed(*results: Results) -> ExperimentState:
     return state
 
 
+def test_with_a_fidelity_the_best_is_one_that_got_the_most():
+    """After three epochs another loss is reached than after one, so they aren't compared."""
+    space = {"x": "uniform(0, 1)", "epochs": "fidelity(1, 9, base=3)"}
+    state = ExperimentState(1, "e", 1, {"space": space}, 0.0, None, 3)
+    trials = [(1, 0.1), (3, 0.5), (3, 0.4), (9, 0.9), (3, 0.3), (9, 0.8), (9, 0.85)]
+    best = []
+    for number, (epochs, loss) in enumerate(trials):
+        event = ev.RegisterTrial(number, {"x": number / 10, "epochs": epochs}, 0.0)
+        apply_all(state, event, reserve(number))
+        assert state.apply(ev.CompleteTrial(number, 1, told(loss), 3.0))
+        best.append(state.best.number)
+    assert best == [0, 1, 2, 3, 3, 5, 5]
+    assert [one.number for one in state.finalists()] == [3, 5, 6]
+    for number in (5, 6, 3):
+        state.apply(put(number, 1, BROKEN))
+    assert state.best.number == 4
+    assert [one.number for one in state.finalists()] == [1, 2, 4]
+
+
+def test_a_space_that_comes_later_brings_its_fidelity():
+    """An experiment that was imported without one."""
+    state = State()
+    old = {"max_trials": None, "max_broken": 3}
+    new = {**old, "space": {"epochs": "fidelity(1, 9)"}, "function": "a:b"}
+    for count, configuration in enumerate((old, new)):
+        creation = ev.CreateExperiment("e", 1, configuration, 0.0)
+        assert state.apply(CATALOGUE, "a", count, [creation]) == [True]
+    trials = state.experiments[1]
+    for number, (epochs, loss) in enumerate([(1, 0.1), (9, 0.2)]):
+        trials.apply(ev.RegisterTrial(number, {"epochs": epochs}, 0.0))
+        apply_all(trials, reserve(number))
+        trials.apply(ev.CompleteTrial(number, 1, told(loss), 3.0))
+    assert trials.best.number == 1
+
+
 def test_a_feasible_trial_is_better_than_any_that_is_not():
     """In whatever order they come; a constraint of exactly 0 is kept."""
     kept, broken = told(5.0, constraints=(0.0, -1.0)), told(1.0, constraints=(-9.0, 0.1))
