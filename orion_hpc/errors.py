@@ -58,6 +58,10 @@ class WorkersAlive(ConfigurationError):
     """What is asked for can't be done while somebody is at work; nothing was written."""
 
 
+class AlgorithmError(OrionHpcError):
+    """An algorithm doesn't do what it should, which is its author's to mend."""
+
+
 class LaunchError(ConfigurationError):
     """Jobs couldn't be started; nothing runs."""
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orion_hpc.errors import ConfigurationError, did_you_mean
+
+if TYPE_CHECKING:  # a look through the metadata takes a while
+    from importlib.metadata import EntryPoint
 
 
 def load(kind: str, name: str, builtin: Mapping[str, str]) -> Any:
@@ -28,7 +31,8 @@ def load(kind: str, name: str, builtin: Mapping[str, str]) -> Any:
     Raises
     ------
     ConfigurationError
-        Nobody registered ``name``; the message lists the names there are.
+        Nobody registered ``name``; the message lists the names there are. Or what is registered
+        can't be imported.
     """
     wanted = name.lower()
     if wanted in builtin:
@@ -38,8 +42,32 @@ def load(kind: str, name: str, builtin: Mapping[str, str]) -> Any:
 
     found = {point.name.lower(): point for point in entry_points(group=f"orion_hpc.{kind}s")}
     if wanted in found:
-        return found[wanted].load()
+        return _third_partys(kind, name, found[wanted])
     known = sorted({*builtin, *found})
     raise ConfigurationError(
         f"unknown {kind} {name!r}{did_you_mean(wanted, known)}", f"There are: {', '.join(known)}."
     )
+
+
+def _third_partys(kind: str, name: str, point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:  # whatever its module does
+        package = f" of the package {point.dist.name}" if point.dist else ""
+        raise ConfigurationError(
+            f"{kind} {name}{package} can't be imported from {point.value}: {told(error)}",
+            f"This is a fault of the {kind}, or of how it is installed.",
+        ) from error
+
+
+def told(error: Exception) -> str:
+    """Return a third party's error in one line, with the place that it comes from."""
+    import traceback
+
+    text = " ".join(traceback.format_exception_only(error)[-1].split())
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "importlib" not in frame.filename  # Python's own machinery
+    ]
+    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text

@@ -6,13 +6,12 @@ Nobody ever waits for the slowest trial, so this is the one for many workers.
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms import choice, rungs
+from orion_hpc.algorithms import rungs
 from orion_hpc.algorithms.base import WAIT
-from orion_hpc.algorithms.modelled import check_count
+from orion_hpc.algorithms.options import check_count
 from orion_hpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -112,9 +111,7 @@ class Asha:
             self._factor**-first * len(self._levels) / (len(self._levels) - first)
             for first in range(num_brackets)
         ]
-        self._drawer = rungs.Drawer(
-            lambda: choice.make_algorithm(sampler, space), space, self._levels
-        )
+        self._drawer = rungs.Drawer(sampler, space, self._levels)
         self.cheap = self._drawer.cheap
         self._undone: int | None = None
 
@@ -129,10 +126,10 @@ class Asha:
     ) -> None:
         """Raise ConfigurationError unless the options have their forms."""
         if num_rungs is not None:
-            check_count("num_rungs", num_rungs, most=1_000)
-        check_count("num_brackets", num_brackets)
+            check_count("num_rungs", num_rungs, "4, or leave it out", most=1_000)
+        check_count("num_brackets", num_brackets, "1")
         rungs.check_factor(reduction_factor)
-        check_sampler(sampler)
+        rungs.check_sampler(sampler)
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
         """Return a promotion, from the highest rung down, else a new point."""
@@ -204,16 +201,3 @@ class Asha:
         bracket, place = self._places[trial.number]
         if trial.objective is not None:
             self._brackets[bracket][place].drop((trial.objective, trial.number))
-
-
-def check_sampler(sampler: Any) -> None:
-    """Raise ConfigurationError unless it is an algorithm that needs no fidelity."""
-    if not isinstance(sampler, str | Mapping):
-        raise ConfigurationError(
-            f"sampler is {sampler!r:.60}, not an algorithm", "Write sampler: random, or tpe."
-        )
-    (name,) = choice.normalise(sampler)
-    if choice.needs_fidelity(name):
-        raise ConfigurationError(
-            f"sampler is {name}, which needs a fidelity itself", "Write sampler: random, or tpe."
-        )

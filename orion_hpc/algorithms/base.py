@@ -37,12 +37,15 @@ where Oríon has them):
 ``check(**options)``
     A static method that raises ConfigurationError where the value of an option is wrong; it is
     asked before anything is written or submitted.
+``advice(max_trials)``
+    A method that returns what a user should know who searches with so many trials: sentences
+    without the full stop.
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
@@ -143,6 +146,14 @@ class Algorithm(Protocol):
             A :class:`Branch` for a point that goes on from another trial, ``WAIT`` if there will be
             one when a pending trial has ended.
         """
+
+
+Advise: TypeAlias = Callable[[int], list[str]]
+
+
+def no_advice(max_trials: int) -> list[str]:
+    """Return what an algorithm has to say that says nothing."""
+    return []
 
 
 def draw_generator(seed: int, number: int, worker: str = "") -> random.Random:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from orion_hpc import plugins
-from orion_hpc.algorithms.base import Algorithm
-from orion_hpc.errors import ConfigurationError, did_you_mean
+from orion_hpc.algorithms.base import Advise, Algorithm, no_advice
+from orion_hpc.errors import AlgorithmError, ConfigurationError, OrionHpcError, did_you_mean
 
 if TYPE_CHECKING:  # a look at the configuration needs no space
     from orion_hpc.model.space import Space
@@ -51,6 +51,8 @@ def make_algorithm(configuration: str | Mapping[str, Any], space: Space) -> Algo
     ConfigurationError
         As :func:`normalise` does, or the algorithm can't search this space, or a library that it
         needs isn't installed.
+    AlgorithmError
+        It is a third party's, and not as an algorithm has to be.
     """
     ((name, options),) = normalise(configuration).items()
     kind = _load(name)
@@ -61,20 +63,65 @@ def make_algorithm(configuration: str | Mapping[str, Any], space: Space) -> Algo
                 f"algorithm {name} needs a fidelity, and the search space has none",
                 "Add one, such as epochs: 'fidelity(1, 81, base=3)', or choose another algorithm.",
             )
-        algorithm: Algorithm = kind(space, **options)
+        algorithm = _instance(name, kind, space, options)
     elif any(getattr(kind, key, None) for key in _KINDS):
         from orion_hpc.algorithms.transform import Transform
         from orion_hpc.algorithms.translated import Translated
 
         transform = Transform(space, *(getattr(kind, key, None) for key in _KINDS))
-        algorithm = Translated(kind(transform.space, **options), transform)
+        algorithm = Translated(_instance(name, kind, transform.space, options), transform)
     else:
-        algorithm = kind(space, **options)
+        algorithm = _instance(name, kind, space, options)
     if name in BUILTIN and not getattr(kind, "repeats", False):
         return algorithm
     from orion_hpc.algorithms.guarded import Guarded
 
     return Guarded(name, algorithm, space)
+
+
+def advice(
+    configuration: Mapping[str, Any], space: Space, max_trials: int | None, learns_from: str | None
+) -> list[str]:
+    """Return what a user should know who creates an experiment so, in sentences.
+
+    Parameters
+    ----------
+    configuration : mapping
+        As :func:`normalise` returns it.
+    space : Space
+    max_trials : int, optional
+    learns_from : str, optional
+        The experiment whose trials are to count as history.
+    """
+    algorithm = make_algorithm(configuration, space)
+    advise: Advise = getattr(algorithm, "advice", no_advice)
+    told = [] if max_trials is None else list(advise(max_trials))
+    if learns_from is not None and not getattr(algorithm, "learns", True):
+        told.append(
+            f"{next(iter(configuration))} doesn't learn from results, so the trials of "
+            f"{learns_from} have no effect"
+        )
+    return told
+
+
+def _instance(name: str, kind: Any, space: Space, options: Mapping[str, Any]) -> Algorithm:
+    """Make the algorithm; say what is wrong with one of a third party."""
+    if name in BUILTIN:
+        ours: Algorithm = kind(space, **options)
+        return ours
+    try:
+        algorithm: Algorithm = kind(space, **options)
+    except OrionHpcError:
+        raise
+    except Exception as error:
+        raise AlgorithmError(f"algorithm {name} can't be made: {plugins.told(error)}") from error
+    for needed in ("cheap", "suggest"):
+        if not hasattr(algorithm, needed):
+            raise AlgorithmError(
+                f"algorithm {name} lacks {needed}",
+                "What an algorithm has is told in orion_hpc.algorithms.base.",
+            )
+    return algorithm
 
 
 def _check_kind(name: str, kind: Any) -> None:
@@ -83,9 +130,9 @@ def _check_kind(name: str, kind: Any) -> None:
         value = getattr(kind, key, None)
         if value not in known:
             meant = did_you_mean(str(value), filter(None, known))
-            raise ConfigurationError(
+            raise AlgorithmError(
                 f"algorithm {name} has {key} = {value!r:.60}{meant}",
-                f"This is a fault of the algorithm. There are: {', '.join(map(str, known))}.",
+                f"There are: {', '.join(map(str, known))}.",
             )
 
 
@@ -131,7 +178,7 @@ def normalise(
 
 
 def _split(configuration: Any) -> tuple[str, dict[str, Any]]:
-    hint = "Write algorithm: random, or algorithm: {random: {seed: 1}}."
+    hint = "Write algorithm: random, or algorithm: {tpe: {seed: 1}}."
     if isinstance(configuration, Mapping):
         if len(configuration) != 1:
             count = f"{len(configuration)} algorithms" if configuration else "no algorithm"
@@ -142,7 +189,10 @@ def _split(configuration: Any) -> tuple[str, dict[str, Any]]:
     if not isinstance(name, str):
         raise ConfigurationError(f"algorithm is {name!r:.60}, not a name", hint)
     if not isinstance(options, Mapping | None):
-        raise ConfigurationError(f"the options of {name} are {options!r:.60}, not a mapping", hint)
+        raise ConfigurationError(
+            f"the options of {name} are {options!r:.60}, not a mapping",
+            f"Write algorithm: {{{name}: {{seed: 1}}}}, or just algorithm: {name}.",
+        )
     name = name.lower()
     return ALIASES.get(name, name), dict(options or {})
 

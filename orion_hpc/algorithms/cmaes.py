@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms.modelled import check_count, check_share, needed
-from orion_hpc.algorithms.random import Random
+from orion_hpc.algorithms.libraries import lacking
+from orion_hpc.algorithms.options import all_random, check_count, check_share
 from orion_hpc.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -67,16 +67,20 @@ class CmaEs:
         self.check(
             n_initial_points=n_initial_points, sigma0=sigma0, population_size=population_size
         )
-        self._cma: Any = needed("cmaes", "cmaes", "search").CMA
-        self._numpy: Any = needed("cmaes", "numpy", "search")
+        try:
+            import cmaes
+            import numpy
+        except ImportError as error:
+            raise lacking("cmaes", error, "search") from None
+        self._cma, self._numpy = cmaes.CMA, numpy
         intervals = {name: dimension.interval() for name, dimension in space.items()}
         self._fixed = {name: low for name, (low, high) in intervals.items() if not high > low}
         self._ranges = {
             name: (low, high - low) for name, (low, high) in intervals.items() if high > low
         }
         self._names = list(space)
-        self._random = Random(space)
-        self.n_initial_points = n_initial_points
+        self._space = space
+        self._n_initial_points = n_initial_points
         self._sigma = sigma0
         self._first_size = population_size or 4 + int(3 * math.log(max(1, len(self._ranges))))
         self._undone: int | None = None
@@ -87,7 +91,7 @@ class CmaEs:
         *, n_initial_points: Any, sigma0: Any, population_size: Any, seed: Any = None
     ) -> None:
         """Raise ConfigurationError unless the options have their forms."""
-        check_count("n_initial_points", n_initial_points)
+        check_count("n_initial_points", n_initial_points, "1")
         check_share("sigma0", sigma0, 0.2)
         if sigma0 < _LEAST_SIGMA:
             raise ConfigurationError(
@@ -95,13 +99,17 @@ class CmaEs:
                 f"Write sigma0: 0.2; it is {_LEAST_SIGMA} at least.",
             )
         if population_size is not None:
-            check_count("population_size", population_size, 2, most=100_000)
+            check_count("population_size", population_size, "10, or leave it out", 2, most=100_000)
 
-    def suggest(self, history: History, number: int, rng: random.Random) -> Params | None:
+    def advice(self, max_trials: int) -> list[str]:
+        """Return what there is to say of a search with so many trials."""
+        return all_random("cmaes", "n_initial_points", self._n_initial_points, max_trials)
+
+    def suggest(self, history: History, number: int, rng: random.Random) -> Params:
         """Return a draw from the newest generation; at random before there is one."""
         self._update(history)
         if self._optimizer is None or not self._ranges:
-            return self._random.suggest(history, number, rng)
+            return self._space.sample(rng)
         self._optimizer.reseed_rng(rng.getrandbits(32))
         shares = self._optimizer.ask()
         params = dict(self._fixed)
@@ -134,7 +142,7 @@ class CmaEs:
         solution = (self._numpy.array(shares), objective)
         if self._optimizer is None:
             self._first.append(solution)
-            if len(self._first) >= self.n_initial_points:
+            if len(self._first) >= self._n_initial_points:
                 best = min(self._first, key=lambda one: one[1])
                 self._optimizer = self._new(best[0])
             return

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms.modelled import Modelled, check_count, check_flag, check_strategy, needed
+from orion_hpc.algorithms.libraries import lacking
+from orion_hpc.algorithms.modelled import Modelled
+from orion_hpc.algorithms.options import check_count, check_flag, check_strategy
 
 if TYPE_CHECKING:
     from orion_hpc.model.space import Space
@@ -52,8 +54,11 @@ class Gp(Modelled):
             n_initial_points=n_initial_points, deterministic=deterministic, strategy=strategy
         )
         super().__init__("gp", space, n_initial_points, strategy)
-        needed("gp", "torch", "gp")
-        needed("gp", "scipy", "gp")
+        try:
+            import scipy  # noqa: F401
+            import torch  # noqa: F401
+        except ImportError as error:  # Optuna imports them when a suggestion is due
+            raise lacking("gp", error, self.extra) from None
         self._deterministic = deterministic
 
     @staticmethod
@@ -61,7 +66,7 @@ class Gp(Modelled):
         *, n_initial_points: Any, deterministic: Any, strategy: Any, seed: Any = None
     ) -> None:
         """Raise ConfigurationError unless the options have their forms."""
-        check_count("n_initial_points", n_initial_points)
+        check_count("n_initial_points", n_initial_points, "10")
         check_flag("deterministic", deterministic)
         check_strategy(strategy)
 

@@ -69,6 +69,15 @@ class GridSearch:
                     "Write n_values: 10, or n_values: {lr: 10, depth: 3}.",
                 )
 
+    def advice(self, max_trials: int) -> list[str]:
+        """Return what there is to say of a search with so many trials."""
+        if max_trials >= self._size:
+            return []
+        return [
+            f"the grid has {self._size:,} points, of which max_trials: {max_trials} are tried, "
+            "from one corner on; a smaller n_values covers the space"
+        ]
+
     def suggest(self, history: History, number: int, rng: random.Random) -> Params | None:
         """Return the first point without a trial; past those meant for the numbers before this.
 

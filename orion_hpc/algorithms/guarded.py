@@ -10,11 +10,20 @@ from collections.abc import Mapping
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, History, Suggestion
+from orion_hpc.algorithms.base import (
+    WAIT,
+    Advise,
+    Algorithm,
+    Branch,
+    History,
+    Suggestion,
+    no_advice,
+)
 from orion_hpc.algorithms.random import Random
-from orion_hpc.errors import ConfigurationError
+from orion_hpc.errors import AlgorithmError, ConfigurationError, OrionHpcError
 from orion_hpc.model.dimension import Categorical
 from orion_hpc.model.trial import Params
+from orion_hpc.plugins import told
 
 if TYPE_CHECKING:
     import random
@@ -40,18 +49,26 @@ class Guarded:
         }
         self.cheap = algorithm.cheap
         self.learns = getattr(algorithm, "learns", True)
-        self.n_initial_points = getattr(algorithm, "n_initial_points", 0)
+        self.advice: Advise = getattr(algorithm, "advice", no_advice)
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
         """Return the algorithm's suggestion, or a new point if it has none.
 
         Raises
         ------
-        ConfigurationError
-            It isn't of the space, or nothing that an algorithm may suggest.
+        AlgorithmError
+            It isn't of the space, or nothing that an algorithm may suggest, or there is none as the
+            algorithm failed.
         """
         for _ in range(_TRIES):
-            found: Any = self._algorithm.suggest(history, number, rng)
+            try:
+                found: Any = self._algorithm.suggest(history, number, rng)
+            except OrionHpcError:
+                raise
+            except Exception as error:
+                raise AlgorithmError(
+                    f"algorithm {self._name} failed at trial {number}: {told(error)}"
+                ) from error
             if found is None or found is WAIT:
                 return found
             params, parent = found if isinstance(found, Branch) else (found, None)
@@ -75,10 +92,7 @@ class Guarded:
         return self._random.suggest(history, number, rng)
 
     def _refuse(self, what: str, hint: str) -> NoReturn:
-        raise ConfigurationError(
-            f"algorithm {self._name} suggested {what}",
-            f"This is a fault of the algorithm. {hint}".strip(),
-        ) from None
+        raise AlgorithmError(f"algorithm {self._name} suggested {what}", hint) from None
 
     def _is_never(self, params: Params) -> bool:
         return any(params[name] in choices for name, choices in self._never.items())

@@ -10,10 +10,9 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms import choice, rungs
-from orion_hpc.algorithms.asha import check_sampler
+from orion_hpc.algorithms import rungs
 from orion_hpc.algorithms.base import WAIT
-from orion_hpc.algorithms.modelled import check_count
+from orion_hpc.algorithms.options import check_count
 from orion_hpc.model.trial import BROKEN, COMPLETED
 
 if TYPE_CHECKING:
@@ -81,9 +80,7 @@ class Hyperband:
         self._factor = rungs.reduction_factor(fidelity, reduction_factor)
         self._levels = rungs.levels(fidelity, self._factor, None)
         self._repetitions = repetitions
-        self._drawer = rungs.Drawer(
-            lambda: choice.make_algorithm(sampler, space), space, self._levels
-        )
+        self._drawer = rungs.Drawer(sampler, space, self._levels)
         self.cheap = self._drawer.cheap
         self._places: dict[int, tuple[_Bracket, int]] = {}
         self._begun = 0
@@ -94,9 +91,19 @@ class Hyperband:
     def check(*, repetitions: Any, reduction_factor: Any, sampler: Any, seed: Any = None) -> None:
         """Raise ConfigurationError unless the options have their forms."""
         if repetitions is not None:
-            check_count("repetitions", repetitions)
+            check_count("repetitions", repetitions, "1, or leave it out")
         rungs.check_factor(reduction_factor)
-        check_sampler(sampler)
+        rungs.check_sampler(sampler)
+
+    def advice(self, max_trials: int) -> list[str]:
+        """Return what there is to say of a search with so many trials."""
+        count = sum(sum(self.sizes(first)) for first in range(len(self._levels)))
+        if max_trials >= count:
+            return []
+        return [
+            f"one round of all brackets takes {count} trials, and max_trials is {max_trials}; "
+            "asha needs fewer"
+        ]
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
         """Return a promotion of the oldest bracket that has one, else a new point."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms.modelled import Modelled, check_count, check_share
+from orion_hpc.algorithms.modelled import Modelled
+from orion_hpc.algorithms.options import check_count, check_probability
 
 if TYPE_CHECKING:
     from orion_hpc.model.space import Space
@@ -34,6 +35,8 @@ class Nsga2(Modelled):
     on Evolutionary Computation 6 (2002) 182-197.
     """
 
+    first_option = "population_size"
+
     def __init__(
         self,
         space: Space,
@@ -60,10 +63,10 @@ class Nsga2(Modelled):
         *, population_size: Any, crossover_prob: Any, mutation_prob: Any, seed: Any = None
     ) -> None:
         """Raise ConfigurationError unless the options have their forms."""
-        check_count("population_size", population_size, 2)
-        check_share("crossover_prob", crossover_prob, 0.9)
+        check_count("population_size", population_size, "50", 2)
+        check_probability("crossover_prob", crossover_prob, 0.9)
         if mutation_prob is not None:
-            check_share("mutation_prob", mutation_prob, 0.1)
+            check_probability("mutation_prob", mutation_prob, 0.1)
 
     def _sampler(self, seed: int) -> Any:
         return self.optuna.Nsga2Sampler(seed=seed, **self._options)

@@ -32,8 +32,6 @@ from orion_hpc.model.trial import Params, Trial
 MakeSampler = Callable[[int], BaseSampler]
 """Makes a sampler with this seed: a new one for each suggestion, as it mustn't remember."""
 
-_NUMBER_OF_SEEDS = 1 << 32
-
 
 class Study:
     """What a history is to a sampler.

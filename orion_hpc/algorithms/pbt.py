@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from orion_hpc.algorithms import rungs
 from orion_hpc.algorithms.base import WAIT, Branch
-from orion_hpc.algorithms.modelled import check_count, check_share
+from orion_hpc.algorithms.options import check_count, check_probability, check_share
 from orion_hpc.algorithms.random import Random
-from orion_hpc.algorithms.translated import View
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.dimension import Dimension, Fidelity, Integer, Real
 from orion_hpc.model.trial import BROKEN
@@ -45,7 +44,7 @@ class Pbt:
         Kept for the record; the generator that ``suggest`` is given comes of it.
     population_size : int, default 20
     generations : int, default 10
-        Among which the fidelity is divided evenly.
+        Among which the fidelity is divided evenly. There are no more than it has levels.
     truncation : float, default 0.2
         Share of the worst trials that are given up, and of the best that are gone on from.
     perturbation : float, default 1.2
@@ -103,8 +102,8 @@ class Pbt:
         seed: Any = None,
     ) -> None:
         """Raise ConfigurationError unless the options have their forms."""
-        check_count("population_size", population_size, 2)
-        check_count("generations", generations, most=10_000)
+        check_count("population_size", population_size, "20", 2)
+        check_count("generations", generations, "10", most=10_000)
         check_share("truncation", truncation, 0.2)
         if truncation > 0.5:
             raise ConfigurationError(
@@ -118,7 +117,17 @@ class Pbt:
                 f"perturbation is {perturbation!r:.60}, not a number above 1 and up to 10",
                 "Write perturbation: 1.2.",
             )
-        check_share("resample_probability", resample_probability, 0.25)
+        check_probability("resample_probability", resample_probability, 0.25)
+
+    def advice(self, max_trials: int) -> list[str]:
+        """Return what there is to say of a search with so many trials."""
+        count = self._size * len(self._levels)
+        if max_trials >= count:
+            return []
+        return [
+            f"pbt takes {count} trials, {self._size} in each of {len(self._levels)} generations; "
+            f"max_trials: {max_trials} ends it in generation {-(-max_trials // self._size)}"
+        ]
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
         """Return a trial of the first generation, else a successor, from the lowest up.
@@ -130,9 +139,9 @@ class Pbt:
         first = self._registered[0]
         broken = sum(history.trials[one].status == BROKEN for one in first)
         if len(first) - broken < self._size:
-            point = self._random.suggest(self._view(history, self._levels[0]), number, rng)
+            point = self._random_point(history, self._levels[0], number, rng)
             if point is not None:
-                return self._at(point, self._levels[0])
+                return point
         for place in range(len(self._levels) - 1):
             # The next to be registered follows the one that was completed at the same place of
             # the order: so none has two successors, whoever is faster.
@@ -162,20 +171,19 @@ class Pbt:
         else:
             params = trial.params
         for _ in range(_TRIES):
-            found = self._at(params, level)
+            found = rungs.at_level(params, self._fidelity.name, level)
             if not history.has(found):
                 return Branch(found, trial.number)
             params = self._shaken(params, rng)
-        point = self._random.suggest(self._view(history, level), number, rng)
-        return None if point is None else Branch(self._at(point, level), trial.number)
+        point = self._random_point(history, level, number, rng)
+        return None if point is None else Branch(point, trial.number)
 
-    def _at(self, params: Params, level: int) -> Params:
-        name = self._fidelity.name
-        return {key: level if key == name else value for key, value in params.items()}
-
-    def _view(self, history: History, level: int) -> View:
-        high = self._fidelity.high
-        return View(history, lambda one: self._at(one, high), lambda one: self._at(one, level))
+    def _random_point(
+        self, history: History, level: int, number: int, rng: random.Random
+    ) -> Params | None:
+        view = rungs.levelled(history, self._fidelity, level)
+        point = self._random.suggest(view, number, rng)
+        return None if point is None else rungs.at_level(point, self._fidelity.name, level)
 
     def _shaken(self, params: Params, rng: random.Random) -> Params:
         return {

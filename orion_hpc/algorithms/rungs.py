@@ -9,9 +9,10 @@ import math
 import sys
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from orion_hpc.algorithms import choice
 from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, History, Wait
 from orion_hpc.algorithms.translated import View
 from orion_hpc.errors import ConfigurationError
@@ -43,10 +44,28 @@ def levels(fidelity: Fidelity, factor: float, count: int | None) -> list[int]:
         Above 1.
     count : int, optional
         How many levels; by default as many as fit.
+
+    Raises
+    ------
+    ConfigurationError
+        There aren't so many.
     """
     low, high = fidelity.low, fidelity.high
     if count is None:
-        count = 1 + int(math.log(high / low) / math.log(factor) + 1e-9)
+        return _spread(low, high, 1 + int(math.log(high / low) / math.log(factor) + 1e-9))
+    found = _spread(low, high, count)
+    if len(found) < count:
+        most = max(n for n in range(1, count) if len(_spread(low, high, n)) == n)
+        raise ConfigurationError(
+            f"num_rungs is {count}, but {fidelity.name} from {low} to {high} has no such levels, "
+            "each higher than the one before",
+            f"Write num_rungs: {most} or less, or leave it out.",
+        )
+    return found
+
+
+def _spread(low: int, high: int, count: int) -> list[int]:
+    """Return ``count`` levels, or fewer where some are the same, evenly in logarithm."""
     if count == 1:
         return [high]
     steps = (low * (high / low) ** (step / (count - 1)) for step in range(count))
@@ -82,6 +101,19 @@ def check_factor(value: Any) -> None:
         )
 
 
+def check_sampler(sampler: Any) -> None:
+    """Raise ConfigurationError unless it is an algorithm that needs no fidelity."""
+    if not isinstance(sampler, str | Mapping):
+        raise ConfigurationError(
+            f"sampler is {sampler!r:.60}, not an algorithm", "Write sampler: random, or tpe."
+        )
+    (name,) = choice.normalise(sampler)
+    if choice.needs_fidelity(name):
+        raise ConfigurationError(
+            f"sampler is {name}, which needs a fidelity itself", "Write sampler: random, or tpe."
+        )
+
+
 class Drawer:
     """Draws points that begin at some level, by an algorithm that knows of no fidelity.
 
@@ -95,16 +127,18 @@ class Drawer:
 
     Parameters
     ----------
-    make : callable
-        Makes the algorithm.
+    sampler : str or dict
+        The algorithm's configuration.
     space : Space
     levels : sequence of int
         All that trials have, ascending.
     """
 
-    def __init__(self, make: Callable[[], Algorithm], space: Space, levels: Sequence[int]) -> None:
-        algorithm = make()
-        self._algorithms: defaultdict[int, Algorithm] = defaultdict(make)
+    def __init__(self, sampler: str | dict[str, Any], space: Space, levels: Sequence[int]) -> None:
+        algorithm = choice.make_algorithm(sampler, space)
+        self._algorithms: defaultdict[int, Algorithm] = defaultdict(
+            lambda: choice.make_algorithm(sampler, space)
+        )
         self._algorithms[levels[0]] = algorithm
         self._fidelity = fidelity_of(space)
         self._levels = levels
@@ -115,23 +149,14 @@ class Drawer:
         self, history: History, number: int, rng: random.Random, level: int
     ) -> Params | Literal[Wait.WAIT] | None:
         """Return a new point with the fidelity ``level``, None if there is none, or ``WAIT``."""
-        high = self._fidelity.high
-        view = View(
-            history,
-            forward=lambda params: self._at(params, high),
-            backward=lambda params: self._at(params, level),
-            judge=self._judged if self._learns else None,
-        )
+        view = levelled(history, self._fidelity, level, self._judged if self._learns else None)
         one = self._algorithms[self._levels[0] if self._learns else level]
         found = one.suggest(view, number, rng)
         if found is None or found is WAIT:
             return found
         # What it goes on from is decided by rungs alone.
-        return self._at(found.params if isinstance(found, Branch) else found, level)
-
-    def _at(self, params: Params, level: int) -> Params:
-        name = self._fidelity.name
-        return {key: level if key == name else value for key, value in params.items()}
+        params = found.params if isinstance(found, Branch) else found
+        return at_level(params, self._fidelity.name, level)
 
     def _judged(self, trial: Trial) -> float | None:
         objective, level = trial.objective, trial.params.get(self._fidelity.name)
@@ -145,7 +170,30 @@ class Drawer:
 _MOST = 2 * math.log(sys.float_info.max)
 
 
+def at_level(params: Params, name: str, level: int) -> Params:
+    """Return ``params`` with the fidelity ``name`` at ``level``."""
+    return {key: level if key == name else value for key, value in params.items()}
+
+
 def raised(trial: Trial, name: str, level: int) -> Branch:
     """Return ``trial`` going on at a higher level of the fidelity ``name``."""
-    params = {key: level if key == name else value for key, value in trial.params.items()}
-    return Branch(params, trial.number)
+    return Branch(at_level(trial.params, name, level), trial.number)
+
+
+def levelled(
+    history: History,
+    fidelity: Fidelity,
+    level: int,
+    judge: Callable[[Trial], float | None] | None = None,
+) -> View:
+    """Return a history whose trials all have the most of the fidelity.
+
+    A point is new there if no trial has it at ``level``.
+    """
+    name, most = fidelity.name, fidelity.high
+    return View(
+        history,
+        forward=lambda params: at_level(params, name, most),
+        backward=lambda params: at_level(params, name, level),
+        judge=judge,
+    )

@@ -8,13 +8,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms.modelled import (
-    Modelled,
-    check_count,
-    check_flag,
-    check_share,
-    check_strategy,
-)
+from orion_hpc.algorithms.modelled import Modelled
+from orion_hpc.algorithms.options import check_count, check_flag, check_share, check_strategy
 
 if TYPE_CHECKING:
     from orion_hpc.model.space import Space
@@ -90,8 +85,8 @@ class Tpe(Modelled):
         seed: Any = None,
     ) -> None:
         """Raise ConfigurationError unless the options have their forms."""
-        check_count("n_initial_points", n_initial_points)
-        check_count("n_ei_candidates", n_ei_candidates, most=1_000_000)
+        check_count("n_initial_points", n_initial_points, "10")
+        check_count("n_ei_candidates", n_ei_candidates, "24", most=1_000_000)
         if gamma is not None:
             check_share("gamma", gamma, 0.1)
         check_flag("multivariate", multivariate)

@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, overload
 
-from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, History, Suggestion
+from orion_hpc.algorithms.base import (
+    WAIT,
+    Advise,
+    Algorithm,
+    Branch,
+    History,
+    Suggestion,
+    no_advice,
+)
 from orion_hpc.model.trial import Params, Trial
 
 if TYPE_CHECKING:
@@ -30,7 +38,7 @@ class Translated:
         self._transform = transform
         self.cheap = algorithm.cheap
         self.learns = getattr(algorithm, "learns", True)
-        self.n_initial_points = getattr(algorithm, "n_initial_points", 0)
+        self.advice: Advise = getattr(algorithm, "advice", no_advice)
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
         """Return what the algorithm suggests, as a point of the user's space."""

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orion_hpc.algorithms.base import draw_generator
-from orion_hpc.algorithms.choice import ALIASES, BUILTIN, make_algorithm, normalise
+from orion_hpc.algorithms.choice import ALIASES, BUILTIN, advice, make_algorithm, normalise
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.space import Space
 from orion_hpc.model.trial import Params
@@ -188,6 +188,61 @@ def test_wrong_configurations(configuration: Any, message: str) -> None:
         normalise(configuration)
     assert message in caught.value.message
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("configuration", "hint"),
+    [
+        ({"tpe": {"n_initial_points": 0}}, "Write n_initial_points: 10."),
+        ({"nsga2": {"population_size": 1}}, "Write population_size: 50."),
+        ({"asha": {"num_rungs": 0}}, "Write num_rungs: 4, or leave it out."),
+        ({"pbt": {"resample_probability": 1.5}}, "Write resample_probability: 0.25."),
+        ({"tpe": 5}, "Write algorithm: {tpe: {seed: 1}}, or just algorithm: tpe."),
+    ],
+)
+def test_a_hint_suits_the_option(configuration: Any, hint: str) -> None:
+    """It tells a value that may be written there."""
+    with pytest.raises(ConfigurationError) as caught:
+        normalise(configuration)
+    assert caught.value.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("configuration", "max_trials", "told"),
+    [
+        ({"grid": {"n_values": 3}}, 9, []),
+        ({"grid": {"n_values": 3}}, 8, ["the grid has 9 points, of which max_trials: 8 are tried"]),
+        ("tpe", 11, []),
+        ("tpe", 10, ["all 10 trials are random: tpe begins after 10 (n_initial_points: 10)"]),
+        ("nsga2", 20, ["all 20 trials are random: nsga2 begins after 50 (population_size: 50)"]),
+        ("cmaes", 1, ["all 1 trials are random: cmaes begins after 1 (n_initial_points: 1)"]),
+        ("random", 1, []),
+        ("asha", 3, []),
+        ("pbt", 180, []),
+        ("pbt", 40, ["pbt takes 180 trials, 20 in each of 9 generations; max_trials: 40 ends it in"
+                     " generation 2"]),
+        ("hyperband", 22, []),
+        ("hyperband", 21, ["one round of all brackets takes 22 trials, and max_trials is 21"]),
+        ("pbt", None, []),
+    ],
+)  # fmt: skip
+def test_advice(configuration: Any, max_trials: int | None, told: list[str]) -> None:
+    """A search that ends before it has begun to be one is told so, in a space of any kind."""
+    priors = {"x": "uniform(0, 1)", "y": "choices(['a', 'b', 'c'])"}
+    ((name, _),) = normalise(configuration).items()
+    if name != "gridsearch":
+        priors["epochs"] = "fidelity(1, 9, base=3)"
+    found = advice(normalise(configuration), Space.parse(priors), max_trials, None)
+    assert len(found) == len(told)
+    assert all(one.startswith(start) for one, start in zip(found, told, strict=True))
+
+
+def test_who_does_not_learn_has_nothing_of_another_experiment() -> None:
+    """Which is said where one is named to learn from."""
+    space = Space.parse({"x": "uniform(0, 1)"})
+    told = "random doesn't learn from results, so the trials of old-v1 have no effect"
+    assert advice(normalise("random"), space, None, "old-v1") == [told]
+    assert advice(normalise("tpe"), space, None, "old-v1") == []
 
 
 def test_grid_refuses_what_it_can_not_search() -> None:

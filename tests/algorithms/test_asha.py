@@ -111,6 +111,7 @@ def test_a_point_that_was_inserted_above_is_no_obstacle() -> None:
     [
         ({}, None, "algorithm asha needs a fidelity"),
         ({}, "fidelity(1, 9, base=1)", "epochs has the base 1"),
+        ({"num_rungs": 12}, "fidelity(1, 9, base=3)", "num_rungs is 12, but epochs from 1 to 9"),
         ({"num_brackets": 4}, "fidelity(1, 9, base=3)", "num_brackets is 4, but there are 3 rungs"),
     ],
 )
@@ -120,6 +121,9 @@ def test_what_can_not_be(options: dict[str, int], prior: str | None, message: st
     with pytest.raises(ConfigurationError, match=message) as caught:
         make_algorithm({"asha": options}, Space.parse(priors))
     assert caught.value.hint
+    if "num_rungs" in options:
+        assert caught.value.hint == "Write num_rungs: 5 or less, or leave it out."
+        make_algorithm({"asha": {"num_rungs": 5}}, Space.parse(priors))
 
 
 def test_levels() -> None:

@@ -11,7 +11,6 @@ import warnings
 import optuna
 import pytest
 
-from orion_hpc.algorithms import modelled
 from orion_hpc.algorithms.base import draw_generator
 from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.errors import ConfigurationError
@@ -152,7 +151,6 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(ConfigurationError, match="algorithm cmaes needs a library") as caught:
         make_algorithm("cmaes", SPACE)
     assert caught.value.hint == "pip install 'orion-hpc[search]'"
-    assert modelled.needed("x", "json", "search").dumps(1) == "1"
 
 
 def test_only_who_chooses_it_imports_optuna() -> None:

@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from orion_hpc.client import build_experiment, get_experiment
-from orion_hpc.errors import ConfigurationError
+from orion_hpc.errors import AlgorithmError, ConfigurationError, OrionHpcError
 
 THIRD = """\
 from concurrent.futures import Future
@@ -47,6 +47,33 @@ class Middle:
         return {name: 5.0 + self.step * number for name in self.space}
 
 
+class Failing(Middle):
+    def suggest(self, history, number, rng):
+        if number == 2:
+            raise ZeroDivisionError("division by zero")
+        return super().suggest(history, number, rng)
+
+
+class Unmade(Middle):
+    def __init__(self, space):
+        space.nothing()
+
+
+class Careless:
+    def __init__(self, space):
+        pass
+
+    def suggest(self, history, number, rng):
+        return None
+
+
+class Mute:
+    cheap = True
+
+    def __init__(self, space):
+        pass
+
+
 class Opener:
     def __init__(self, folder, host="here"):
         self.folder, self.host = folder, host
@@ -63,7 +90,10 @@ def _third_party(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     found = {
         "orion_hpc.executors": [("slow", "Slow")],
-        "orion_hpc.algorithms": [("middle", "Middle")],
+        "orion_hpc.algorithms": [
+            (name.lower(), name)
+            for name in ("Middle", "Failing", "Unmade", "Careless", "Mute", "Absent")
+        ],
         "orion_hpc.storages": [("elsewhere", "Opener")],
     }
 
@@ -98,7 +128,8 @@ def test_all_three_work_together(tmp_path):
     [
         (lambda: build_experiment("e", space={"x": "uniform(0, 1)"}, algorithm="midle", debug=True),
          "did you mean middle",
-             "asha, cmaes, gp, gridsearch, hyperband, middle, nsga2, pbt, qmc, random, tpe"),
+         "absent, asha, careless, cmaes, failing, gp, gridsearch, hyperband, middle, mute, nsga2, "
+         "pbt, qmc, random, tpe, unmade"),
         (lambda: build_experiment("e", storage={"type": "elswhere"}),
          "did you mean elsewhere", "elsewhere, ephemeraldb, pickleddb"),
         (lambda: build_experiment("e", debug=True, space={"x": "uniform(0, 1)"}, executor="slo"),
@@ -110,3 +141,40 @@ def test_an_unknown_one_is_told_with_all_there_are(call, told, known):
     with pytest.raises(ConfigurationError, match=told) as caught:
         call()
     assert f"There are: {known}." in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("absent", "algorithm absent can't be imported from third_party_of_test:Absent: Attribu"),
+        ("unmade", "algorithm unmade can't be made: AttributeError: 'Space' object has no"),
+        ("careless", "algorithm careless lacks cheap"),
+        ("mute", "algorithm mute lacks suggest"),
+    ],
+)
+def test_an_algorithm_that_is_not_one_is_told_as_such(tmp_path, name, message):
+    """By its name, with what is wrong with it; nothing is written."""
+    path = tmp_path / "db.pkl"
+    with pytest.raises(OrionHpcError) as caught:
+        build_experiment("e", space={"x": "uniform(0, 10)"}, algorithm=name, storage=str(path))
+    assert message in caught.value.message
+    assert not path.exists()
+
+
+def test_an_algorithm_that_fails_names_the_trial_and_the_line(tmp_path):
+    """The trials before it stand."""
+    experiment = build_experiment(
+        "e",
+        space={"x": "uniform(0, 10)"},
+        algorithm="failing",
+        max_trials=5,
+        storage=str(tmp_path / "db.pkl"),
+    )
+    with pytest.raises(AlgorithmError) as caught:
+        experiment.workon(lambda x: x)
+    assert caught.value.message.startswith(
+        "algorithm failing failed at trial 2: ZeroDivisionError: division by zero ("
+    )
+    assert "third_party_of_test.py, line " in caught.value.message
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert len(experiment.fetch_trials_by_status("completed")) == 2
