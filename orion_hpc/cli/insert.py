@@ -61,7 +61,7 @@ def insert(
     points = points_in_file(space, file) if file else [point_in_words(space, values)]
     done = insert_points(settings, points)
     title = f"{done.built.experiment.name} v{done.built.experiment.version}"
-    for line in (*done.built.changes, *done.built.kept, *done.built.learned):
+    for line in (*done.built.changes, *done.built.kept, *done.built.learned, *done.built.advice):
         terminal.note(f"{title}: {line}")
     numbers = ", ".join(map(str, done.numbers[:10])) + (", …" if len(done.numbers) > 10 else "")
     told = f": number {numbers}" if done.numbers else ""

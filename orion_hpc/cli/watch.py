@@ -72,8 +72,8 @@ def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
             f"Note: it is closed, {counted(broken, 'trial')} broken. Mend the cause, then give "
             f"--max-broken {broken + 3}."
         )
-    for setting in built.kept:
-        terminal.note(f"Note: {setting}.")
+    for line in (*built.kept, *built.advice):
+        terminal.note(f"Note: {line}.")
 
 
 def tell_submission(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.client.arguments import settings_of
 from orion_hpc.client.building import build
 from orion_hpc.client.executor_choice import ExecutorChoice
@@ -123,10 +124,12 @@ def build_experiment(
             "Give space={'lr': 'loguniform(1e-5, 1)'}, say; or look at the name and the storage.",
         )
     if recorded is None:
-        to_learn(settings, None, place)  # before a file is made
+        # Before a file is made.
+        make_algorithm(settings.algorithm, settings.parsed_space())
+        to_learn(settings, None, place)
     opened = place.create(settings)
     built = build(opened, settings, time.time(), search_differences, place)
-    for line in (*built.changes, *built.kept, *built.learned):
+    for line in (*built.changes, *built.kept, *built.learned, *built.advice):
         log.info("%s: %s", built.experiment.title, line)
     return _client(place, opened, built.experiment, settings, executor, "x")
 

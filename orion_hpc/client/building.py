@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from orion_hpc.algorithms.choice import advice
 from orion_hpc.client.place import Place
-from orion_hpc.client.warm_start import learn, to_learn
+from orion_hpc.client.warm_start import Source, learn, to_learn
 from orion_hpc.config.identity import differences, experiment_configuration
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ExperimentConflict
 from orion_hpc.model import event as ev
+from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State, lacks_run
 from orion_hpc.storage.base import Storage
 
@@ -25,7 +27,8 @@ class Built:
 
     ``changes`` are the limits that were set anew, ``kept`` settings that differ now and yet stay as
     the experiment was created with, ``learned`` what was learned now from another experiment.
-    ``released`` counts the trials taken from lost workers.
+    ``released`` counts the trials taken from lost workers. ``advice`` is what there is to say of
+    the algorithm in a new experiment.
     """
 
     experiment: ExperimentState
@@ -34,6 +37,7 @@ class Built:
     kept: list[str] = field(default_factory=list)
     released: int = 0
     learned: list[str] = field(default_factory=list)
+    advice: list[str] = field(default_factory=list)
 
 
 def build(
@@ -69,6 +73,8 @@ def build(
     recorded = experiment_configuration(settings, seed=int.from_bytes(os.urandom(4), "big"))
     before = check(storage.refresh(), settings, compare)
     source = to_learn(settings, before, place or Place(settings.storage))
+    # Makes the algorithm: one that can't search this space leaves nothing written.
+    told = _advice(recorded, source) if before is None else []
 
     def create(state: State) -> list[ev.Event]:
         found = state.find(name, settings.version)
@@ -98,6 +104,16 @@ def build(
         changes,
         _kept(experiment.configuration, recorded),
         learned=learn(storage, experiment.number, source, now),
+        advice=told if created else [],
+    )
+
+
+def _advice(recorded: Mapping[str, Any], source: Source | None) -> list[str]:
+    return advice(
+        recorded["algorithm"],
+        Space.parse(recorded["space"]),
+        recorded["max_trials"],
+        None if source is None else source.title,
     )
 
 

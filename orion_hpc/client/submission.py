@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from orion_hpc.algorithms.choice import make_algorithm, normalise
 from orion_hpc.client.building import Built, build, check, wanted_limits
 from orion_hpc.client.freezing import Code, code_for, would_be
 from orion_hpc.client.place import Place
@@ -66,10 +65,9 @@ def check_settings(settings: Settings) -> None:
     ------
     ConfigurationError
         The function can't be imported or doesn't take the hyperparameters, a placeholder of the
-        command is unknown, the executor or the algorithm isn't there or doesn't fit the space.
+        command is unknown, or the executor isn't there.
     """
     space = settings.parsed_space()
-    make_algorithm(normalise(settings.algorithm), space)
     check_executor(settings.worker.executor, settings.worker.n_workers)
     if settings.command is not None:
         check_placeholders(settings.command, list(space))

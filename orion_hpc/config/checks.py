@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from orion_hpc.algorithms.choice import normalise
+from orion_hpc.algorithms.choice import make_algorithm, normalise
 from orion_hpc.config.settings import Problem
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.space import Space
@@ -23,9 +23,9 @@ def problems(values: Mapping[str, Any], needs: Collection[str]) -> list[Problem]
     return [
         *_missing(values, needs),
         *_excluded(values),
-        *_space(values.get("space")),
+        *(space := _space(values.get("space"))),
         *_names(values),
-        *_algorithm(values.get("algorithm")),
+        *(_algorithm(values, "space" in needs and not space) if needs else ()),
     ]
 
 
@@ -106,11 +106,15 @@ def _names(values: Mapping[str, Any]) -> list[Problem]:
     return found
 
 
-def _algorithm(algorithm: Any) -> list[Problem]:
+def _algorithm(values: Mapping[str, Any], is_made: bool) -> list[Problem]:
+    """Look at the algorithm; make it, if ``is_made``, to see that it can search the space."""
+    algorithm, space = values.get("algorithm"), values.get("space")
     if not isinstance(algorithm, str | Mapping):
         return []
     try:
-        normalise(algorithm)
+        options = normalise(algorithm)
+        if is_made and isinstance(space, Mapping):
+            make_algorithm(options, Space.parse(space))
     except ConfigurationError as error:
         return [Problem(("algorithm",), error.message, error.hint)]
     return []

@@ -244,3 +244,26 @@ def test_a_wrong_flag_is_not_blamed_on_the_file(tmp_path: Path) -> None:
         resolve([document_layer(read_yaml(tmp_path / "c.yaml"), "c.yaml"), flags], needs=())
     assert caught.value.message.count("  flags: ") == 2
     assert "c.yaml" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "message"),
+    [
+        ("asha", "algorithm asha needs a fidelity"),
+        ("{grid: {n_values: {y: 3}}}", "n_values names 'y', which isn't a dimension"),
+    ],
+)
+def test_an_algorithm_that_can_not_search_the_space_is_told_with_its_line(
+    tmp_path: Path, algorithm: str, message: str
+) -> None:
+    """Who only asks for a name needn't have the algorithm at all."""
+    path = tmp_path / "c.yaml"
+    path.write_text(
+        f"name: e\nspace: {{x: 'uniform(0, 1)'}}\nfunction: a:b\nalgorithm: {algorithm}\n"
+    )
+    layers = [document_layer(read_yaml(path))]
+    with pytest.raises(ConfigurationError) as caught:
+        resolve(layers)
+    assert f"c.yaml, line 4: {message}" in caught.value.message
+    path.write_text(path.read_text().replace(algorithm, "of_a_package_that_is_gone"))
+    assert resolve([document_layer(read_yaml(path))], needs=()).name == "e"
