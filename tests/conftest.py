@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -112,3 +113,15 @@ def glusterfs(glusterfs_mounts: TwoMounts) -> Shared:
 def sshfs(sshfs_mounts: TwoMounts) -> Shared:
     """A fresh directory on sshfs, seen from two nodes, whose `flock` doesn't reach each other."""
     return sshfs_mounts.folder()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own, which can be filled and remounted."""
+    mount = tmp_path / "disk"
+    mount.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", mount], check=False)
+    if done.returncode:
+        pytest.skip("this user may not mount a tmpfs")
+    yield mount
+    subprocess.run(["umount", "-l", mount], check=True)

@@ -21,7 +21,7 @@ from orion_hpc.worker import portable
 from orion_hpc.worker.failure import failure
 from orion_hpc.worker.function import call_function
 from orion_hpc.worker.gauge import gauge
-from orion_hpc.worker.inheriting import inherit
+from orion_hpc.worker.inheriting import inherit_in_time
 from orion_hpc.worker.notice import posted
 from orion_hpc.worker.script import run_command
 from orion_hpc.worker.task import CallableTarget, CommandTarget, Outcome, TrialTask
@@ -43,6 +43,14 @@ def _noticed(task: TrialTask, before: int) -> bool:
     if isinstance(task.target, CommandTarget):
         time.sleep(_SIGNALS_APART)
     return notices() > before or bool(posted(task.notice))
+
+
+def _inherit(task: TrialTask, parent: str, before: int) -> None:
+    def stopped() -> bool:
+        return notices() > before or bool(posted(task.notice))
+
+    if not inherit_in_time(parent, task.working_dir, task.attempt, stopped):
+        raise TrialInterrupted(f"there was no room for a copy of {parent}")
 
 
 def _leave(code: object) -> NoReturn:
@@ -67,7 +75,7 @@ def run_task(task: TrialTask) -> Outcome:
     gauge.begin(watched=isinstance(task.target, CommandTarget))
     try:
         if task.parent_dir is not None:
-            inherit(task.parent_dir, task.working_dir, task.attempt)
+            _inherit(task, task.parent_dir, noticed)
         if isinstance(task.target, CommandTarget):
             value = run_command(task.target, task)
             if _noticed(task, noticed):

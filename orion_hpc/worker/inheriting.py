@@ -8,14 +8,62 @@ a checkpoint.
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
+import re
 import shutil
 import stat
+import time
 from collections.abc import Callable
 
 from orion_hpc.files.layout import make_folder
 from orion_hpc.worker.aside import is_kept
 from orion_hpc.worker.script_results import LOG, RESULTS
+
+log = logging.getLogger(__name__)
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_PATIENCE = 600.0
+"""Seconds to wait for room."""
+_SHORTEST, _LONGEST = 0.5, 15.0
+
+
+def inherit_in_time(parent: str, folder: str, attempt: int, stopped: Callable[[], bool]) -> bool:
+    """Do as :func:`inherit`; where the disk is full, wait for room.
+
+    That is no fault of the trial, and every one that goes on now would break of it.
+
+    Parameters
+    ----------
+    stopped : callable
+        Whether there is no time left to wait.
+
+    Returns
+    -------
+    bool
+        Whether it was done, and not given up as there is no time left.
+
+    Raises
+    ------
+    OSError
+        As by :func:`inherit`; for lack of room after ten minutes.
+    """
+    end, pause = time.monotonic() + _PATIENCE, _SHORTEST
+    while True:
+        try:
+            inherit(parent, folder, attempt)
+            return True
+        except OSError as error:
+            if error.errno not in _FULL or time.monotonic() >= end:
+                raise
+            log.warning("%s; trying again until %.0f s from now", error, end - time.monotonic())
+        until = time.monotonic() + pause
+        while time.monotonic() < until:
+            if stopped():
+                return False
+            time.sleep(min(0.2, pause))
+        pause = min(2 * pause, _LONGEST)
 
 
 def inherit(parent: str, folder: str, attempt: int) -> None:
@@ -50,11 +98,20 @@ def inherit(parent: str, folder: str, attempt: int) -> None:
         _remove(copy)
         if isinstance(error, OSError) and os.path.isdir(folder):
             return  # an attempt that is thought lost was faster
-        if isinstance(error, shutil.Error):
-            raise OSError(
-                f"the working directory {parent} couldn't be copied: {error.args[0][0][2]}"
-            ) from None
+        if isinstance(error, OSError):
+            raise _told(error, parent) from None
         raise
+
+
+def _told(error: OSError, parent: str) -> OSError:
+    """Return the error with what couldn't be done; of several, which come as texts, the first."""
+    number, why = error.errno, error.strerror or str(error)
+    if isinstance(error, shutil.Error):
+        why = str(error.args[0][0][2])
+        if found := re.match(r"\[Errno (\d+)\] ([^:]*)", why):
+            number, why = int(found[1]), found[2]
+    message = f"the working directory {parent} couldn't be copied: {why}"
+    return OSError(message) if number is None else OSError(number, message)
 
 
 def _copy(folder: str, attempt: int) -> str:

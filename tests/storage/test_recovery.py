@@ -37,18 +37,6 @@ def experiment(tmp_path: Path) -> Iterator[Experiment]:
     made.stop_all()
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, which can be filled and remounted."""
-    mount = tmp_path / "disk"
-    mount.mkdir()
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", mount], check=False)
-    if done.returncode:
-        pytest.skip("this user may not mount a tmpfs")
-    yield mount
-    subprocess.run(["umount", "-l", mount], check=True)
-
-
 def fill(filler: Path) -> None:
     """Use up all space of the disk on which ``filler`` will lie."""
     with filler.open("wb", 0) as file, contextlib.suppress(OSError):

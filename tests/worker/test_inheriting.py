@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import socket
@@ -14,7 +15,9 @@ import pytest
 from orion_hpc.client import build_experiment
 from orion_hpc.errors import CompletedExperiment
 from orion_hpc.storage.pickleddb import PickledDB
-from orion_hpc.worker.inheriting import inherit
+from orion_hpc.worker import attempt, inheriting
+from orion_hpc.worker.inheriting import inherit, inherit_in_time
+from orion_hpc.worker.task import CallableTarget, TrialTask
 from tests.rigs.command import orion_hpc
 
 
@@ -217,3 +220,65 @@ def test_from_python(tmp_path: Path) -> None:
             ids[trial.id] = trial.params["epochs"]
             experiment.observe(trial, trial.params["x"])
     assert len(ids) == 12
+
+
+def test_a_full_disk_is_waited_for(small_disk: Path) -> None:
+    """A trial isn't to blame for it; half of a copy doesn't stay meanwhile."""
+    parent, child, hog = small_disk / "3", small_disk / "8", small_disk / "hog"
+    parent.mkdir()
+    (parent / "layer").write_bytes(b"w" * 60_000)
+    hog.write_bytes(b"h" * 180_000)
+    asked = []
+
+    def stopped() -> bool:
+        asked.append(sorted(os.listdir(small_disk)))
+        if len(asked) == 3:
+            hog.unlink()
+        return False
+
+    assert inherit_in_time(str(parent), str(child), 1, stopped)
+    assert (child / "layer").read_bytes() == b"w" * 60_000
+    assert len(asked) >= 3
+    assert asked[0] == asked[1] == ["3", "hog"]
+
+
+def test_a_stop_notice_ends_the_wait_for_room(small_disk: Path, caplog) -> None:
+    """The wait is told; another worker goes on with the trial."""
+    parent, hog = small_disk / "3", small_disk / "hog"
+    parent.mkdir()
+    (parent / "layer").write_bytes(b"w" * 60_000)
+    hog.write_bytes(b"h" * 180_000)
+    marks = iter([False, True])
+    done = inherit_in_time(str(parent), str(small_disk / "8"), 1, lambda: next(marks))
+    assert not done
+    assert sorted(os.listdir(small_disk)) == ["3", "hog"]
+    assert f"the working directory {parent} couldn't be copied: No space left" in caplog.text
+
+
+def test_a_disk_that_stays_full_breaks_the_trial(
+    small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the end; what else can't be copied does so at once."""
+    monkeypatch.setattr(inheriting, "_PATIENCE", 0.0)
+    parent = small_disk / "3"
+    parent.mkdir()
+    (parent / "layer").write_bytes(b"w" * 60_000)
+    (small_disk / "hog").write_bytes(b"h" * 180_000)
+    with pytest.raises(OSError, match="No space left") as caught:
+        inherit_in_time(str(parent), str(small_disk / "8"), 1, lambda: False)
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_notice_during_the_wait_leaves_the_trial_interrupted(
+    parent: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that ran."""
+    monkeypatch.setattr(attempt, "inherit_in_time", lambda *arguments: False)
+    target = CallableTarget(lambda x: x)
+    folder = str(parent.parent / "8")
+    task = TrialTask(
+        target, 8, "id", 1, {"x": 1}, {"x": 1}, folder, "e", parent="p", parent_dir=str(parent)
+    )
+    outcome = attempt.run_task(task)
+    assert outcome.status == "interrupted"
+    assert "there was no room for a copy" in outcome.message
