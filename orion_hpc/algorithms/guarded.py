@@ -6,7 +6,7 @@ refuse it for ever. Such a proposal is made again, and at last drawn at random.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -45,7 +45,7 @@ class Guarded:
         self._never = {
             key: [c for c, p in zip(one.choices, one.probabilities, strict=True) if not p]
             for key, one in space.items()
-            if isinstance(one, Categorical) and not one.shape and 0 in one.probabilities
+            if isinstance(one, Categorical) and 0 in one.probabilities
         }
         self.cheap = algorithm.cheap
         self.learns = getattr(algorithm, "learns", True)
@@ -69,6 +69,8 @@ class Guarded:
                 raise AlgorithmError(
                     f"algorithm {self._name} failed at trial {number}: {told(error)}"
                 ) from error
+            if found is WAIT and number == len(history.trials) and not history.pending():
+                self._refuse("to wait", "No trial is pending that it could wait for.")
             if found is None or found is WAIT:
                 return found
             params, parent = found if isinstance(found, Branch) else (found, None)
@@ -95,4 +97,17 @@ class Guarded:
         raise AlgorithmError(f"algorithm {self._name} suggested {what}", hint) from None
 
     def _is_never(self, params: Params) -> bool:
-        return any(params[name] in choices for name, choices in self._never.items())
+        return any(
+            value in choices
+            for name, choices in self._never.items()
+            for value in _elements(params[name], self._space[name].shape)
+        )
+
+
+def _elements(value: Any, shape: Sequence[int]) -> Iterator[Any]:
+    """Yield what a value of this shape is made of; a choice may be a list itself."""
+    if not shape:
+        yield value
+        return
+    for inner in value:
+        yield from _elements(inner, shape[1:])

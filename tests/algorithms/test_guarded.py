@@ -11,7 +11,7 @@ from typing import Any
 import numpy
 import pytest
 
-from orion_hpc.algorithms.base import Branch, draw_generator
+from orion_hpc.algorithms.base import WAIT, Branch, draw_generator
 from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.algorithms.guarded import Guarded
 from orion_hpc.errors import AlgorithmError
@@ -108,3 +108,29 @@ def test_a_transform_that_there_is_not() -> None:
     """A class that misspells what it takes is refused, not given the space as it is."""
     with pytest.raises(AlgorithmError, match=r"misspelt has requires_type = 'reals' \(did you"):
         make_algorithm({"misspelt": {"thing": None}}, SPACE)
+
+
+def test_who_waits_waits_for_a_trial() -> None:
+    """With none pending the workers would be idle for ever; one that is proposed beside counts."""
+    history, guarded = FakeHistory(), Guarded("theirs", Fixed(WAIT), SPACE)
+    with pytest.raises(AlgorithmError, match="theirs suggested to wait"):
+        guarded.suggest(history, 0, draw_generator(1, 0))
+    assert guarded.suggest(history, 1, draw_generator(1, 1)) is WAIT
+    history.register({"n": 1, "x": 0.1})
+    assert guarded.suggest(history, 1, draw_generator(1, 1)) is WAIT
+
+
+@pytest.mark.parametrize(
+    ("prior", "never"),
+    [
+        ("choices({'a': 1, 'b': 0})", "b"),
+        ("choices({'a': 1, 'b': 0}, shape=2)", ["a", "b"]),
+        ("choices({'a': 1, 'b': 0}, shape=(2, 1))", [["b"], ["a"]]),
+    ],
+)
+def test_a_choice_of_probability_0_is_never_taken(prior: str, never: Any) -> None:
+    """Nor as an element; a random point takes its place."""
+    space = Space.parse({"kind": prior, "x": "uniform(0, 1)"})
+    guarded = Guarded("theirs", Fixed({"kind": never, "x": 0.5}), space)
+    found = guarded.suggest(FakeHistory(), 0, draw_generator(1, 0))
+    assert "b" not in str(found["kind"])
