@@ -22,8 +22,34 @@ and one entry point in its package's ``pyproject.toml``::
     corners = "my_package.corners:Corners"
 
 after which ``algorithm: {corners: {seed: 1}}`` works wherever the package is installed. Its options
-are the keyword-only parameters of the class. These may stand in the class besides (Oríon's names
-where Oríon has them):
+are the keyword-only parameters of the class. A point is a mapping from the dimensions' flat names
+to values. What a dimension of the space tells: ``type`` (``real``, ``integer``, ``categorical``,
+``fidelity``), ``shape``, ``interval()`` (its bounds, or all choices), ``prior_name``,
+``cardinality``, ``value in dimension``, ``sample(rng)``; ``space.sample(rng)`` draws a whole point.
+
+One that learns looks at what is completed. This one takes a step from the best point so far::
+
+    class Climb:
+        cheap = False
+        requires_type, requires_shape = "real", "flattened"  # it is given reals only
+
+        def __init__(self, space: Space, *, seed: int | None = None, step: float = 0.1) -> None:
+            self._space, self._step = space, step
+
+        def suggest(self, history, number, rng):
+            done = [history.trials[one] for one in history.completions]
+            judged = [trial for trial in done if trial.objective is not None]
+            if not judged:
+                return self._space.sample(rng)
+            best = min(judged, key=lambda trial: trial.objective)
+            point = {}
+            for name, dimension in self._space.items():
+                low, high = dimension.interval()
+                value = rng.gauss(best.params[name], self._step * (high - low))
+                point[name] = min(max(value, low), high)
+            return point
+
+These may stand in the class besides (Oríon's names where Oríon has them):
 
 ``learns``
     False if results don't matter to ``suggest``; by default they do.
