@@ -36,8 +36,8 @@ def cancel(
     Jobs that wait are cancelled; those that run get their stop notice first, so that their trials
     can save their state. Nothing that was recorded is lost: 'orion-hpc resume' goes on.
     """
-    from orion_hpc.client import cancelling
-    from orion_hpc.client.asking import asked
+    from orion_hpc.commands import cancelling
+    from orion_hpc.commands.asking import asked
     from orion_hpc.model.trial import COMPLETED, INTERRUPTED, RESERVED
     from orion_hpc.report.progress import counted
 

@@ -37,8 +37,8 @@ def clean(
     Never a result, and of trials that can go on nothing. Logs stay, and so does what trials have
     written, unless you ask with --logs and --trials. It may run while the experiment does.
     """
-    from orion_hpc.client import cleaning
-    from orion_hpc.client.asking import asked
+    from orion_hpc.commands import cleaning
+    from orion_hpc.commands.asking import asked
     from orion_hpc.report.litter import LITTER_COLUMNS, litter_rows
 
     litter = cleaning.find_litter(asked(config, storage, name, version), logs, trials)

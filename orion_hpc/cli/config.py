@@ -20,7 +20,7 @@ def config(terminal: Terminal, /, config: Path | None, as_json: bool) -> None:
     Without CONFIG, what holds here for every experiment: the site's file, yours, and variables
     such as ORION_HPC_WORKER__GRACE.
     """
-    from orion_hpc.client.asking import asked
+    from orion_hpc.commands.asking import asked
     from orion_hpc.config.resolve import explain
     from orion_hpc.config.standing import is_there, standing_files
     from orion_hpc.report.settings import SETTINGS_COLUMNS, settings_record, settings_rows

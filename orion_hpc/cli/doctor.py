@@ -74,7 +74,7 @@ def _examine(
     as_json: bool,
     flags: dict[str, Any],
 ) -> None:
-    from orion_hpc.client.doctor import Doctor, choose
+    from orion_hpc.commands.doctor import Doctor, choose
     from orion_hpc.config.document import read_yaml
     from orion_hpc.config.resolve import Layer, document_layer, resolve
     from orion_hpc.config.standing import standing_layers

@@ -31,7 +31,7 @@ def status(
 
     With CONFIG the experiment it describes; with --storage alone all that the database holds.
     """
-    from orion_hpc.client.status import summaries, used
+    from orion_hpc.commands.status import summaries, used
     from orion_hpc.report.resources import resource_lines
     from orion_hpc.report.summary import STATUS_COLUMNS, status_notes, status_rows
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from orion_hpc.cli.terminal import Terminal
 from orion_hpc.client.building import Built
-from orion_hpc.client.keeping import Patience, now, top_up
 from orion_hpc.client.submission import (
     Submission,
     missing_tasks,
     tasks_in_queue,
     useful_tasks,
 )
+from orion_hpc.commands.keeping import Patience, now, top_up
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import LaunchError
 from orion_hpc.files import layout

@@ -9,7 +9,7 @@ option of an algorithm may be one of its numbers. Any other name means that Orí
 file.
 
 What its values stand for is told by :mod:`orion_hpc.files.inert_values`, and what the documents
-amount to by :mod:`orion_hpc.client.orion_records`.
+amount to by :mod:`orion_hpc.commands.orion_records`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ def check(terminal: Terminal, /, file: str, as_json: bool) -> None:
     Exits with 0 if it is sound, 1 if it is damaged, and 2 if it is no database. Workers may be at
     work meanwhile.
     """
-    from orion_hpc.client import examining
+    from orion_hpc.commands import examining
     from orion_hpc.report.databases import check_lines
 
     found = examining.check(file, terminal.during)

@@ -32,7 +32,7 @@ def export(
     force: bool,
 ) -> None:
     """Write the trials of the database FILE, one line or record for each."""
-    from orion_hpc.client import exporting
+    from orion_hpc.commands import exporting
 
     content, trials = exporting.export(file, format_, output, name, version, force)
     if output is None:

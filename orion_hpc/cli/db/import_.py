@@ -32,7 +32,7 @@ def import_(
     nothing in OLD is run. Afterwards 'orion-hpc submit' with the same name, space and algorithm
     goes on with an experiment.
     """
-    from orion_hpc.client.importing import import_orion
+    from orion_hpc.commands.importing import import_orion
     from orion_hpc.report.imports import import_lines
 
     path, done = import_orion(old, storage, name, version)

@@ -13,7 +13,7 @@ from orion_hpc.cli.terminal import Terminal
 @click.pass_obj
 def info(terminal: Terminal, /, file: str, as_json: bool) -> None:
     """Show what the database FILE is: format, lock, size, experiments, workers."""
-    from orion_hpc.client import examining
+    from orion_hpc.commands import examining
     from orion_hpc.report import databases
 
     found = examining.info(file, terminal.during)

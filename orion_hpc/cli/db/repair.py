@@ -18,7 +18,7 @@ def repair(terminal: Terminal, /, file: str, force: bool, as_json: bool) -> None
     The damaged file is kept beside it as FILE.damaged-1. No worker may be at work. A sound database
     is left alone.
     """
-    from orion_hpc.client import repairing
+    from orion_hpc.commands import repairing
     from orion_hpc.report.databases import repair_lines
 
     done = repairing.repair(file, terminal.during, force)

@@ -18,7 +18,7 @@ def rm(terminal: Terminal, /, file: str, name: str | None, version: int | None, 
 
     Its name is free afterwards. No worker may be at work on it.
     """
-    from orion_hpc.client import removing
+    from orion_hpc.commands import removing
 
     experiment = removing.find_experiment(file, name, version)
     trials = f"{len(experiment.trials):,} trial{'' if len(experiment.trials) == 1 else 's'}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orion_hpc.client.inserting import insert
+from orion_hpc.commands.inserting import insert
 from orion_hpc.config.resolve import Layer, resolve
 from orion_hpc.errors import ReservationRaceCondition
 from orion_hpc.model import event as ev

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
-from orion_hpc.client.living import living_workers
+from orion_hpc.commands.living import living_workers
 from orion_hpc.files import framing
 from orion_hpc.storage.examination import Examination, Examiner, Fault, experiments
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from orion_hpc.algorithms.base import Algorithm, draw_generator
 from orion_hpc.algorithms.choice import BUILTIN, make_algorithm
-from orion_hpc.client.examining import During, checked
-from orion_hpc.client.living import refuse_if_alive
+from orion_hpc.commands.examining import During, checked
+from orion_hpc.commands.living import refuse_if_alive
 from orion_hpc.model.mending import Derive, Mends
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState, State

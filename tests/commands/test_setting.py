@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from orion_hpc.client import setting
-from orion_hpc.client.setting import set_status
 from orion_hpc.client.trials import fetch_trials
+from orion_hpc.commands import setting
+from orion_hpc.commands.setting import set_status
 from orion_hpc.errors import ConfigurationError, NoConfigurationError
 from orion_hpc.files import identity
 from orion_hpc.model import event as ev
@@ -148,7 +148,7 @@ def test_many_trials_take_more_than_one_transaction(path, monkeypatch):
 
 SETTER = """
 import sys
-from orion_hpc.client.setting import set_status
+from orion_hpc.commands.setting import set_status
 path, to = sys.argv[1:]
 for _ in range(20):
     set_status(path, to, trials=["0", "1", "2"])

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from orion_hpc.client.asking import asked
 from orion_hpc.client.experiments import chosen
+from orion_hpc.commands.asking import asked
 from orion_hpc.config.settings import Settings
 from orion_hpc.files import layout
 from orion_hpc.launch.sbatch import slurm_is_here

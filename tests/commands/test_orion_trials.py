@@ -9,8 +9,8 @@ from collections import Counter
 import numpy
 import pytest
 
-from orion_hpc.client import orion_trials
-from orion_hpc.client.orion_trials import FoundTrial, plain_name, read_trial
+from orion_hpc.commands import orion_trials
+from orion_hpc.commands.orion_trials import FoundTrial, plain_name, read_trial
 from orion_hpc.files.inert import load
 from orion_hpc.files.inert_values import Odd, Plainer
 from tests.rigs.orion_file import TIME, trial

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orion_hpc.client import litter
-from orion_hpc.client.litter import DAY, JOBS, LOGS, Use
+from orion_hpc.commands import litter
+from orion_hpc.commands.litter import DAY, JOBS, LOGS, Use
 from orion_hpc.files.layout import LAUNCHER
 
 GONE, ALIVE = "h:1:abcdef.9:12_3.0", "h:2:abcdef.9:15_1.0"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from orion_hpc.client.keeping import Patience
+from orion_hpc.commands.keeping import Patience
 
 
 def test_jobs_that_fail_at_once_are_replaced_less_and_less_often() -> None:

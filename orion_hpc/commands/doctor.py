@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any
 
 from orion_hpc.client.submission import choose_launcher, sbatch_options
-from orion_hpc.client.trying import Trying
+from orion_hpc.commands.trying import Trying
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, LaunchError, OrionHpcError, StorageError
 from orion_hpc.files import creation, layout, removal

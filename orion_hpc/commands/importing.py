@@ -20,8 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orion_hpc.client.orion_records import FoundExperiment, label, read_experiment
-from orion_hpc.client.orion_trials import FoundTrial
+from orion_hpc.commands.orion_records import FoundExperiment, label, read_experiment
+from orion_hpc.commands.orion_trials import FoundTrial
 from orion_hpc.config.resolve import Layer, resolve
 from orion_hpc.config.standing import standing_layers
 from orion_hpc.errors import (

@@ -7,7 +7,7 @@ import pickle
 import numpy
 import pytest
 
-from orion_hpc.client.orion_records import FoundExperiment, label, read_experiment
+from orion_hpc.commands.orion_records import FoundExperiment, label, read_experiment
 from orion_hpc.errors import ImportRefused
 from orion_hpc.files.inert import load
 from orion_hpc.files.inert_values import Plainer

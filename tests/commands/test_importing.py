@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from orion_hpc.algorithms.choice import make_algorithm
-from orion_hpc.client import importing
 from orion_hpc.client.building import build
-from orion_hpc.client.importing import find_experiments, import_orion, trial_events, write
-from orion_hpc.client.orion_records import FoundExperiment
+from orion_hpc.commands import importing
+from orion_hpc.commands.importing import find_experiments, import_orion, trial_events, write
+from orion_hpc.commands.orion_records import FoundExperiment
 from orion_hpc.config.resolve import Layer, resolve
 from orion_hpc.errors import (
     ExperimentConflict,

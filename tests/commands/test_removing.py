@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orion_hpc.client import removing
-from orion_hpc.client.removing import find_experiment, remove
+from orion_hpc.commands import removing
+from orion_hpc.commands.removing import find_experiment, remove
 from orion_hpc.errors import NoConfigurationError, StorageError, WorkersAlive
 from orion_hpc.files import identity, layout
 from orion_hpc.model import event as ev

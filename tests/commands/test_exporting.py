@@ -10,9 +10,9 @@ import sys
 import pandas
 import pytest
 
-from orion_hpc.client import exporting
-from orion_hpc.client.exporting import export
 from orion_hpc.client.trials import fetch_trials
+from orion_hpc.commands import exporting
+from orion_hpc.commands.exporting import export
 from orion_hpc.errors import ConfigurationError, NoConfigurationError, StorageError
 from orion_hpc.files import whole
 from orion_hpc.model import event as ev

@@ -12,8 +12,8 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from orion_hpc.client import litter
 from orion_hpc.client.experiments import the_one, wanted
+from orion_hpc.commands import litter
 from orion_hpc.config.settings import Settings
 from orion_hpc.files import layout, removal
 from orion_hpc.files.creation import real_path

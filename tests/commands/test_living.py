@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from orion_hpc.client.living import how_to_stop, living_workers, refuse_if_alive
+from orion_hpc.commands.living import how_to_stop, living_workers, refuse_if_alive
 from orion_hpc.errors import WorkersAlive
 from orion_hpc.files import identity
 from tests.rigs.database import give_sign

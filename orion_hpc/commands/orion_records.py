@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orion_hpc.algorithms.choice import make_algorithm, normalise
-from orion_hpc.client.orion_trials import FoundTrial, is_text, plain_name, read_trial
+from orion_hpc.commands.orion_trials import FoundTrial, is_text, plain_name, read_trial
 from orion_hpc.errors import ConfigurationError, ImportRefused
 from orion_hpc.files.inert_values import Odd, Plainer, moment
 from orion_hpc.files.orion_pickle import block

@@ -9,9 +9,9 @@ import sys
 
 import pytest
 
-from orion_hpc.client import repairing
-from orion_hpc.client.examining import check
-from orion_hpc.client.repairing import repair
+from orion_hpc.commands import repairing
+from orion_hpc.commands.examining import check
+from orion_hpc.commands.repairing import repair
 from orion_hpc.errors import LockTimeout, StorageError, StorageUnusable, WorkersAlive
 from orion_hpc.files import framing, identity, plain, whole
 from orion_hpc.files.flock import Flock

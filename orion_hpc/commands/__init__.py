@@ -1,0 +1,1 @@
+"""What each command does; how it is called and shown is left to :mod:`orion_hpc.cli`."""
