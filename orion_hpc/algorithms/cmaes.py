@@ -37,7 +37,8 @@ class CmaEs:
     seed : int, optional
         Kept for the record; the generator that ``suggest`` is given comes of it.
     n_initial_points : int, default 1
-        Random trials to be completed first. The best of them is the first mean.
+        Random trials to be completed first. The best of several is the first mean; a single one
+        tells too little, and the mean is the middle of each range.
     sigma0 : float, default 1/6
         First standard deviation along each dimension, as a share of its range.
     population_size : int, optional
@@ -144,7 +145,8 @@ class CmaEs:
             self._first.append(solution)
             if len(self._first) >= self._n_initial_points:
                 best = min(self._first, key=lambda one: one[1])
-                self._optimizer = self._new(best[0])
+                alone = len(self._first) == 1
+                self._optimizer = self._new(self._centre() if alone else best[0])
             return
         self._generation.append(solution)
         if len(self._generation) == self._size:
@@ -153,7 +155,10 @@ class CmaEs:
             if self._optimizer.should_stop():
                 # It has converged; the next generation looks elsewhere, twice as wide.
                 self._size *= 2
-                self._optimizer = self._new(self._numpy.full(len(self._ranges), 0.5))
+                self._optimizer = self._new(self._centre())
+
+    def _centre(self) -> Any:
+        return self._numpy.full(len(self._ranges), 0.5)
 
     def _new(self, mean: Any) -> Any:
         numpy, count = self._numpy, len(self._ranges)
