@@ -182,6 +182,16 @@ def no_advice(max_trials: int) -> list[str]:
     return []
 
 
+Wanted: TypeAlias = Callable[[History, Params | Branch], bool]
+"""Whether what an algorithm suggested beside the lock, on an older history, is still to be tried:
+the method ``wants`` of one of ours. It is asked while the lock is held."""
+
+
+def always_wanted(history: History, suggestion: Params | Branch) -> bool:
+    """Return what an algorithm says of a suggestion that is as good later on."""
+    return True
+
+
 def draw_generator(seed: int, number: int, worker: str = "") -> random.Random:
     """Return the generator for trial ``number``: the same in every process, on every machine.
 

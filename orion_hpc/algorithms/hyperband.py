@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orion_hpc.algorithms import rungs
-from orion_hpc.algorithms.base import WAIT
+from orion_hpc.algorithms.base import WAIT, Branch
 from orion_hpc.algorithms.options import check_count
 from orion_hpc.model.trial import BROKEN, COMPLETED
 
 if TYPE_CHECKING:
     import random
 
-    from orion_hpc.algorithms.base import Branch, History, Suggestion
+    from orion_hpc.algorithms.base import History, Suggestion
     from orion_hpc.model.space import Space
-    from orion_hpc.model.trial import Trial
+    from orion_hpc.model.trial import Params, Trial
 
 
 @dataclass(slots=True)
@@ -119,6 +119,15 @@ class Hyperband:
             if promotion := self._promotion(filling, history, exhausted=True):
                 return promotion
         return WAIT if history.pending() else None
+
+    def wants(self, history: History, suggestion: Params | Branch) -> bool:
+        """Whether a bracket has still a place for it: workers that propose beside the lock may
+        each have meant the last one."""
+        self._update(history)
+        if isinstance(suggestion, Branch):
+            return True
+        filling = self._filling()
+        return filling is not None and suggestion[self._name] == self._levels[filling.first]
 
     def sizes(self, first: int) -> list[int]:
         """Return how many trials the rungs of a bracket take that begins at level ``first``."""

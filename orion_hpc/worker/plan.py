@@ -9,7 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, Suggestion, draw_generator
+from orion_hpc.algorithms.base import (
+    WAIT,
+    Algorithm,
+    Branch,
+    Suggestion,
+    Wanted,
+    always_wanted,
+    draw_generator,
+)
 from orion_hpc.model import event as ev
 from orion_hpc.model import wire
 from orion_hpc.model.state import ExperimentState
@@ -109,8 +117,12 @@ def reservations(
         if algorithm.cheap:
             found = algorithm.suggest(state, number, draw_generator(seed, number))
         elif proposal is not None and (proposal.suggestion or proposal.number == number):
-            # A point that was computed for an earlier number is as good, if it is still new.
+            # A point that was computed for an earlier number is as good, if it is still new and
+            # wanted.
             found, proposal = proposal.suggestion, None
+            wanted: Wanted = getattr(algorithm, "wants", always_wanted)
+            if found is not None and found is not WAIT and not wanted(state, found):
+                break
         if found is None:
             events.append(ev.ExhaustSpace(number, now))
             break

@@ -10,6 +10,7 @@ from orion_hpc.algorithms.base import Branch, draw_generator
 from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.model.space import Space
 from orion_hpc.model.trial import BROKEN
+from orion_hpc.worker import plan
 from tests.algorithms.test_asha import assert_promoted_once
 from tests.rigs.history import FakeHistory, simulate
 
@@ -83,3 +84,25 @@ def test_each_level_has_the_whole_grid() -> None:
         history.complete(history.register(params, parent), params["x"])
     begun = Counter(one.params["epochs"] for one in history.trials if one.parent is None)
     assert begun[3] > 1
+
+
+def test_no_more_is_begun_than_a_bracket_takes() -> None:
+    """Where a model draws the points, beside the lock, workers that mean the last place of a
+    bracket all at once don't each get one: the others' trials would never be promoted."""
+    space = Space.parse({"epochs": "fidelity(1, 9, base=3)", "x": "uniform(0, 1, precision=None)"})
+    sampler = {"tpe": {"n_initial_points": 1_000}}
+    configuration = {"hyperband": {"repetitions": 1, "sampler": sampler}}
+    history = FakeHistory()
+    workers = {f"w{place}": make_algorithm(configuration, space) for place in range(8)}
+    while not history.is_done:
+        before = len(history.trials)
+        proposals = {name: plan.propose(history, one, 1, name, 1) for name, one in workers.items()}
+        for name, one in workers.items():
+            if not plan.must_wait(history, proposals[name]):
+                for event in plan.reservations(history, one, 1, name, 1, 0.0, proposals[name]):
+                    history.apply(event)
+        if len(history.trials) == before:  # while none is reserved all propose the same
+            for trial in history.pending():
+                history.complete(trial.number, trial.params["x"])
+    assert_promoted_once(history)
+    assert Counter(one.params["epochs"] for one in history.trials) == {1: 9, 3: 8, 9: 5}
