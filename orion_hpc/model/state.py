@@ -183,13 +183,16 @@ class ExperimentState:
         return 0 if self._measure is None else len(self._measure.objectives)
 
     def finalists(self) -> list[Trial]:
-        """Return those of the :meth:`comparable` trials that got as much of the fidelity as any.
+        """Return those of the :meth:`comparable` trials that got as much of the fidelity as the
+        :attr:`best` one.
 
-        Without a fidelity, all of them.
+        That is the most that any feasible trial got, if there is one. Without a fidelity, all.
         """
-        trials = self.comparable()
-        most = max((_level(self, one) for one in trials), default=0.0)
-        return [one for one in trials if _level(self, one) == most]
+        best = self.best
+        if best is None:
+            return self.comparable()
+        level = _level(self, best)
+        return [one for one in self.comparable() if _level(self, one) == level]
 
     def comparable(self) -> list[Trial]:
         """Return the completed trials that have as many objectives as there are, in the order in

@@ -326,6 +326,17 @@ def test_with_a_fidelity_the_best_is_one_that_got_the_most():
     assert [one.number for one in state.finalists()] == [1, 2, 4]
 
 
+def test_the_finalists_are_the_best_ones_rivals():
+    """A feasible trial is the best though others got more: it isn't judged by those."""
+    state = ExperimentState(1, "e", 1, {"space": {"epochs": "fidelity(1, 9)"}}, 0.0, None, 3)
+    for number, (epochs, broken) in enumerate([(1, 0.0), (3, -1.0), (3, 2.0), (9, 1.0)]):
+        event = ev.RegisterTrial(number, {"x": number, "epochs": epochs}, 0.0)
+        apply_all(state, event, reserve(number))
+        state.apply(ev.CompleteTrial(number, 1, told(0.5, constraints=(broken,)), 3.0))
+    assert state.best.number == 1
+    assert [one.number for one in state.finalists()] == [1, 2]
+
+
 def test_a_space_that_comes_later_brings_its_fidelity():
     """An experiment that was imported without one."""
     state = State()
