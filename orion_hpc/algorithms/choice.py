@@ -95,13 +95,29 @@ def advice(
     """
     algorithm = make_algorithm(configuration, space)
     advise: Advise = getattr(algorithm, "advice", no_advice)
-    told = [] if max_trials is None else list(advise(max_trials))
+    name = next(iter(configuration))
+    told = [] if max_trials is None else _advised(name, advise, max_trials)
     if learns_from is not None and not getattr(algorithm, "learns", True):
         told.append(
-            f"{next(iter(configuration))} doesn't learn from results, so the trials of "
-            f"{learns_from} have no effect"
+            f"{name} doesn't learn from results, so the trials of {learns_from} have no effect"
         )
     return told
+
+
+def _advised(name: str, advise: Advise, max_trials: int) -> list[str]:
+    """Ask for the advice; say what is wrong with that of a third party."""
+    try:
+        found: Any = advise(max_trials)
+    except Exception as error:
+        raise AlgorithmError(
+            f"algorithm {name} can't give advice: {plugins.told(error)}"
+        ) from error
+    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+        raise AlgorithmError(
+            f"algorithm {name} gives what is no advice: {found!a:.80}",
+            "It returns a list of sentences.",
+        )
+    return list(found)
 
 
 def _instance(name: str, kind: Any, space: Space, options: Mapping[str, Any]) -> Algorithm:
@@ -111,12 +127,14 @@ def _instance(name: str, kind: Any, space: Space, options: Mapping[str, Any]) ->
         return ours
     try:
         algorithm: Algorithm = kind(space, **options)
+        # Looked up here, since it may be a property that fails.
+        has = {key: hasattr(algorithm, key) for key in ("cheap", "suggest", "learns", "advice")}
     except OrionHpcError:
         raise
     except Exception as error:
         raise AlgorithmError(f"algorithm {name} can't be made: {plugins.told(error)}") from error
     for needed in ("cheap", "suggest"):
-        if not hasattr(algorithm, needed):
+        if not has[needed]:
             raise AlgorithmError(
                 f"algorithm {name} lacks {needed}",
                 "What an algorithm has is told in orion_hpc.algorithms.base.",
@@ -152,6 +170,8 @@ def normalise(
     ------
     ConfigurationError
         The algorithm or one of its options is unknown, or an option's value is wrong.
+    AlgorithmError
+        It is a third party's, and can't check its options.
     """
     name, given = _split(configuration)
     algorithm = _load(name)
@@ -173,7 +193,14 @@ def normalise(
     if "seed" in known:
         options["seed"] = _checked_seed(name, options.get("seed"), seed)
     if check := getattr(algorithm, "check", None):
-        check(**options)
+        try:
+            check(**options)
+        except OrionHpcError:
+            raise
+        except Exception as error:
+            raise AlgorithmError(
+                f"algorithm {name} can't check its options: {plugins.told(error)}"
+            ) from error
     return {name: options}
 
 

@@ -74,6 +74,28 @@ class Mute:
         pass
 
 
+class Babbling(Middle):
+    def advice(self, max_trials):
+        return "take more trials"
+
+
+class Speechless(Middle):
+    def advice(self, max_trials):
+        return [1 / 0]
+
+
+class Unsure(Middle):
+    @property
+    def learns(self):
+        return 1 / 0
+
+
+class Checking(Middle):
+    @staticmethod
+    def check(step):
+        return 1 / 0
+
+
 class Opener:
     def __init__(self, folder, host="here"):
         self.folder, self.host = folder, host
@@ -92,7 +114,10 @@ def _third_party(tmp_path, monkeypatch):
         "orion_hpc.executors": [("slow", "Slow")],
         "orion_hpc.algorithms": [
             (name.lower(), name)
-            for name in ("Middle", "Failing", "Unmade", "Careless", "Mute", "Absent")
+            for name in (
+                *("Middle", "Failing", "Unmade", "Careless", "Mute", "Absent"),
+                *("Babbling", "Speechless", "Unsure", "Checking"),
+            )
         ],
         "orion_hpc.storages": [("elsewhere", "Opener")],
     }
@@ -128,8 +153,8 @@ def test_all_three_work_together(tmp_path):
     [
         (lambda: build_experiment("e", space={"x": "uniform(0, 1)"}, algorithm="midle", debug=True),
          "did you mean middle",
-         "absent, asha, careless, cmaes, failing, gp, gridsearch, hyperband, middle, mute, nsga2, "
-         "pbt, qmc, random, tpe, unmade"),
+         "absent, asha, babbling, careless, checking, cmaes, failing, gp, gridsearch, hyperband, "
+         "middle, mute, nsga2, pbt, qmc, random, speechless, tpe, unmade, unsure"),
         (lambda: build_experiment("e", storage={"type": "elswhere"}),
          "did you mean elsewhere", "elsewhere, ephemeraldb, pickleddb"),
         (lambda: build_experiment("e", debug=True, space={"x": "uniform(0, 1)"}, executor="slo"),
@@ -150,15 +175,35 @@ def test_an_unknown_one_is_told_with_all_there_are(call, told, known):
         ("unmade", "algorithm unmade can't be made: AttributeError: 'Space' object has no"),
         ("careless", "algorithm careless lacks cheap"),
         ("mute", "algorithm mute lacks suggest"),
+        ("unsure", "algorithm unsure can't be made: ZeroDivisionError: division"),
+        ("checking", "algorithm checking can't check its options: ZeroDivisionError: division"),
     ],
 )
 def test_an_algorithm_that_is_not_one_is_told_as_such(tmp_path, name, message):
     """By its name, with what is wrong with it; nothing is written."""
     path = tmp_path / "db.pkl"
     with pytest.raises(OrionHpcError) as caught:
-        build_experiment("e", space={"x": "uniform(0, 10)"}, algorithm=name, storage=str(path))
+        build_experiment(
+            "e", space={"x": "uniform(0, 10)"}, algorithm=name, max_trials=3, storage=str(path)
+        )
     assert message in caught.value.message
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("babbling", "algorithm babbling gives what is no advice: 'take more trials'"),
+        ("speechless", "algorithm speechless can't give advice: ZeroDivisionError: division"),
+    ],
+)
+def test_advice_that_is_none_is_told_as_such(name, message):
+    """And no experiment is made."""
+    with pytest.raises(AlgorithmError) as caught:
+        build_experiment(
+            "e", space={"x": "uniform(0, 10)"}, algorithm=name, max_trials=3, debug=True
+        )
+    assert message in caught.value.message
 
 
 def test_an_algorithm_that_fails_names_the_trial_and_the_line(tmp_path):
