@@ -84,7 +84,9 @@ class Pbt:
         self._fidelity = rungs.fidelity_of(space)
         low, high = self._fidelity.interval()
         steps = (low + (high - low) * step / max(1, generations - 1) for step in range(generations))
-        self._levels = sorted({round(step) for step in steps}) if generations > 1 else [high]
+        self._levels = (
+            sorted({min(round(step), high) for step in steps}) if generations > 1 else [high]
+        )
         self._size = population_size
         self._truncation = truncation
         self._factor = perturbation

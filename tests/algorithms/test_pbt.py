@@ -113,3 +113,11 @@ def test_shaken_values_stay_in_the_space() -> None:
     assert {one["lr"] for one in shaken} == {1.0, 0.8333}
     assert {one["size"] for one in shaken} == {63, 52}
     assert history.trials == []
+
+
+def test_levels_beyond_a_floats_digits_stay_in_the_space() -> None:
+    """The last one is the most there is, and not what a float makes of it."""
+    space = Space.parse({"steps": f"fidelity(1, {10**30})", "x": "uniform(0, 1)"})
+    configuration = {"pbt": {"population_size": 2, "generations": 4}}
+    history = simulate(configuration, space, 8, value=lambda one: one.params["x"])
+    assert history.trials[-1].params["steps"] == 10**30
