@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from orion_hpc.algorithms.choice import needs_fidelity
 from orion_hpc.client.experiments import the_one, wanted
 from orion_hpc.commands import litter
 from orion_hpc.config.settings import Settings
+from orion_hpc.errors import ConfigurationError
 from orion_hpc.files import layout, removal
 from orion_hpc.files.creation import real_path
 from orion_hpc.files.identity import Identity
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import BROKEN, RESERVED
+from orion_hpc.model.trial import BROKEN, COMPLETED, RESERVED
 from orion_hpc.slurm.queue import Ended, ended
 from orion_hpc.storage.heartbeat import server_now, signs
 from orion_hpc.storage.pickleddb import PickledDB
@@ -64,7 +66,7 @@ def find_litter(settings: Settings, logs: bool = False, trials: bool = False) ->
         Which experiment.
     logs, trials : bool, default False
         Whether the logs of jobs that are over, and the directories of completed and broken trials,
-        count.
+        count; not those of trials that others may go on from.
 
     Raises
     ------
@@ -101,8 +103,28 @@ def find_litter(settings: Settings, logs: bool = False, trials: bool = False) ->
     found = [*there.workers(use, now), *there.jobs(use, now, logs)]
     found += [*there.code(now), *there.copies(now)]
     if trials:
-        found += there.trials({trial.number: trial.status for trial in experiment.trials})
+        statuses = {trial.number: trial.status for trial in experiment.trials}
+        if _may_be_gone_on_from(experiment):
+            statuses = {n: status for n, status in statuses.items() if status != COMPLETED}
+            notes.append(
+                "The directories of completed trials stay until the experiment is done: others go "
+                "on from them."
+            )
+        found += there.trials(statuses)
     return Litter(experiment, found, notes)
+
+
+def _may_be_gone_on_from(experiment: ExperimentState) -> bool:
+    """Whether a trial may yet get a copy of what a completed one left."""
+    if experiment.is_done:
+        return False
+    if any(trial.parent is not None for trial in experiment.trials):
+        return True
+    algorithm = experiment.configuration.get("algorithm")
+    try:
+        return isinstance(algorithm, Mapping) and any(map(needs_fidelity, algorithm))
+    except ConfigurationError:  # a third party's, which isn't installed here
+        return False
 
 
 def remove(found: Found) -> bool:

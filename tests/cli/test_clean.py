@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from orion_hpc.model import event as ev
 from orion_hpc.model.trial import COMPLETED
 from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.command import COMMAND, CONFIG, orion_hpc, project, status_of
@@ -93,6 +94,28 @@ def test_after_a_kill_of_everything_what_can_go_on_stays(tmp_path):
     orion_hpc("clean", config)
     assert not [name for name in listing(folder) if name.endswith((".pkl", ".sh"))]
     assert not [name for name in listing(folder) if name.startswith("workers/")]
+
+
+@pytest.mark.usefixtures("no_slurm")
+def test_what_a_trial_may_go_on_from_stays(tmp_path):
+    """A halving search that was stopped has its checkpoints still when it is resumed."""
+    halving = LISTENING.replace("random", "asha").replace(
+        "space: {", 'space: {epochs: "fidelity(1, 9, base=3)", '
+    )
+    config = project(tmp_path / "p", halving, quick=SAVING.replace("(x,", "(x, epochs,"))
+    folder = config.parent
+    (folder / "go").touch()
+    assert orion_hpc("submit", "--max-trials", "2", config).returncode == 0
+    storage = PickledDB(folder / "db.pkl")
+    (number,) = storage.refresh().experiments
+    storage.transact(number, lambda state: [ev.ChangeLimits(9, 3, 0.0)])
+    storage.close()
+    done = orion_hpc("clean", config, "--trials")
+    assert "others go on from them" in done.stdout + done.stderr
+    assert {"trials/0/model", "trials/1/model"} <= listing(folder)
+    assert orion_hpc("submit", "--max-trials", "9", config).returncode == 0
+    assert orion_hpc("clean", config, "--trials").returncode == 0
+    assert "trials/0/model" not in listing(folder)
 
 
 def psutil_children(pid: int):
