@@ -142,10 +142,12 @@ class Asha:
             while first < len(self._weights) - 1 and mark >= self._weights[first]:
                 mark -= self._weights[first]
                 first += 1
-        point = self._drawer.draw(history, number, rng, self._levels[first])
-        if point is None and history.pending():
-            return WAIT
-        return point
+        # In a finite space one level may be used up before the others.
+        for level in (self._levels[first], *self._levels[: len(self._weights)]):
+            point = self._drawer.draw(history, number, rng, level)
+            if point is not None:
+                return point
+        return WAIT if history.pending() else None
 
     def _promotion(self, history: History) -> Branch | None:
         for place in range(len(self._levels) - 2, -1, -1):

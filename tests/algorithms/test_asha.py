@@ -177,3 +177,14 @@ def test_a_sampler_that_waits_ends_no_search(monkeypatch: pytest.MonkeyPatch, na
         algorithm = make_algorithm({name: {"sampler": {"fixed": {"thing": thing}}}}, SPACE)
         found[thing] = algorithm.suggest(FakeHistory(), 0, draw_generator(1, 0))
     assert found == {"wait": WAIT, "branch": {"epochs": 1, "x": 0.5}, "none": None}
+
+
+def test_a_level_that_is_used_up_does_not_end_the_others() -> None:
+    """With several brackets each level takes every point of a finite space."""
+    space = Space.parse({"kind": "choices(['a', 'b'])", "epochs": "fidelity(1, 9, base=3)"})
+    for seed in range(5):
+        history = simulate({"asha": {"num_brackets": 2}}, space, None, seed=seed)
+        begun = Counter(trial.params["epochs"] for trial in history.trials if trial.parent is None)
+        assert begun[1] == 2
+        assert begun[3] + len(levels(history)[3]) >= 2
+        assert history.exhausted
