@@ -131,6 +131,16 @@ class Asha:
         rungs.check_factor(reduction_factor)
         rungs.check_sampler(sampler)
 
+    def advice(self, max_trials: int) -> list[str]:
+        """Return what there is to say of a search with so many trials."""
+        count = sum(int(self._factor**place) for place in range(len(self._levels)))
+        if max_trials >= count:
+            return []
+        return [
+            f"the first trial with {self._name}: {self._levels[-1]} comes after about {count} "
+            f"trials, and max_trials is {max_trials}"
+        ]
+
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
         """Return a promotion, from the highest rung down, else a new point."""
         self._update(history)

@@ -96,12 +96,12 @@ def advice(
     algorithm = make_algorithm(configuration, space)
     advise: Advise = getattr(algorithm, "advice", no_advice)
     name = next(iter(configuration))
-    told = [] if max_trials is None else _advised(name, advise, max_trials)
-    if learns_from is not None and not getattr(algorithm, "learns", True):
-        told.append(
-            f"{name} doesn't learn from results, so the trials of {learns_from} have no effect"
-        )
-    return told
+    if learns_from is None:
+        return [] if max_trials is None else _advised(name, advise, max_trials)
+    # One that learns begins with more than its own trials, so what it says doesn't hold.
+    if getattr(algorithm, "learns", True):
+        return []
+    return [f"{name} doesn't learn from results, so the trials of {learns_from} have no effect"]
 
 
 def _advised(name: str, advise: Advise, max_trials: int) -> list[str]:

@@ -100,10 +100,7 @@ class Hyperband:
         count = sum(sum(self.sizes(first)) for first in range(len(self._levels)))
         if max_trials >= count:
             return []
-        return [
-            f"one round of all brackets takes {count} trials, and max_trials is {max_trials}; "
-            "asha needs fewer"
-        ]
+        return [f"one round of all brackets takes {count} trials, and max_trials is {max_trials}"]
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
         """Return a promotion of the oldest bracket that has one, else a new point."""

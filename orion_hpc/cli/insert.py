@@ -61,7 +61,7 @@ def insert(
     points = points_in_file(space, file) if file else [point_in_words(space, values)]
     done = insert_points(settings, points)
     title = f"{done.built.experiment.name} v{done.built.experiment.version}"
-    for line in (*done.built.changes, *done.built.kept, *done.built.learned, *done.built.advice):
+    for line in (*done.built.changes, *done.built.kept, *done.built.learned):
         terminal.note(f"{title}: {line}")
     numbers = ", ".join(map(str, done.numbers[:10])) + (", …" if len(done.numbers) > 10 else "")
     told = f": number {numbers}" if done.numbers else ""
@@ -69,7 +69,9 @@ def insert(
     if done.known:
         terminal.say(f"There before: {_trials(done.known)}.")
     verb = "submit" if done.built.experiment.stopped is None else "resume"
-    terminal.say(f"Next: {command(verb, config, storage, name, version)}")
+    # The file may say less, which would leave no room for them again.
+    more = "" if max_trials is None else f" --max-trials {max_trials}"
+    terminal.say(f"Next: {command(verb, config, storage, name, version)}{more}")
 
 
 def _trials(numbers: list[int]) -> str:

@@ -217,7 +217,8 @@ def test_a_hint_suits_the_option(configuration: Any, hint: str) -> None:
         ("nsga2", 20, ["all 20 trials are random: nsga2 begins after 50 (population_size: 50)"]),
         ("cmaes", 1, ["all 1 trials are random: cmaes begins after 1 (n_initial_points: 1)"]),
         ("random", 1, []),
-        ("asha", 3, []),
+        ("asha", 13, []),
+        ("asha", 12, ["the first trial with epochs: 9 comes after about 13 trials, and max"]),
         ("pbt", 180, []),
         ("pbt", 40, ["pbt takes 180 trials, 20 in each of 9 generations; max_trials: 40 ends it in"
                      " generation 2"]),
@@ -243,6 +244,7 @@ def test_who_does_not_learn_has_nothing_of_another_experiment() -> None:
     told = "random doesn't learn from results, so the trials of old-v1 have no effect"
     assert advice(normalise("random"), space, None, "old-v1") == [told]
     assert advice(normalise("tpe"), space, None, "old-v1") == []
+    assert advice(normalise("tpe"), space, 5, "old-v1") == []  # it has more than its own trials
 
 
 def test_grid_refuses_what_it_can_not_search() -> None:

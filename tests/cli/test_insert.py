@@ -131,6 +131,7 @@ def test_the_budget_of_a_submitted_experiment_stays(tmp_path):
     config = project(tmp_path, max_trials=1)
     assert orion_hpc("submit", config, "--max-trials", "2").returncode == 0
     done = orion_hpc("insert", config, "lr=0.1", "kind=a", "--max-trials", "3")
+    assert done.stdout.splitlines()[-1].endswith(" --max-trials 3")
     assert done.stderr == "e v1: max_trials: 2 -> 3\n"
     assert orion_hpc("insert", config, "lr=0.1", "kind=a").returncode == 0
     assert experiment(tmp_path).max_trials == 3
