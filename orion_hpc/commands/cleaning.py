@@ -104,20 +104,24 @@ def find_litter(settings: Settings, logs: bool = False, trials: bool = False) ->
     found += [*there.code(now), *there.copies(now)]
     if trials:
         statuses = {trial.number: trial.status for trial in experiment.trials}
-        if _may_be_gone_on_from(experiment):
-            statuses = {n: status for n, status in statuses.items() if status != COMPLETED}
-            notes.append(
-                "The directories of completed trials stay until the experiment is done: others go "
-                "on from them."
-            )
+        if _goes_on_from_trials(experiment):
+            if not experiment.is_done:
+                statuses = {n: status for n, status in statuses.items() if status != COMPLETED}
+                notes.append(
+                    "The directories of completed trials stay until the experiment is done: others "
+                    "go on from them."
+                )
+            elif not experiment.exhausted:
+                notes.append(
+                    "Trials go on from others here: with a higher --max-trials, those that would "
+                    "go on from a directory that was removed begin from nothing."
+                )
         found += there.trials(statuses)
     return Litter(experiment, found, notes)
 
 
-def _may_be_gone_on_from(experiment: ExperimentState) -> bool:
-    """Whether a trial may yet get a copy of what a completed one left."""
-    if experiment.is_done:
-        return False
+def _goes_on_from_trials(experiment: ExperimentState) -> bool:
+    """Whether trials get a copy of what completed ones left."""
     if any(trial.parent is not None for trial in experiment.trials):
         return True
     algorithm = experiment.configuration.get("algorithm")

@@ -114,7 +114,9 @@ def test_what_a_trial_may_go_on_from_stays(tmp_path):
     assert "others go on from them" in done.stdout + done.stderr
     assert {"trials/0/model", "trials/1/model"} <= listing(folder)
     assert orion_hpc("submit", "--max-trials", "9", config).returncode == 0
-    assert orion_hpc("clean", config, "--trials").returncode == 0
+    done = orion_hpc("clean", config, "--trials")
+    assert done.returncode == 0
+    assert "with a higher --max-trials" in done.stdout + done.stderr
     assert "trials/0/model" not in listing(folder)
 
 
