@@ -61,6 +61,10 @@ class WorkersAlive(ConfigurationError):
 class AlgorithmError(OrionHpcError):
     """An algorithm doesn't do what it should, which is its author's to mend."""
 
+    def __init__(self, message: str, hint: str = "") -> None:
+        mend = "Its author has to mend that; then 'orion-hpc submit CONFIG' goes on."
+        super().__init__(message, hint or mend)
+
 
 class LaunchError(ConfigurationError):
     """Jobs couldn't be started; nothing runs."""

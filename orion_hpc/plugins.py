@@ -6,6 +6,7 @@ metadata of every installed distribution would cost each worker's start.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ from orion_hpc.errors import ConfigurationError, did_you_mean
 
 if TYPE_CHECKING:  # a look through the metadata takes a while
     from importlib.metadata import EntryPoint
+
+
+_OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def load(kind: str, name: str, builtin: Mapping[str, str]) -> Any:
@@ -68,6 +72,10 @@ def told(error: Exception) -> str:
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "importlib" not in frame.filename  # Python's own machinery
+        # Not what called it: this package, and Python's own machinery.
+        if "importlib" not in frame.filename and not frame.filename.startswith(_OWN)
     ]
-    return f"{text} ({frames[-1].filename}, line {frames[-1].lineno})" if frames else text
+    place = (frames[-1].filename, frames[-1].lineno) if frames else None
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        place = (error.filename, error.lineno)
+    return f"{text} ({place[0]}, line {place[1]})" if place else text

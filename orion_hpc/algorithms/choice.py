@@ -225,7 +225,10 @@ def _split(configuration: Any) -> tuple[str, dict[str, Any]]:
 
 
 def _load(name: str) -> Any:
-    return plugins.load("algorithm", name, BUILTIN)
+    found = plugins.load("algorithm", name, BUILTIN)
+    if not callable(found):
+        raise AlgorithmError(f"algorithm {name} is {found!a:.60}, which is no class")
+    return found
 
 
 def _options(algorithm: Any) -> tuple[list[str], dict[str, Any], bool]:

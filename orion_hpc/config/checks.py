@@ -11,7 +11,7 @@ from typing import Any
 
 from orion_hpc.algorithms.choice import make_algorithm, normalise
 from orion_hpc.config.settings import Problem
-from orion_hpc.errors import ConfigurationError
+from orion_hpc.errors import AlgorithmError, ConfigurationError
 from orion_hpc.model.space import Space
 
 NEEDS = frozenset(("name", "space", "run"))
@@ -115,6 +115,6 @@ def _algorithm(values: Mapping[str, Any], is_made: bool) -> list[Problem]:
         options = normalise(algorithm)
         if is_made and isinstance(space, Mapping):
             make_algorithm(options, Space.parse(space))
-    except ConfigurationError as error:
+    except (AlgorithmError, ConfigurationError) as error:
         return [Problem(("algorithm",), error.message, error.hint)]
     return []

@@ -8,6 +8,8 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
+from orion_hpc import plugins
+from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.client import build_experiment, get_experiment
 from orion_hpc.errors import AlgorithmError, ConfigurationError, OrionHpcError
 
@@ -116,7 +118,7 @@ def _third_party(tmp_path, monkeypatch):
             (name.lower(), name)
             for name in (
                 *("Middle", "Failing", "Unmade", "Careless", "Mute", "Absent"),
-                *("Babbling", "Speechless", "Unsure", "Checking"),
+                *("Babbling", "Speechless", "Unsure", "Checking", "journals"),
             )
         ],
         "orion_hpc.storages": [("elsewhere", "Opener")],
@@ -154,7 +156,7 @@ def test_all_three_work_together(tmp_path):
         (lambda: build_experiment("e", space={"x": "uniform(0, 1)"}, algorithm="midle", debug=True),
          "did you mean middle",
          "absent, asha, babbling, careless, checking, cmaes, failing, gp, gridsearch, hyperband, "
-         "middle, mute, nsga2, pbt, qmc, random, speechless, tpe, unmade, unsure"),
+         "journals, middle, mute, nsga2, pbt, qmc, random, speechless, tpe, unmade, unsure"),
         (lambda: build_experiment("e", storage={"type": "elswhere"}),
          "did you mean elsewhere", "elsewhere, ephemeraldb, pickleddb"),
         (lambda: build_experiment("e", debug=True, space={"x": "uniform(0, 1)"}, executor="slo"),
@@ -175,6 +177,8 @@ def test_an_unknown_one_is_told_with_all_there_are(call, told, known):
         ("unmade", "algorithm unmade can't be made: AttributeError: 'Space' object has no"),
         ("careless", "algorithm careless lacks cheap"),
         ("mute", "algorithm mute lacks suggest"),
+        ("journals", "algorithm journals is {}, which is no class"),
+        ({"asha": {"sampler": "journals"}}, "algorithm journals is {}, which is no class"),
         ("unsure", "algorithm unsure can't be made: ZeroDivisionError: division"),
         ("checking", "algorithm checking can't check its options: ZeroDivisionError: division"),
     ],
@@ -187,7 +191,33 @@ def test_an_algorithm_that_is_not_one_is_told_as_such(tmp_path, name, message):
             "e", space={"x": "uniform(0, 10)"}, algorithm=name, max_trials=3, storage=str(path)
         )
     assert message in caught.value.message
+    assert caught.value.hint
     assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("x = (", "SyntaxError: '(' was never closed (their.py, line 1)"),
+        ("\nraise ValueError('no\\nluck')", "ValueError: no luck (their.py, line 2)"),
+        ("\nfrom orion_hpc.errors import did_you_mean\ndid_you_mean(1)", "(their.py, line 3)"),
+    ],
+)
+def test_an_error_is_told_with_the_place_in_their_code(code, told):
+    """Rather than where this package called it, or was called by it."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - any
+        exec(compile(code, "their.py", "exec"), {})
+    assert told in plugins.told(caught.value)
+
+
+def test_an_error_without_a_place_of_theirs_names_none():
+    """A signature that doesn't fit is found in this package's line."""
+    with pytest.raises(AlgorithmError) as caught:
+        make_algorithm("unmade", None)
+    assert "third_party_of_test.py, line" in caught.value.message
+    with pytest.raises(ConfigurationError) as missing:
+        make_algorithm("absent", None)
+    assert missing.value.message.endswith("has no attribute 'Absent'")
 
 
 @pytest.mark.parametrize(
