@@ -153,7 +153,7 @@ class Asha:
                 mark -= self._weights[first]
                 first += 1
         # In a finite space one level may be used up before the others.
-        for level in (self._levels[first], *self._levels[: len(self._weights)]):
+        for level in dict.fromkeys((self._levels[first], *self._levels[: len(self._weights)])):
             point = self._drawer.draw(history, number, rng, level)
             if point is not None:
                 return point

@@ -170,7 +170,8 @@ class Algorithm(Protocol):
         -------
         dict, Branch, WAIT or None
             A :class:`Branch` for a point that goes on from another trial, ``WAIT`` if there will be
-            one when a pending trial has ended.
+            one when a pending trial has ended. For a point that is tried already it is asked again;
+            after the third such point one is drawn at random instead.
         """
 
 

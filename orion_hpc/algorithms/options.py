@@ -35,7 +35,10 @@ def all_random(name: str, option: str, first: int, max_trials: int) -> list[str]
     """Return the advice for a search that ends before its algorithm has learned anything."""
     if max_trials > first:
         return []
-    return [f"all {max_trials} trials are random: {name} begins after {first} ({option}: {first})"]
+    return [
+        f"every trial is random: {name} begins after {first} ({option}: {first}), and max_trials "
+        f"is {max_trials}"
+    ]
 
 
 def check_flag(title: str, value: Any) -> None:

@@ -207,8 +207,10 @@ class LocalProcess:
             return None
         # A traceback as text, between two rules; the error's own first line follows the last frame,
         # hints come after.
-        _, _, trace = str(error).partition(_RULE)
-        lines = [line for line in trace.partition(_RULE)[0].splitlines() if line.strip()]
+        text = str(error)
+        _, found, trace = text.partition(_RULE)
+        shown = trace.partition(_RULE)[0] if found else text
+        lines = [line for line in shown.splitlines() if line.strip()]
         frames = [index for index, line in enumerate(lines) if line.startswith("  ")]
         told = lines[frames[-1] + 1 :] if frames else lines
         # Ours are known by their words, not by their class.

@@ -57,7 +57,7 @@ def inherit_in_time(parent: str, folder: str, attempt: int, stopped: Callable[[]
         except OSError as error:
             if error.errno not in _FULL or time.monotonic() >= end:
                 raise
-            log.warning("%s; trying again until %.0f s from now", error, end - time.monotonic())
+            log.warning("%s; waiting for room, for %.0f s at most", error, end - time.monotonic())
         until = time.monotonic() + pause
         while time.monotonic() < until:
             if stopped():
