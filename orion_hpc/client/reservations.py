@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from orion_hpc.algorithms.base import Algorithm
@@ -236,9 +236,11 @@ class Reservations:
                     )
                 raise _lost(trial, now)
             status = COMPLETED if isinstance(event, ev.CompleteTrial) else event.status
-            now = session.transact(lambda state: [event]).trials[trial.number]
+            owner = partial(plan.may_end, trial=trial, attempt=trial.attempt, worker=session.name)
+            state = session.transact(lambda seen: [event] if owner(seen) else [])
             del session.held[trial.number]
-            if (now.attempt, now.status) != (trial.attempt, status):
+            now = _same(state, trial)
+            if not owner(state) or now.status != status:
                 raise _lost(trial, now)
             return now
 

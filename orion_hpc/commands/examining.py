@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from orion_hpc.commands.living import living_workers
-from orion_hpc.files import framing
-from orion_hpc.storage.examination import Examination, Examiner, Fault, experiments
+from orion_hpc.storage.examination import OVERTAKEN, Examination, Examiner, Fault, experiments
 
 During: TypeAlias = Callable[[Iterable[str]], None]
 """Takes all steps of a work, each of which says how far it is."""
@@ -39,7 +38,9 @@ def examine(path: str, during: During) -> Examination:
 def check(path: str, during: During) -> dict[str, Any]:
     """Return whether a database is sound, as plain data.
 
-    ``sound``; ``path``; ``size`` and ``torn`` in bytes; ``transactions``; ``seals``; ``damage``
+    ``sound``; ``path``; ``size`` and ``torn`` in bytes; ``transactions``; ``seals``;
+    ``restorations`` (of what a late write of another host destroyed), and whether there is more
+    ``to_restore``, which the next writer does; ``damage``
     (``start``, ``end``, ``kind``, ``why``); ``orphans`` (transactions of experiments that nothing
     made); ``experiments`` (``name``, ``version``, ``number``, ``trials`` by status) as far as they
     can be read before the damage.
@@ -56,6 +57,8 @@ def checked(found: Examination) -> dict[str, Any]:
         "size": found.size,
         "transactions": found.frames,
         "seals": found.seals,
+        "restorations": found.restorations,
+        "to_restore": any(one.kind == OVERTAKEN for one in found.faults),
         "torn": sum(one.end - one.start for one in found.faults if not one.is_damage),
         "damage": [fault_record(one) for one in damage],
         "orphans": sum(found.orphans.values()),
@@ -71,7 +74,7 @@ def info(path: str, during: During) -> dict[str, Any]:
     alive = living_workers(found.path)
     return {
         **checked(found),
-        "format": framing.VERSION if header else None,
+        "format": found.header.version,
         "lock": header.get("lock"),
         "id": header.get("id"),
         "group": header.get("group") is True,

@@ -52,8 +52,8 @@ def check_owner(path: str, status: os.stat_result, shared: bool) -> None:
     )
 
 
-def publish(path: str, content: bytes, mode: int) -> None:
-    """Let ``path`` appear with ``content`` in it, unless it is there already.
+def publish(path: str, content: bytes, mode: int) -> bool:
+    """Let ``path`` appear with ``content`` in it, unless it is there already; return which.
 
     It is written under a name of its own and linked to the real one, which fails for all but one of
     those who race here: so it appears whole or not at all.
@@ -65,7 +65,7 @@ def publish(path: str, content: bytes, mode: int) -> None:
     """
     try:
         with layout.provided(os.path.dirname(path)):
-            _publish(path, content, mode)
+            return _publish(path, content, mode)
     except OSError as error:
         raise StorageUnusable(
             f"can't create the database {path}: {error.strerror}",
@@ -73,7 +73,8 @@ def publish(path: str, content: bytes, mode: int) -> None:
         ) from error
 
 
-def _publish(path: str, content: bytes, mode: int) -> None:
+def _publish(path: str, content: bytes, mode: int) -> bool:
+    made = False
     temporary = f"{path}.{os.urandom(6).hex()}.new"
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
@@ -87,6 +88,7 @@ def _publish(path: str, content: bytes, mode: int) -> None:
             os.close(fd)
         with contextlib.suppress(FileExistsError):
             os.link(temporary, path)
+            made = True
             if mode & stat.S_IRWXG:
                 layout.make_folder(layout.files_folder(path), shared=True)
     finally:
@@ -97,3 +99,4 @@ def _publish(path: str, content: bytes, mode: int) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+    return made

@@ -22,11 +22,13 @@ process has closed it."""
 class Flock:
     """An exclusive lock on the file at ``path``, which is created with ``mode`` and stays.
 
+    With a ``mode`` of None it must be there: another one of its name is another lock.
+
     Not for several threads at once. Where the file system keeps flock to the host it excludes
     nobody on another.
     """
 
-    def __init__(self, path: str, mode: int) -> None:
+    def __init__(self, path: str, mode: int | None) -> None:
         self._path = path
         self._mode = mode
         self._kept = Kept()
@@ -82,14 +84,24 @@ class Flock:
 
     def _named(self) -> bool:
         """Whether the locked file still has its name; else others hold another one of that name."""
-        if os.fstat(self._kept.fd).st_nlink:
+        found = os.fstat(self._kept.fd)
+        if found.st_nlink and (self._mode is not None or self._is_in_place(found)):
             return True
         self._kept.close()
         return False
 
+    def _is_in_place(self, found: os.stat_result) -> bool:
+        """Whether the name leads to the file: one that was replaced may have got another name."""
+        try:
+            return os.path.samestat(os.stat(self._path), found)
+        except FileNotFoundError:
+            return False
+
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-        fd = os.open(self._path, flags, self._mode)
+        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        if self._mode is None:
+            return os.open(self._path, flags)
+        fd = os.open(self._path, flags | os.O_CREAT, self._mode)
         try:
             # The umask had its say at the creation; a lock for the group needs the group's bits.
             found = os.fstat(fd)

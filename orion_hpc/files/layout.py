@@ -3,7 +3,8 @@
 ::
 
     db.pkl                        the database
-    db.pkl.lock                   its lock
+    db.pkl.lock                   its lock, where that isn't on the database itself
+    db.pkl.files/write-ahead/ID/  what each writer appended, where the lock is a lease
     db.pkl.files/NAME-vVERSION/   one folder for each experiment, with
         workers/                  a sign of life for each worker
         notices/                  a file for each worker that was told to stop
@@ -34,6 +35,11 @@ _GROUP = stat.S_ISGID | stat.S_IRWXG
 def files_folder(database: str) -> str:
     """Return the folder beside a database in which everything else lies."""
     return f"{os.path.realpath(database)}.files"
+
+
+def write_ahead_folder(database: str, identity: str) -> str:
+    """Return where the writers' own copies lie of what they appended to the database of this id."""
+    return os.path.join(files_folder(database), "write-ahead", identity)
 
 
 def experiment_folder(database: str, title: str) -> str:

@@ -1,17 +1,21 @@
 """The database's lock: which kind, how it is waited for, and what is said when it isn't had.
 
 The lock keeps appends orderly; it isn't what makes them right (replay is, see
-:mod:`orion_hpc.model.state`). Two kinds, of which a database uses one for all its life:
+:mod:`orion_hpc.model.state`). Three kinds, of which a database uses one for all its life:
 
 ``flock``
-    The kernel's (:mod:`orion_hpc.files.flock`). It dies with its holder. Where it doesn't reach
-    other hosts it excludes nobody there.
+    The kernel's (:mod:`orion_hpc.files.flock`), on a file beside the database. It dies with its
+    holder. Where it doesn't reach other hosts it excludes nobody there.
+``flock-database``
+    The same on the database itself. On NFS 4 it is held on the descriptor that is written through:
+    a holder that was silent for so long that the server gave its lock away can't write any more.
+    There the kind ``flock`` takes that lock besides its own.
 ``lease``
     A marker file (:mod:`orion_hpc.files.lease`) that is created exclusively, refreshed by its
     holder, and taken by another when it was seen unrefreshed for the lease's duration, by that
     one's own clock. A holder that was stopped for longer can go on without knowing; it asks
-    :meth:`DatabaseLock.overdue` before it writes. Exclusion is *not* promised between that question
-    and the write.
+    :meth:`DatabaseLock.overdue` before it writes, and again before it believes what it wrote.
+    Exclusion is *not* promised between that question and the write.
 
 Fairness is not promised by either.
 """
@@ -29,12 +33,12 @@ from typing import Protocol
 from orion_hpc.errors import ConfigurationError, LockTimeout, StorageError
 from orion_hpc.files.flock import Flock
 from orion_hpc.files.lease import Lease
-from orion_hpc.files.mounts import FLOCK, LEASE
+from orion_hpc.files.mounts import FLOCK, FLOCK_DATABASE, LEASE
 from orion_hpc.files.polling import Waiting, poll
 
 log = logging.getLogger(__name__)
 
-KINDS = (FLOCK, LEASE)
+KINDS = (FLOCK, FLOCK_DATABASE, LEASE)
 
 LEASE_DURATION = 30.0
 """Seconds. All who use a lease must agree on it, so it isn't a setting."""
@@ -48,6 +52,18 @@ TOLD_AFTER = 10.0
 _SLICES = {True: 0.1, False: 0.5}
 """Seconds for which is waited before something else is done meanwhile, and looked whether waiting
 still makes sense; by whether that costs round trips to a file server."""
+
+
+class OwnLock(Protocol):
+    """The kernel's lock on the very descriptor through which a database is written."""
+
+    def try_acquire(self) -> bool:
+        """Take it if it is free; OSError if that can't be known."""
+        ...
+
+    def release(self) -> None:
+        """Let go of it; good after any interruption."""
+        ...
 
 
 class _Lock(Protocol):
@@ -73,7 +89,8 @@ class DatabaseLock:
     Parameters
     ----------
     path : str
-        The lock file. Under ``flock`` it stays; a lease's comes and goes.
+        The file that is locked: see :func:`lock_path`. Under ``flock`` it stays; a lease's marker
+        comes and goes.
     kind : str
         One of :data:`KINDS`.
     timeout : float
@@ -86,6 +103,8 @@ class DatabaseLock:
         The file's permissions.
     local : bool, default False
         Whether all who want it are on this host: then the kernel can wake them in their order.
+    own : OwnLock, optional
+        What guards writes against a lock that was lost. Not for a lease.
     """
 
     def __init__(
@@ -97,6 +116,7 @@ class DatabaseLock:
         hurried: Callable[[], bool] = lambda: False,
         mode: int = 0o600,
         local: bool = False,
+        own: OwnLock | None = None,
     ) -> None:
         if kind not in KINDS:
             raise ConfigurationError(
@@ -107,12 +127,16 @@ class DatabaseLock:
         self._timeout = timeout
         self._hurried = hurried
         self._duration = LEASE_DURATION if lease_duration is None else lease_duration
-        self._leased = kind == LEASE
-        self._lock: _Lock
-        if self._leased:
-            self._lock = Lease(path, self._duration, mode)
-        else:
-            self._lock = _Kernel(Flock(path, mode), local)
+        self._kind = kind
+        self._locks: list[_Lock] = []
+        if kind == LEASE:
+            self._locks.append(Lease(path, self._duration, mode))
+        elif own is None or kind == FLOCK:
+            self._locks.append(
+                _Kernel(Flock(path, None if kind == FLOCK_DATABASE else mode), local)
+            )
+        if own is not None and kind != LEASE:
+            self._locks.append(_Own(own))
         self._slice = _SLICES[local]
         self._since = 0.0
 
@@ -123,45 +147,65 @@ class DatabaseLock:
             self._acquire(meanwhile)
             yield
         finally:
-            self._lock.release()
+            for lock in reversed(self._locks):
+                lock.release()
 
     def close(self) -> None:
         """Let go of it, and keep no descriptor: on network file systems a file that is open can't
         be removed for good. The next use opens another."""
-        self._lock.close()
+        for lock in self._locks:
+            lock.close()
+
+    @property
+    def fenced(self) -> bool:
+        """Whether a holder that loses the lock can't write any more, or never loses it."""
+        return self._kind != LEASE
 
     @property
     def overdue(self) -> bool:
         """Whether the holder was held up for so long that it may hold the lock no more."""
-        return self._leased and time.monotonic() - self._since > self._duration / 2
+        return self._kind == LEASE and _now() - self._since > self._duration / 2
 
     def _acquire(self, meanwhile: Callable[[], None]) -> None:
         start = time.monotonic()
         deadline = start + self._timeout
         told = False
-        while True:
-            try:
-                if self._lock.acquire(min(self._slice, max(0.0, deadline - time.monotonic()))):
-                    self._since = time.monotonic()
-                    return
-            except (OSError, NotImplementedError, ValueError) as error:
-                raise self._refused(error) from error
-            now = time.monotonic()
-            if self._hurried():
-                deadline = min(deadline, now + HURRIED_TIMEOUT)
-            if now >= deadline:
-                raise LockTimeout(
-                    f"the lock {self._path} {self._lock.trouble} within {now - start:.3g} s",
-                    "Another process holds it: look for a stopped one with "
-                    f"'lsof {self._path}' on the hosts that use the database.",
-                ) from None
-            if now - start > TOLD_AFTER and not told:
-                told = True
-                log.warning(
-                    "waiting for the database's lock %s, which %s for %.0f s; giving up in %.0f s",
-                    self._path, self._lock.trouble, now - start, deadline - now,
-                )  # fmt: skip
-            meanwhile()
+        for lock in self._locks:
+            while True:
+                # Before the try: a process that stood still meanwhile has one more.
+                now = time.monotonic()
+                self._since = _now()
+                try:
+                    if lock.acquire(min(self._slice, max(0.0, deadline - now))):
+                        break
+                except (OSError, NotImplementedError, ValueError) as error:
+                    raise self._refused(error) from error
+                if self._hurried():
+                    deadline = min(deadline, now + HURRIED_TIMEOUT)
+                if now >= deadline:
+                    raise self._timed_out(lock, now - start)
+                if now - start > TOLD_AFTER and not told:
+                    told = True
+                    log.warning(
+                        "waiting for the database's lock %s, which %s for %.0f s; giving up in "
+                        "%.0f s", self._path, lock.trouble, now - start, deadline - now,
+                    )  # fmt: skip
+                meanwhile()
+
+    def _timed_out(self, lock: _Lock, seconds: float) -> LockTimeout:
+        held = (
+            "A process on one of the hosts that use the database holds it: look there for a "
+            f"stopped one with 'lsof {self._path}'. "
+        )
+        if self._kind == LEASE:
+            # A lease that nobody refreshes is taken over before this: somebody does refresh it.
+            held += "Then submit again."
+        else:
+            held += (
+                "Or such a host is frozen or down: NFS 3 keeps its lock until it has booted again, "
+                "NFS 4 for about 90 s. Then submit again."
+            )
+        return LockTimeout(f"the lock {self._path} {lock.trouble} within {seconds:.3g} s", held)
 
     def _refused(self, error: Exception) -> StorageError:
         reason = getattr(error, "strerror", None) or str(error)
@@ -172,6 +216,16 @@ class DatabaseLock:
             "Check the permissions there; a lock file of another kind may be removed while nobody "
             "uses the database.",
         )
+
+
+def lock_path(database: str, kind: str) -> str:
+    """Return the file that is locked, or the lease's marker, for a database and a kind of lock."""
+    return database if kind == FLOCK_DATABASE else f"{database}.lock"
+
+
+def _now() -> float:
+    """Return seconds of a clock that goes on while the host is suspended (clock_gettime(2))."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class _Kernel:
@@ -194,3 +248,22 @@ class _Kernel:
 
     def close(self) -> None:
         self._lock.close()
+
+
+class _Own:
+    """flock(2) on the database's own descriptor, by asking again."""
+
+    trouble = "wasn't free"
+
+    def __init__(self, lock: OwnLock) -> None:
+        self._lock = lock
+        self._waiting = Waiting(0.02, random.Random())
+
+    def acquire(self, seconds: float) -> bool:
+        return poll(self._lock.try_acquire, seconds, self._waiting)
+
+    def release(self) -> None:
+        self._lock.release()
+
+    def close(self) -> None:
+        self._lock.release()

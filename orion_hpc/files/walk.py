@@ -15,9 +15,7 @@ from orion_hpc.files.framing import Frame
 Read: TypeAlias = Callable[[int, int], bytes]
 """Returns up to so many bytes (second) from an offset (first), none at the end of the file."""
 
-_HEAD = len(framing.encode_frame(0, b""))
-_LENGTH = slice(8, 12)
-_LONGEST_FRAME = _HEAD + framing.MAX_PAYLOAD
+_LONGEST_FRAME = framing.LONGEST_FRAME
 _WINDOW = framing.LONGEST_TORN + 2 * framing.MAX_PAYLOAD
 
 DAMAGE = "damage"
@@ -78,14 +76,7 @@ def _gap(read: Read, data: bytes, start: int, size: int) -> Gap:
 def _is_cut_short(data: bytes, length: int) -> bool:
     """Whether the tail of a journal is the beginning of a frame, or what a crash of the host makes
     of it: zeros."""
-    if data[:1] == b"\0":
-        return True
-    if length < _HEAD:
-        return data[: len(framing.MARK)] == framing.MARK[: len(data)]
-    said = int.from_bytes(data[_LENGTH], "little")
-    if not data.startswith(framing.MARK) or said <= length - _HEAD:
-        return False
-    return not framing.says_too_much(data, length)
+    return data[:1] == b"\0" or framing.is_beginning(data, length)
 
 
 def _beyond(read: Read, data: bytes, base: int, size: int, position: int) -> Frame | None:

@@ -33,6 +33,16 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
             f"{found['torn']:,} bytes are a write that is in progress or was cut short; the next "
             "one goes on behind it."
         )
+    if found["restorations"]:
+        yield (
+            f"Late writes of another host destroyed results {found['restorations']} times; all of "
+            "them were restored from what their writers had kept."
+        )
+    if found["to_restore"]:
+        yield (
+            "A late write of another host went over what was recorded last. The writers have kept "
+            "it; 'orion-hpc status CONFIG' restores it."
+        )
     if found["orphans"]:
         yield (
             f"{_count(found['orphans'], 'transaction')} of experiments that nothing made "
@@ -127,6 +137,8 @@ def _what(fault: Mapping[str, Any]) -> str:
     size = f"{fault['end'] - fault['start']:,} bytes"
     if fault["kind"] == "strange":
         return f"{size} that no version of orion-hpc writes: {fault['why']:.120}"
+    if fault["kind"] in ("lost", "overtaken"):
+        return str(fault["why"])
     if fault["kind"] == "header":
         return f"{size}: {fault['why']}"
     return f"{size} are no transaction"

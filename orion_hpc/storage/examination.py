@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
-from orion_hpc.errors import StorageUnusable
-from orion_hpc.files import creation, framing, mounts, plain, walk
+from orion_hpc.errors import StorageError, StorageUnusable
+from orion_hpc.files import creation, framing, layout, plain, walk
 from orion_hpc.files.database_file import DatabaseFile
+from orion_hpc.files.framing import Frame
 from orion_hpc.model import wire
 from orion_hpc.model.event import Event, RegisterTrial
 from orion_hpc.model.state import CATALOGUE, State
 from orion_hpc.model.trial import STATUSES
+from orion_hpc.storage.write_ahead import LastFrame, frames_in, lost_before
 
 _GARBAGE = (pickle.UnpicklingError, ValueError, TypeError, KeyError, RecursionError)
 _HEADER_LIMIT = 1 << 17
@@ -40,6 +42,13 @@ STRANGE = "strange"
 HEADER = "header"
 """The beginning of the file."""
 
+LOST = "lost"
+"""No bytes: a frame names a predecessor that isn't there."""
+
+OVERTAKEN = "overtaken"
+"""A late write of another host went over what was acknowledged. The writers have kept that: whoever
+writes next restores it."""
+
 
 class Fault(NamedTuple):
     """Bytes that can't be used, from ``start`` up to ``end``.
@@ -56,7 +65,7 @@ class Fault(NamedTuple):
     @property
     def is_damage(self) -> bool:
         """Whether it isn't what a writer leaves that was cut short."""
-        return self.kind not in (walk.TORN, walk.TAIL)
+        return self.kind not in (walk.TORN, walk.TAIL, OVERTAKEN)
 
 
 class Transaction(NamedTuple):
@@ -82,6 +91,8 @@ class Header:
     end: int
     fault: Fault | None = None
     guess: dict[str, Any] = field(default_factory=dict)
+    link: framing.Link | None = None
+    version: int | None = None
 
 
 @dataclass(slots=True)
@@ -94,6 +105,7 @@ class Examination:
     header: Header
     frames: int = 0
     seals: int = 0
+    restorations: int = 0
     faults: list[Fault] = field(default_factory=list)
     state: State = field(default_factory=State)
     orphans: dict[int, int] = field(default_factory=dict)
@@ -137,8 +149,8 @@ class Examiner:
         self.path = creation.real_path(path)
         if not os.path.lexists(self.path):
             raise StorageUnusable(f"there is no file {path}", "Check the path of the database.")
-        self.coherent = mounts.is_coherent(mounts.mount_of(os.path.dirname(self.path)))
-        self._file = DatabaseFile(self.path, self.coherent)
+        self._file = DatabaseFile.at(self.path)
+        self.coherent = self._file.coherent
         self._force = force
         self._open()
 
@@ -192,17 +204,75 @@ class Examiner:
     def pieces(self) -> Iterator[Piece]:
         """Yield what the file consists of, in its order; frames and seals are counted."""
         found = self.found
-        found.frames = found.seals = 0
+        found.frames = found.seals = found.restorations = 0
         if found.header.fault is not None:
             yield found.header.fault
-        for piece in walk.walk(self._file.read, found.header.end, found.size):
+        known = {found.header.link.checksum} if found.header.link else set()
+        gap: walk.Gap | None = None
+        for piece in self._walk():
             if isinstance(piece, walk.Gap):
-                yield Fault(*piece)
-            elif piece.experiment == framing.SEAL:
+                if gap is not None:
+                    yield Fault(*gap)
+                gap = piece
+                continue
+            before = piece.before
+            lost = before is not None and bool(known) and before.checksum not in known
+            known.add(piece.link.checksum)
+            if gap is not None:
+                # What was cut short was never acknowledged, unless something was built on it.
+                yield Fault(gap.start, gap.end, walk.DAMAGE) if lost else Fault(*gap)
+                gap = None
+            elif lost:
+                yield Fault(piece.start, piece.start, LOST, "a transaction before it is missing")
+            if piece.experiment == framing.SEAL:
                 found.seals += 1
+            elif piece.experiment == framing.RESTORATION:
+                found.restorations += 1
             else:
                 found.frames += 1
                 yield read_frame(piece)
+        if gap is not None:
+            yield Fault(*gap)
+        yield from self._overtaken(known)
+
+    def _walk(self) -> Iterator[Frame | walk.Gap]:
+        """Yield frames and gaps, restored frames in their places."""
+        found, position = self.found, self.found.header.end
+        for start, restored in sorted(self._restorations().items()):
+            if start < position:
+                continue
+            yield from walk.walk(self._file.read, position, start)
+            yield from restored.frames
+            position = restored.end
+        yield from walk.walk(self._file.read, position, found.size)
+
+    def _restorations(self) -> dict[int, framing.Restored]:
+        found = self.found
+        if not (found.header.content or {}).get("write_ahead"):
+            return {}
+        data = b""
+        while len(data) < found.size and (more := self._file.read(len(data))):
+            data += more
+        return {one.start: one for one in framing.restorations(data, 0)}
+
+    def _overtaken(self, known: set[int]) -> Iterator[Fault]:
+        """Tell if the frame that was acknowledged last isn't there."""
+        header, size = self.found.header, self.found.size
+        if not (header.content or {}).get("write_ahead"):
+            return
+        folder = layout.write_ahead_folder(self.path, str((header.content or {})["id"]))
+        try:
+            last = LastFrame(folder).read()
+        except StorageError as error:
+            yield Fault(size, size, LOST, error.message)
+            return
+        if last.at == 0 or last.checksum in known:
+            return
+        kept = {one.link.checksum: one for one in frames_in(folder)}
+        if lost_before(kept, last, lambda link: link.checksum in known) is None:
+            yield Fault(size, size, LOST, "what was recorded last is missing")
+        else:
+            yield Fault(size, size, OVERTAKEN, "what was recorded last is restored by the next job")
 
 
 def is_known(state: State, number: int) -> bool:
@@ -245,7 +315,7 @@ def read_header(path: str, read: walk.Read, size: int, force: bool = False) -> H
     try:
         decoded = framing.decode_header(data)
         if decoded is not None:
-            return Header(*decoded)
+            return Header(decoded.content, decoded.end, link=decoded.link, version=decoded.version)
     except framing.NewerVersion as error:
         newer = error.version
     except (framing.NotAJournal, *_GARBAGE):
@@ -277,7 +347,7 @@ def _damaged_header(path: str, read: walk.Read, size: int, data: bytes) -> Heade
     try:
         decoded = framing.decode_header(start + data[len(start) :])
         if decoded is not None:
-            guess, end = decoded
+            guess, end = decoded.content, decoded.end
     except (ValueError, *_GARBAGE):
         pass
     return Header(None, end, Fault(0, end, HEADER, "the header can't be read"), guess)

@@ -15,7 +15,8 @@ from typing import BinaryIO
 
 from orion_hpc.errors import StorageError
 from orion_hpc.files import creation, framing, mounts, plain, whole
-from orion_hpc.files.lock import DatabaseLock
+from orion_hpc.files.framing import Link
+from orion_hpc.files.lock import DatabaseLock, lock_path
 from orion_hpc.model import wire
 from orion_hpc.model.mending import Derive, Mend, Mender, Mends
 from orion_hpc.model.state import State
@@ -48,6 +49,7 @@ class Repairer:
     def __init__(self, examiner: Examiner, derive: Derive | None = None) -> None:
         self._examiner = examiner
         self._derive = derive or (lambda experiment, number: None)
+        self._last = Link(0, 0)
         self.done: Repaired | None = None
 
     def steps(self, found: Examination) -> Iterator[str]:
@@ -67,7 +69,9 @@ class Repairer:
             whole.clear_unfinished(path)
             with whole.new_file(path, mode, replace=True) as file:
                 _give(file, found.status)
-                file.write(framing.encode_header(header))
+                written = framing.encode_header(header)
+                file.write(written)
+                self._last = framing.link_to_header(written)
                 frames = yield from self._copy(file, mender, faults)
                 self._check_unchanged(found, faults)
                 size = file.tell()
@@ -93,15 +97,20 @@ class Repairer:
                 continue
             number = piece.frame.experiment
             for mend in mender.take(number, *piece[1:]):
-                file.write(_encoded(mend))
-            file.write(framing.encode_frame(number, piece.frame.payload))
+                self._write(file, mend.number, _encoded(mend))
+            self._write(file, number, piece.frame.payload)
             frames += 1
             if piece.frame.end - told > _STEP:
                 told = piece.frame.end
                 yield f"{told:,} bytes are copied"
         for mend in mender.finish():
-            file.write(_encoded(mend))
+            self._write(file, mend.number, _encoded(mend))
         return frames
+
+    def _write(self, file: BinaryIO, number: int, payload: bytes) -> None:
+        frame = framing.encode_frame(number, payload, self._last)
+        self._last = framing.link_to(frame, file.tell())
+        file.write(frame)
 
     def _check_unchanged(self, found: Examination, faults: list[Fault]) -> None:
         now = os.stat(found.path)
@@ -119,7 +128,7 @@ _STEP = 8 * 1024 * 1024
 def _encoded(mend: Mend) -> bytes:
     payload = plain.dumps(wire.encode_transaction(mend.writer, mend.counter, mend.events))
     wire.decode_transaction(plain.loads(payload))
-    return framing.encode_frame(mend.number, payload)
+    return payload
 
 
 def _give(file: BinaryIO, like: os.stat_result) -> None:
@@ -143,6 +152,8 @@ def settings_of(found: Examination) -> dict[str, object]:
     header: dict[str, object] = {"lock": kind, "id": os.urandom(16).hex()}
     if old.get("group") is True:
         header["group"] = True
+    if old.get("write_ahead") is True:
+        header["write_ahead"] = True
     return header
 
 
@@ -151,9 +162,10 @@ def locked(examiner: Examiner) -> Iterator[None]:
     """Hold the database's lock for the block, of the kind that its header names."""
     found = examiner.found
     header = settings_of(found)
+    kind = str(header["lock"])
     lock = DatabaseLock(
-        f"{found.path}.lock",
-        str(header["lock"]),
+        lock_path(found.path, kind),
+        kind,
         _LOCK_TIMEOUT,
         mode=creation.file_mode("group" in header),
         local=examiner.coherent,

@@ -235,15 +235,16 @@ class Worker:
         """Return why there is nothing more to do."""
         idle_since: float | None = None
         pause = _SHORTEST_IDLE
-        state = self._state(self._storage.refresh())
+        # The position first: what is appended in between is then seen at the next look.
         position = self._storage.position()
+        state = self._state(self._storage.refresh())
         while self._stop.cause is None and self._executor_lost is None:
             try:
                 state = self._advance(state)
                 # Only the file's size is looked at while nothing changes; the lock is left alone.
-                if self._free_slots and self._storage.position() != position:
+                if self._free_slots and (there := self._storage.position()) != position:
+                    position = there
                     state = self._state(self._storage.refresh())
-                    position = self._storage.position()
                 elif not self._free_slots:
                     state, position = self._glance(state, position)
                 self._heed(state)
@@ -278,9 +279,9 @@ class Worker:
         if now < self._next_glance:
             return state, position
         self._next_glance = now + min(_LONGEST_GLANCE, self._options.heartbeat)
-        if self._storage.position() != position:
+        if (there := self._storage.position()) != position:
+            position = there
             state = self._state(self._storage.refresh())
-            position = self._storage.position()
         return state, position
 
     def _heed(self, state: ExperimentState) -> None:
@@ -412,7 +413,7 @@ class Worker:
             now, seen = self._clock(), self._state(database)
             slots = self._slots(seen) if begin else 0
             return [
-                *(plan.ending(*ended, now) for ended in self._unrecorded),
+                *self._ends(seen, now),
                 *plan.losses(seen, loss, self._options.max_attempts, now),
                 *plan.reservations(seen, self._algorithm, seed, name, slots, now, proposal),
             ]
@@ -421,6 +422,15 @@ class Worker:
         self._recovery.settle(loss)
         self._note_ends(state)
         return state
+
+    def _ends(self, state: ExperimentState, now: float) -> list[ev.Event]:
+        """Return events that record what ended and was this worker's to the end."""
+        name = self._options.name
+        return [
+            plan.ending(trial, attempt, outcome, now)
+            for trial, attempt, outcome in self._unrecorded
+            if plan.may_end(state, trial, attempt, name)
+        ]
 
     def _begin(self, state: ExperimentState) -> ExperimentState:
         """Start what was reserved."""
@@ -509,7 +519,7 @@ class Worker:
         if self._unrecorded:
 
             def decide(database: State) -> Sequence[ev.Event]:
-                return [plan.ending(*ended, self._clock()) for ended in self._unrecorded]
+                return self._ends(self._state(database), self._clock())
 
             self._note_ends(self._state(self._record(decide)))
 
@@ -533,8 +543,9 @@ class Worker:
         """Tell of what was just recorded."""
         unrecorded, self._unrecorded = self._unrecorded, []
         for trial, attempt, end in unrecorded:
-            now = state.trials[trial.number]
-            if now.attempt != attempt or now.status != end.status:
+            mine = plan.may_end(state, trial, attempt, self._options.name)
+            now = state.trials[trial.number] if trial.number < len(state.trials) else trial
+            if not mine or now.status != end.status:
                 self.summary.lost += 1
                 log.warning(
                     "trial %d: reservation lost: attempt %d was taken from this worker (now "

@@ -151,6 +151,18 @@ def held(state: ExperimentState, worker: str, running: Collection[int]) -> list[
     ]
 
 
+def may_end(state: ExperimentState, trial: Trial, attempt: int, worker: str) -> bool:
+    """Whether ``worker`` may end the attempt that it was given: it is the latest, and its own.
+
+    Another one's attempt has the same number where a late write of another host destroyed what gave
+    this worker the trial. A result that belongs to other parameters must not be recorded.
+    """
+    if trial.number >= len(state.trials):
+        return False
+    now = state.trials[trial.number]
+    return (now.params, now.attempt, now.worker) == (trial.params, attempt, worker)
+
+
 def losses(
     state: ExperimentState,
     loss: Loss,

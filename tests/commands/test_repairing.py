@@ -178,7 +178,7 @@ def test_a_torn_tail_is_no_damage(path, cut):
 
 def frames_length(data: bytes) -> int:
     """Return how many bytes no frame holds at the end."""
-    _, end = framing.decode_header(data)
+    end = framing.decode_header(data).end
     return len(data) - max(frame.end for frame in framing.frames(data[end:], end))
 
 

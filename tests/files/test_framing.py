@@ -76,7 +76,10 @@ def test_a_header_is_read_as_it_was_written():
     """The lock kind that the creator chose is what every host reads."""
     content = {"lock": "flock", "id": "ab"}
     header = framing.encode_header(content)
-    assert framing.decode_header(header + b"frames") == (content, len(header))
+    found = framing.decode_header(header + b"frames")
+    assert found is not None
+    assert (found.content, found.end, found.version) == (content, len(header), framing.VERSION)
+    assert found.link == framing.link_to_header(header)
     for cut in range(len(header)):
         assert framing.decode_header(header[:cut]) is None
 

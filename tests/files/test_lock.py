@@ -11,8 +11,8 @@ import time
 import pytest
 
 from orion_hpc.errors import ConfigurationError, LockTimeout
-from orion_hpc.files.lock import KINDS, DatabaseLock
-from orion_hpc.files.mounts import FLOCK
+from orion_hpc.files.lock import KINDS, DatabaseLock, lock_path
+from orion_hpc.files.mounts import FLOCK, FLOCK_DATABASE
 from tests.rigs.waiting import wait_until
 
 HOLDER = """
@@ -34,10 +34,18 @@ def holder(path, kind: str, lease: float = 30) -> subprocess.Popen[bytes]:
     return process
 
 
+def locked_file(folder, kind: str):
+    """Return the file that is locked; the database itself is there before."""
+    database = folder / "db.pkl"
+    if kind == FLOCK_DATABASE:
+        database.touch()
+    return type(folder)(lock_path(str(database), kind))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_held_lock_keeps_others_out_and_names_itself(tmp_path, kind):
     """Who waits too long is told which file, and how to find the holder."""
-    path = tmp_path / "db.pkl.lock"
+    path = locked_file(tmp_path, kind)
     with holder(path, kind) as process:
         late = DatabaseLock(str(path), kind, 0.05).held()
         with pytest.raises(LockTimeout, match=r"wasn't free within 0\.\d+ s") as caught:
@@ -52,7 +60,7 @@ def test_a_held_lock_keeps_others_out_and_names_itself(tmp_path, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_killed_holder_holds_nothing(tmp_path, kind):
     """SIGKILL in the critical section blocks nobody of this host, lease or not."""
-    path = tmp_path / "db.pkl.lock"
+    path = locked_file(tmp_path, kind)
     with holder(path, kind) as process:
         process.kill()
         process.wait()
@@ -127,7 +135,7 @@ def test_who_gives_up_and_goes_leaves_the_others_alone(tmp_path):
 @pytest.mark.parametrize("local", [True, False])
 def test_who_waits_can_do_something_meanwhile(tmp_path, kind, local):
     """It is called until the lock is had, and not when nobody holds it."""
-    path = tmp_path / "db.pkl.lock"
+    path = locked_file(tmp_path, kind)
     calls = 0
     with holder(path, kind) as process:
 
@@ -198,7 +206,7 @@ def free(lock: DatabaseLock) -> bool:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_closed_lock_keeps_nothing_open_and_can_be_used_again(tmp_path, kind):
     """A file that is open can't be removed for good on sshfs and NFS."""
-    path = str(tmp_path / "lock")
+    path = str(locked_file(tmp_path, kind))
     lock = DatabaseLock(path, kind, 5.0)
     for _ in range(2):
         with lock.held():

@@ -12,6 +12,7 @@ import pytest
 
 from orion_hpc.errors import LockTimeout
 from orion_hpc.files.lock import KINDS, DatabaseLock
+from orion_hpc.files.mounts import FLOCK_DATABASE
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -30,6 +31,8 @@ def interrupted_at(path, kind: str, when: str, step: int) -> bool:
 
     While the lock is ``free``, while it is ``waiting`` for it, or while the lock is ``coming``.
     """
+    if kind == FLOCK_DATABASE:
+        path.touch()
     lock = DatabaseLock(str(path), kind, 20 if when == "coming" else 0.2, local=True)
     other = DatabaseLock(str(path), kind, 20).held()
     interruption = Interruption(step)

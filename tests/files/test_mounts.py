@@ -5,7 +5,20 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from orion_hpc.files.mounts import FLOCK, LEASE, Mount, is_coherent, lock_kind, mount_of
+from orion_hpc.files.mounts import (
+    APPENDING,
+    CACHED,
+    DIRECT,
+    FLOCK,
+    FLOCK_DATABASE,
+    LEASE,
+    Mount,
+    access,
+    is_coherent,
+    lock_kind,
+    mount_of,
+    recorded_lock,
+)
 
 
 @pytest.mark.parametrize(
@@ -16,12 +29,12 @@ from orion_hpc.files.mounts import FLOCK, LEASE, Mount, is_coherent, lock_kind, 
         ("btrfs", "rw,subvol=/home", FLOCK),
         ("tmpfs", "rw,size=4g", FLOCK),
         ("overlay", "rw,lowerdir=/l", FLOCK),
-        ("nfs", "rw,vers=3,hard", FLOCK),
+        ("nfs", "rw,vers=3,hard", FLOCK_DATABASE),
         ("nfs", "rw,vers=3,nolock", LEASE),
         ("nfs", "rw,vers=3,local_lock=all", LEASE),
         ("nfs", "rw,vers=3,local_lock=flock", LEASE),
-        ("nfs", "rw,vers=3,local_lock=posix", FLOCK),
-        ("nfs4", "rw,vers=4.2,local_lock=none", FLOCK),
+        ("nfs", "rw,vers=3,local_lock=posix", FLOCK_DATABASE),
+        ("nfs4", "rw,vers=4.2,local_lock=none", FLOCK_DATABASE),
         ("lustre", "rw,flock,lazystatfs", FLOCK),
         ("lustre", "rw,localflock", LEASE),
         ("lustre", "rw", LEASE),
@@ -54,6 +67,35 @@ def test_beegfs_is_asked_for_its_configuration(text, lock):
     read = {"/etc/beegfs/scratch.conf": text}
     mount = Mount.of("beegfs", "rw,cfgFile=/etc/beegfs/scratch.conf,_netdev")
     assert lock_kind(mount, read.__getitem__) == lock
+
+
+@pytest.mark.parametrize(
+    ("kind", "way"),
+    [
+        *((kind, CACHED) for kind in ("ext4", "xfs", "tmpfs")),
+        *((kind, DIRECT) for kind in ("nfs", "nfs4", "ceph", "fuse.ceph-fuse")),
+        *((kind, APPENDING) for kind in ("fuse.glusterfs", "fuse.sshfs", "gpfs", "lustre", "")),
+    ],
+)
+def test_a_database_is_used_as_its_file_system_wants_it(kind, way):
+    """Past the page cache where that is known to lie."""
+    assert access(Mount(kind)) == way
+
+
+@pytest.mark.parametrize(
+    ("mount", "wanted", "kind"),
+    [
+        (Mount("nfs4"), None, FLOCK_DATABASE),
+        (Mount("nfs4"), FLOCK, FLOCK_DATABASE),
+        (Mount("nfs4"), LEASE, LEASE),
+        (Mount("nfs", {"nolock": ""}), None, LEASE),
+        (Mount("nfs", {"nolock": ""}), FLOCK, FLOCK),
+        (Mount("ext4"), FLOCK, FLOCK),
+    ],
+)
+def test_a_lock_that_is_wanted_fences_where_it_can(mount, wanted, kind):
+    """Who writes 'lock: flock' on NFS means the lock that guards what is written."""
+    assert recorded_lock(mount, wanted) == kind
 
 
 def test_only_local_file_systems_are_coherent():

@@ -18,6 +18,7 @@ def found(**changes: Any) -> dict[str, Any]:
     experiment = {"name": "e", "version": 1, "number": 1, "trials": trials(completed=3, new=1)}
     return {
         "sound": True, "path": "/a/db.pkl", "size": 12345, "transactions": 1, "seals": 0, "torn": 0,
+        "restorations": 0, "to_restore": False,
         "damage": [], "orphans": 0, "experiments": [experiment], **changes,
     }  # fmt: skip
 

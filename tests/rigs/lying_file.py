@@ -4,6 +4,9 @@ Each client has a view of its own: an old length of the file, or its present len
 of zeros where a page has not been fetched yet. A fresh descriptor brings another view, and after
 some lies the true one. What is appended lands at the server's end, whole or in part, and the client
 may be told otherwise. What is done to it is decided by the tests.
+
+Or the clients see the server's bytes, and it is they who say where a write goes: one that comes
+late goes over what others appended meanwhile (:class:`DirectFile`).
 """
 
 from __future__ import annotations
@@ -46,6 +49,14 @@ class Server:
     def __init__(self, header: bytes) -> None:
         self.header = len(header)
         self.data = bytearray(header)
+        self.late: list[Late] = []
+        self.leases = 0
+
+    def land(self, late: Late) -> None:
+        """Let a write reach the file; what lies between its end and the write's place reads as
+        zeros."""
+        self.data += bytes(max(0, late.end - len(self.data)))
+        self.data[late.end : late.end + len(late.data)] = late.data
 
     def view(self, lie: Lie | None) -> bytes:
         """Return what a client sees."""
@@ -62,6 +73,8 @@ class LyingFile:
     """A client's file, in place of an :class:`orion_hpc.files.database_file.DatabaseFile`."""
 
     coherent = False
+    direct = False
+    fenced = False
 
     def __init__(self, path: str, server: Server) -> None:
         self.path = path
@@ -101,7 +114,7 @@ class LyingFile:
     def read(self, start: int, count: int = CHUNK) -> bytes:
         return self._view[start : start + count]
 
-    def append(self, data: bytes) -> tuple[int, int]:
+    def append(self, data: bytes, end: int) -> tuple[int, int]:
         fault, self.fault = self.fault, None
         landed = data if fault is None else data[: int(fault.lands * len(data))]
         self.server.data += landed
@@ -122,10 +135,83 @@ class LyingFile:
         return StorageError("the disk is full")
 
 
+class Late(NamedTuple):
+    """A write that is held up: what it writes, and where."""
+
+    end: int
+    data: bytes
+
+
+class DirectFile(LyingFile):
+    """A client's file that is read from the server, and written at offsets that the client names.
+
+    ``held_up`` is called when the next write is on its way: what happens meanwhile. ``then`` is
+    what becomes of it: it ``"lands"`` over whatever stands there by then; or the process
+    ``"dies"``, or gets an ``"error"``, and the write lands some time (:attr:`Server.late`), or
+    never.
+    """
+
+    direct = True
+
+    def __init__(self, path: str, server: Server) -> None:
+        super().__init__(path, server)
+        self.held_up: Callable[[], None] | None = None
+        self.then = "lands"
+
+    def reopen(self, writable: bool | None = None) -> None:
+        pass
+
+    def position(self) -> int:
+        return len(self.server.data)
+
+    def read(self, start: int, count: int = CHUNK) -> bytes:
+        return bytes(self.server.data[start : start + count])
+
+    def append(self, data: bytes, end: int) -> tuple[int, int]:
+        held_up, self.held_up = self.held_up, None
+        then, self.then = self.then, "lands"
+        if held_up is not None:
+            held_up()
+        late = Late(end, data)
+        if then == "lands":
+            self.server.land(late)
+            return len(data), end + len(data)
+        self.server.late.append(late)
+        if then == "dies":
+            raise Killed
+        raise StorageError("the file server is in trouble")
+
+
+class Lease:
+    """A lease on the server's file: whoever wants it has it, since a holder that was held up for
+    long has lost it. It can tell that much."""
+
+    fenced = False
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._number = 0
+
+    @property
+    def overdue(self) -> bool:
+        return self._server.leases != self._number
+
+    @contextlib.contextmanager
+    def held(self, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
+        meanwhile()
+        self._server.leases += 1
+        self._number = self._server.leases
+        yield
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class NoLock:
     """A lock that excludes nobody."""
 
     overdue = False
+    fenced = True
 
     @contextlib.contextmanager
     def held(self, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 from orion_hpc.algorithms.random import Random
 from orion_hpc.errors import DamagedDatabase, StorageError
-from orion_hpc.files import lock
+from orion_hpc.files import lock, mounts
 from orion_hpc.files.database_file import DatabaseFile
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
@@ -99,17 +99,17 @@ class _FaultyFile(DatabaseFile):
     """
 
     def __init__(self, path: str, fault: str, at: int) -> None:
-        super().__init__(path, coherent=False)
+        super().__init__(path, mounts.access(mounts.mount_of(path)))
         self._fault, self._left = fault, at
 
-    def append(self, data: bytes) -> tuple[int, int]:
+    def append(self, data: bytes, end: int) -> tuple[int, int]:
         self._left -= 1
         if self._left == 0:
             if self._fault == "die within":
-                super().append(data[: len(data) // 2])
+                super().append(data[: len(data) // 2], end)
             stops = self._fault == "stop before"
             os.kill(os.getpid(), signal.SIGSTOP if stops else signal.SIGKILL)
-        return super().append(data)
+        return super().append(data, end)
 
 
 class _Worker:

@@ -22,7 +22,7 @@ import pytest
 from orion_hpc.errors import OrionHpcError, StorageUnusable
 from orion_hpc.files import framing, mounts
 from orion_hpc.files.lock import DatabaseLock
-from orion_hpc.files.mounts import FLOCK, LEASE
+from orion_hpc.files.mounts import APPENDING, CACHED, DIRECT, FLOCK, LEASE
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE
 from orion_hpc.model.trial import COMPLETED, RESERVED
@@ -56,15 +56,18 @@ def folder(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.fixture(params=["coherent", "incoherent"])
-def coherent(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether the file system is taken for one whose processes all see the same."""
-    answer = request.param == "coherent"
-    monkeypatch.setattr(mounts, "is_coherent", lambda mount: answer)
+@pytest.fixture(params=[CACHED, DIRECT, APPENDING])
+def access(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """How the file system is used: as a local one, as NFS, or as another one of several hosts."""
+    way: str = request.param
+    monkeypatch.setattr(mounts, "is_coherent", lambda mount: way == CACHED)
+    monkeypatch.setattr(mounts, "access", lambda mount: way)
+    monkeypatch.setattr(mounts, "fences", lambda mount: way == DIRECT)
+    monkeypatch.setattr(os, "O_DIRECT", 0)  # not every local disk takes what isn't whole blocks
     monkeypatch.setattr(mounts, "mount_of", lambda path: mounts.Mount("tmpfs"))
     # Half a minute for a marker whose removal failed is too long for some hundred tries.
     monkeypatch.setattr(pickleddb, "DatabaseLock", partial(DatabaseLock, lease_duration=2.0))
-    return answer
+    return way
 
 
 def journal(path: Path, kind: str) -> bytes:
@@ -225,9 +228,14 @@ def tried(
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
-    ("kind", "prepare"), [(FLOCK, warm), (FLOCK, cold), (FLOCK, torn), (LEASE, warm)]
+    ("access", "kind", "prepare"),
+    [
+        *[(way, FLOCK, prepare) for way in (CACHED, DIRECT) for prepare in (warm, cold, torn)],
+        *[(APPENDING, FLOCK, warm), (CACHED, LEASE, warm), (DIRECT, LEASE, warm)],
+    ],
+    indirect=["access"],
 )
-def test_an_append_bears_a_fault_at_any_call(folder, coherent, kind, prepare):
+def test_an_append_bears_a_fault_at_any_call(folder, access, kind, prepare):
     """What was acknowledged is there once and won; what was refused can be tried again; the next
     process appends at once; nothing is left behind, and no descriptor leaks."""
 
@@ -246,15 +254,17 @@ def test_an_append_bears_a_fault_at_any_call(folder, coherent, kind, prepare):
                     troubles = [f"({first.how}) the next process: {type(error).__name__}: {error}"]
                 if fault.what != "kill" and (bad := told_well(first, path)):
                     troubles.append(bad)
-            for name in os.listdir(folder):
-                os.unlink(folder / name)
+            shutil.rmtree(folder)
+            folder.mkdir()
             return first, "; and ".join(troubles)
 
         return run
 
     # A marker that its living holder couldn't remove has to expire, which takes its time.
     each_fault(
-        folder, make, ERRNOS if kind == FLOCK else ("EIO", "EACCES") if coherent else ("ESTALE",)
+        folder,
+        make,
+        ERRNOS if kind == FLOCK else ("EIO", "EACCES") if access == CACHED else ("ESTALE",),
     )
 
 
@@ -287,13 +297,13 @@ def _troubles_of_append(
         yield f"in the end the trials are {seen}"
     if not path.read_bytes().startswith(content):
         yield "what stood in the file was written over"
-    left = set(os.listdir(path.parent)) - {"db.pkl", "db.pkl.lock"}
+    left = set(os.listdir(path.parent)) - {"db.pkl", "db.pkl.lock", "db.pkl.files"}
     if left and not killed:
         yield f"left behind: {left}"
 
 
 @pytest.mark.timeout(600)
-def test_a_refresh_bears_a_fault_at_any_call(folder, coherent):
+def test_a_refresh_bears_a_fault_at_any_call(folder, access):
     """Reading fails with a sentence, and the next time reads what there is."""
 
     def make(folder: Path) -> Run:
@@ -321,7 +331,7 @@ def test_a_refresh_bears_a_fault_at_any_call(folder, coherent):
 
 
 @pytest.mark.timeout(600)
-def test_opening_bears_a_fault_at_any_call(folder, coherent):
+def test_opening_bears_a_fault_at_any_call(folder, access):
     """A file that can't be read isn't mistaken for another kind of file or an empty one."""
 
     def make(folder: Path) -> Run:
@@ -376,7 +386,7 @@ def _reading(
 
 
 @pytest.mark.timeout(600)
-def test_creation_bears_a_fault_at_any_call(folder, coherent):
+def test_creation_bears_a_fault_at_any_call(folder, access):
     """The file appears whole or not at all, whoever creates next gets the same one, and nothing
     lies beside it."""
 
@@ -437,7 +447,7 @@ def fill(storage: PickledDB) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_a_journal_cut_at_any_byte_opens_and_takes_the_next_append(folder, coherent):
+def test_a_journal_cut_at_any_byte_opens_and_takes_the_next_append(folder, access):
     """Several experiments and a seal in it: whatever was whole before the cut is read, and what is
     appended behind the cut is too. Within the header the file is refused and left alone."""
     path = folder / "db.pkl"

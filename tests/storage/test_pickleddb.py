@@ -18,18 +18,22 @@ import pytest
 
 from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.files import framing, mounts, plain
-from orion_hpc.files.lock import DatabaseLock
+from orion_hpc.files.lock import DatabaseLock, lock_path
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE
 from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.waiting import wait_until
 
 
-@pytest.fixture(params=["coherent", "incoherent"])
+@pytest.fixture(params=[mounts.CACHED, mounts.DIRECT, mounts.APPENDING])
 def path(request, tmp_path, monkeypatch):
-    """Return a path for a database, on a file system that is taken for coherent or not."""
-    coherent = request.param == "coherent"
-    monkeypatch.setattr(mounts, "is_coherent", lambda mount: coherent)
+    """Return a path for a database, on a file system that is used in each of the three ways."""
+    monkeypatch.setattr(mounts, "is_coherent", lambda mount: request.param == mounts.CACHED)
+    if request.param == mounts.DIRECT:
+        monkeypatch.setattr(mounts, "access", lambda mount: mounts.DIRECT)
+        monkeypatch.setattr(mounts, "fences", lambda mount: True)
+        # A local disk takes whole blocks alone that way.
+        monkeypatch.setattr(os, "O_DIRECT", 0)
     return str(tmp_path / "db.pkl")
 
 
@@ -315,14 +319,14 @@ def test_a_worker_that_waits_for_the_lock_reads_on(path):
         register(writer, number)
     with open(copy, "rb") as file:
         written = file.read()[begin:]
-    lock = DatabaseLock(f"{path}.lock", storage.lock, 5)
+    lock = DatabaseLock(lock_path(path, storage.lock), storage.lock, 5)
     waiting = threading.Thread(target=register, args=(storage, 3))
     with lock.held():
         waiting.start()
         with open(path, "ab") as file:
             file.write(written)
         # Elsewhere than on a coherent file system the last one isn't believed before its sync.
-        sure = 3 if storage._file.coherent else 2
+        sure = 3 if storage._file.coherent or storage._file.direct else 2
         wait_until(lambda: len(storage.state.experiments[1].trials) == sure, 20, "it to read on")
     waiting.join(20)
     assert not waiting.is_alive()

@@ -153,11 +153,10 @@ def test_appends_of_two_nodes_at_once_stay_whole(shared):
     open(paths[0], "wb").close()
 
     def append(node: int) -> None:
-        file = DatabaseFile(paths[node], coherent=False)
+        file = DatabaseFile.at(paths[node])
         for index in range(200):
             file.open(writable=True)
-            file.read(0)
-            file.append(bytes([node * 100 + index % 100]) * size)
+            file.append(bytes([node * 100 + index % 100]) * size, len(file.read(0)))
             file.done()
 
     threads = [Thread(target=append, args=(node,)) for node in (0, 1)]
