@@ -106,7 +106,7 @@ def test_info_shows_the_file_and_its_experiments(done):
     assert any(line.split()[:3] == ["quick-v1", "8", "8"] for line in lines)
     found = json.loads(tool(done, "info", "--json"))
     assert (found["format"], found["mode"], found["group"], found["workers"]) == (
-        1, "0600", False, {},
+        2, "0600", False, {},
     )  # fmt: skip
     assert found["size"] == database(done).stat().st_size
     assert found["experiments"][0]["trials"]["completed"] == 8
