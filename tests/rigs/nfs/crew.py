@@ -41,7 +41,7 @@ class Crew:
         for client in rig.clients:
             self._folder(client).mkdir()
         self._notebook = Notebook(*(self._folder(client) for client in rig.clients))
-        self._made = rig.c1.python("workers", "make", self.path, max_trials)
+        self._made = rig.c1.python("tests.rigs.nfs.workers", "make", self.path, max_trials)
 
     @property
     def lock(self) -> str:
@@ -51,16 +51,13 @@ class Crew:
     # -- hiring --------------------------------------------------------------------------------
 
     def hire(self, client: Guest, count: int, heartbeat: float = 60.0, pause: float = 0.0) -> None:
-        """Have so many processes at work on a client, for `pause` seconds on each trial."""
+        """Have so many processes at work on a client, for `pause` seconds on each trial, and one
+        that does nothing but look at the trials."""
         self._start(client, "work", count, heartbeat, pause)
 
     def hire_held(self, client: Guest, point: str) -> None:
         """Have one worker there that will stand still at a point of its append."""
         self._start(client, "held", point)
-
-    def watch(self, client: Guest) -> None:
-        """Have a process there that does nothing but look at the trials."""
-        self._start(client, "watch")
 
     def keep_open(self, client: Guest, how: str) -> None:
         """Have a process there that keeps the database open for reading; return when it does."""
@@ -75,7 +72,7 @@ class Crew:
     def _start(self, client: Guest, program: str, *words: object) -> Job:
         self._made.wait()
         folder = f"/run/share/{self._folder(client).name}"
-        job = client.python("workers", program, folder, self.path, *words)
+        job = client.python("tests.rigs.nfs.workers", program, folder, self.path, *words)
         self._jobs.append((client, job))
         return job
 

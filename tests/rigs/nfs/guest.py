@@ -197,9 +197,9 @@ class Guest:
         return self.start(command).wait(timeout)
 
     def python(self, module: str, *words: object) -> Job:
-        """Start one of the rig's programs."""
+        """Start a program of the tests."""
         quoted = " ".join(f"'{word}'" for word in words)
-        return self.start(f"exec {sys.executable} -m tests.rigs.nfs.{module} {quoted}")
+        return self.start(f"exec {sys.executable} -m {module} {quoted}")
 
 
 def _session(leader: int) -> set[int]:

@@ -56,6 +56,8 @@ else
     mount -t rpc_pipefs rpc /run/rpc_pipefs
     rpcbind -w
     rpc.statd --no-notify
+    # What was written and not synced stays unwritten, however long a test holds a process there.
+    echo 360000 >/proc/sys/vm/dirty_expire_centisecs
 fi
 cd "$RIG_CHECKOUT"
 export PYTHONPATH=$RIG_CHECKOUT PYTHONDONTWRITEBYTECODE=1 PATH=${RIG_PYTHON%/*}:$PATH

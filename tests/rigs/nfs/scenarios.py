@@ -6,6 +6,7 @@ to lapse, for a server to boot. It returns by version what was wrong; nothing if
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import time
@@ -22,6 +23,12 @@ SECONDS = float(os.environ.get("ORION_HPC_NFS_SECONDS", "0"))
 """How long each storm lasts at least; by default no longer than it takes to see that all go on."""
 
 PROCESSES = 4
+"""That work on each client."""
+
+_PAUSE = 0.1
+"""Seconds of a trial where it doesn't matter how many there are: there are so many waits then that
+the processors would be busy with little else."""
+
 DAY = 86400.0
 
 _A_SECOND = {"3-nolock": 4}
@@ -71,29 +78,29 @@ def clock_off(rig: NfsRig, versions: Versions) -> Problems:
 
 def server_rebooted(rig: NfsRig, versions: Versions) -> Problems:
     """The server's power goes, and it boots again."""
-    return _through(rig, _crews(rig, versions), lambda: rig.reboot_server())
+    return _through(rig, _crews(rig, versions, pause=_PAUSE), lambda: rig.reboot_server())
 
 
 def nfsd_restarted(rig: NfsRig, versions: Versions) -> Problems:
     """The server forgets all locks, but no file."""
-    return _through(rig, _crews(rig, versions), lambda: rig.restart_nfsd())
+    return _through(rig, _crews(rig, versions, pause=_PAUSE), lambda: rig.restart_nfsd())
 
 
 def disk_full(rig: NfsRig, versions: Versions) -> Problems:
     """The server has no byte free, until all have been told so."""
-    crews = _crews(rig, versions, small=True)
+    crews = _crews(rig, versions, small=True, pause=_PAUSE)
     return _through(rig, crews, lambda: _until_told(rig, crews, rig.full_disk()))
 
 
 def export_readonly(rig: NfsRig, versions: Versions) -> Problems:
     """Nothing can be written, until all have been told so."""
-    crews = _crews(rig, versions)
+    crews = _crews(rig, versions, pause=_PAUSE)
     return _through(rig, crews, lambda: _until_told(rig, crews, rig.readonly()))
 
 
 def cut_at_a_write(rig: NfsRig, versions: Versions) -> Problems:
     """A client is cut off with a write under way, until the other one has got its lock."""
-    crews = _crews(rig, versions)
+    crews = _crews(rig, versions, pause=_PAUSE)
 
     def fault() -> None:
         with rig.cut_off(rig.c1, at_write=True):
@@ -126,7 +133,7 @@ def _crews(
     heartbeat: float = 60.0,
     pause: float = 0.0,
 ) -> list[Crew]:
-    """Have workers and one who only looks on both clients, on each version.
+    """Have workers on both clients, and one who only looks, on each version.
 
     `limited` lets them come to an end after about `SECONDS`.
     """
@@ -138,7 +145,6 @@ def _crews(
     for crew in crews:
         for client in rig.clients:
             crew.hire(client, PROCESSES, heartbeat, pause)
-            crew.watch(client)
     return crews
 
 
@@ -193,24 +199,24 @@ def _through(rig: NfsRig, crews: Sequence[Crew], fault: Callable[[], None]) -> P
     return {version: stuck + problems for version, problems in found.items()}
 
 
-def _progress(crews: Iterable[Crew], clients: Sequence[Guest], count: int = 10) -> None:
+def _progress(
+    crews: Iterable[Crew], clients: Sequence[Guest], count: int = 10, deadline: float | None = None
+) -> None:
     """Wait until on each client so many more results were acknowledged."""
-    begun = [
-        (crew, client, crew.told("acknowledged", client)) for crew in crews for client in clients
-    ]
-    deadline = time.monotonic() + _PATIENCE
-    for crew, client, before in begun:
+    deadline = deadline or time.monotonic() + _PATIENCE
+    pairs = list(itertools.product(crews, clients))
+    begun = [crew.told("acknowledged", client) for crew, client in pairs]
+    for (crew, client), before in zip(pairs, begun, strict=True):
         left = max(1.0, deadline - time.monotonic())
         crew.await_notes("acknowledged", client, before + count, left)
 
 
 def _until_told(rig: NfsRig, crews: Sequence[Crew], fault: AbstractContextManager[None]) -> None:
     """Let a fault last until on each client workers of each crew were told of a trouble."""
-    begun = [
-        (crew, client, crew.told("trouble", client)) for crew in crews for client in rig.clients
-    ]
+    pairs = list(itertools.product(crews, rig.clients))
+    begun = [crew.told("trouble", client) for crew, client in pairs]
     with fault:
-        for crew, client, before in begun:
+        for (crew, client), before in zip(pairs, begun, strict=True):
             crew.await_notes("trouble", client, before + 2, _PATIENCE)
 
 
@@ -233,7 +239,7 @@ def _away_with_the_lock(
     crews = {(version, point): Crew(rig, version) for version in versions for point in POINTS}
     for (_, point), crew in crews.items():
         crew.hire_held(rig.c1, point)
-        crew.hire(rig.c2, 1)
+        crew.hire(rig.c2, 1, pause=_PAUSE)
     for crew in crews.values():
         crew.await_notes("opened", rig.c2)
         crew.await_notes("held", rig.c1)
@@ -244,9 +250,10 @@ def _away_with_the_lock(
         for crew in crews.values():
             crew.go_on()
     found: Problems = {version: [] for version in versions}
+    deadline = time.monotonic() + _PATIENCE
     for (version, point), crew in crews.items():
         try:
-            _progress([crew], rig.clients, count=3)
+            _progress([crew], rig.clients, count=3, deadline=deadline)
         except TimeoutError as error:
             found[version].append(f"{point}: {error}")
     for crew in crews.values():

@@ -117,15 +117,21 @@ def make(path: str, max_trials: str = "1000000") -> None:
 
 
 def work(folder: str, path: str, count: str, heartbeat: str, pause: str) -> None:
-    """Have so many processes at work, for `pause` seconds on each trial; replace who is killed."""
+    """Have so many processes at work, for `pause` seconds on each trial, and one that only looks;
+    replace who is killed."""
+    place = Path(folder)
 
-    def start() -> int:
+    def worker() -> None:
+        Worker(place, path, float(heartbeat), float(pause)).run()
+
+    def start(body: Callable[[], None]) -> None:
         if pid := os.fork():
-            return pid
+            living[pid] = body
+            return
         code = 70
         try:
             random.seed()
-            Worker(Path(folder), path, float(heartbeat), float(pause)).run()
+            body()
             code = 0
         except BaseException:
             traceback.print_exc()
@@ -133,17 +139,19 @@ def work(folder: str, path: str, count: str, heartbeat: str, pause: str) -> None
             sys.stderr.flush()
             os._exit(code)
 
-    living = {start() for _ in range(int(count))}
+    living: dict[int, Callable[[], None]] = {}
+    for body in (*[worker] * int(count), lambda: watch(place, path)):
+        start(body)
     codes = []
     while living:
         pid, status = os.wait()
-        living.discard(pid)
+        body = living.pop(pid)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-            living.add(start())
+            start(body)
         else:
             codes.append(os.waitstatus_to_exitcode(status))
     if any(codes):
-        sys.exit(f"workers ended with {codes}")
+        sys.exit(f"processes ended with {codes}")
 
 
 def once(folder: str, path: str) -> None:
@@ -155,7 +163,7 @@ def once(folder: str, path: str) -> None:
 
 def held(folder: str, path: str, point: str) -> None:
     """Work, but stand still at a point of the third append until told to go on."""
-    worker = Worker(Path(folder), path, 60.0)
+    worker = Worker(Path(folder), path, 60.0, pause=0.1)
 
     def hold() -> None:
         worker.notes.add("held")
@@ -170,10 +178,10 @@ def held(folder: str, path: str, point: str) -> None:
     worker.run()
 
 
-def watch(folder: str, path: str) -> None:
+def watch(folder: Path, path: str) -> None:
     """Look at the trials all the time, as a user's own program may, until the file ``stop`` is
     there; note how many are seen to be completed."""
-    notes, stop, before = Notes(Path(folder)), Path(folder) / "stop", -1
+    notes, stop, before = Notes(folder), folder / "stop", -1
     experiment = get_experiment(NAME, storage=path)
     while True:
         last = stop.exists()
@@ -203,7 +211,6 @@ PROGRAMS: dict[str, Callable[..., None]] = {
     "work": work,
     "once": once,
     "held": held,
-    "watch": watch,
     "read": read,
 }
 
