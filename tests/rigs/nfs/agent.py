@@ -1,6 +1,6 @@
 """Runs in a guest as its first process: takes commands from the host and reaps what ends.
 
-A command is a file ``NAME.sh`` in the directory that the host shares; its output goes to
+A command is a file ``inbox/NAME`` in the directory that the host shares; its output goes to
 ``NAME.out``, its process's number to ``NAME.pid`` and its exit code to ``NAME.code``.
 """
 
@@ -18,24 +18,25 @@ _PAUSE = 0.02
 
 def serve(share: Path) -> None:
     """Run all commands that come, for ever, each as a process of its own."""
+    inbox = share / "inbox"
     running: dict[int, Path] = {}
     write(share / "ready", "")
     while True:
-        # Only what wasn't begun has this name, so one that the guest ran before its last boot, or
-        # that is under way, isn't run again.
-        for command in sorted(share.glob("*.sh")):
-            begun = command.with_suffix(".begun")
-            command.rename(begun)
-            with open(command.with_suffix(".out"), "wb") as output:
+        for name in sorted(os.listdir(inbox)):
+            base = share / name
+            # It is taken out before it is run: none is run again after another boot.
+            command = base.with_suffix(".sh")
+            (inbox / name).rename(command)
+            with open(base.with_suffix(".out"), "wb") as output:
                 process = subprocess.Popen(
-                    ["bash", str(begun)],
+                    ["bash", str(command)],
                     stdin=subprocess.DEVNULL,
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-            running[process.pid] = command
-            write(command.with_suffix(".pid"), str(process.pid))
+            running[process.pid] = base
+            write(base.with_suffix(".pid"), str(process.pid))
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 # Others are orphans, which are the first process's to reap.

@@ -61,8 +61,9 @@ class Crew:
 
     def keep_open(self, client: Guest, how: str) -> None:
         """Have a process there that keeps the database open for reading; return when it does."""
+        before = self.told("opened", client)
         self._start(client, "read", how)
-        self.await_notes("opened", client)
+        self.await_notes("opened", client, before + 1)
 
     def append(self, client: Guest) -> None:
         """Have one result recorded by a new process there; return when that has ended."""

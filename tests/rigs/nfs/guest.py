@@ -106,7 +106,7 @@ class Guest:
         self._spawn = spawn
         self._pid = 0
         self._count = itertools.count()
-        self.share.mkdir()
+        (self.share / "inbox").mkdir(parents=True)
 
     # -- life ----------------------------------------------------------------------------------
 
@@ -189,7 +189,7 @@ class Guest:
         base = self.share / f"{next(self._count):06d}"
         draft = base.with_suffix(".draft")
         draft.write_text(command)
-        draft.rename(base.with_suffix(".sh"))
+        draft.rename(self.share / "inbox" / base.name)
         return Job(self, base, command)
 
     def run(self, command: str, timeout: float = 60.0) -> str:

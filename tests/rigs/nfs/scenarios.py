@@ -50,8 +50,7 @@ def plain_running(rig: NfsRig, versions: Versions) -> Problems:
 def killed(rig: NfsRig, versions: Versions) -> Problems:
     """Workers get SIGKILL, at any moment, and are replaced."""
     crews = _crews(rig, versions, limited=True, heartbeat=2.0)
-    for crew in crews:
-        crew.await_notes("acknowledged", count=20)
+    _progress(crews, rig.clients, count=PROCESSES)
     for _ in _rounds():
         for crew in crews:
             for client in rig.clients:
@@ -140,7 +139,7 @@ def _crews(
     crews = []
     for version in versions:
         if limited:
-            trials = int(_A_SECOND.get(version, 20) * (15 + SECONDS))
+            trials = int(_A_SECOND.get(version, 20) * (10 + SECONDS))
         crews.append(Crew(rig, version, small, trials))
     for crew in crews:
         for client in rig.clients:

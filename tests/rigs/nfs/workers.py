@@ -195,7 +195,7 @@ def watch(folder: Path, path: str) -> None:
             before = seen
         if last:
             return
-        time.sleep(0.2)
+        time.sleep(0.3)
 
 
 def read(folder: str, path: str, how: str) -> None:
