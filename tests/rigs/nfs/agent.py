@@ -13,7 +13,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-_PAUSE = 0.02
+_PAUSE = 0.04
 
 
 def serve(share: Path) -> None:

@@ -60,15 +60,12 @@ class Crew:
         self._start(client, "held", point)
 
     def keep_open(self, client: Guest, how: str) -> None:
-        """Have a process there that keeps the database open for reading; return when it does."""
-        before = self.told("opened", client)
+        """Have a process there that keeps the database open for reading, and notes when it does."""
         self._start(client, "read", how)
-        self.await_notes("opened", client, before + 1)
 
-    def append(self, client: Guest) -> None:
-        """Have one result recorded by a new process there; return when that has ended."""
-        job = self._start(client, "once")
-        job.wait()
+    def append(self, client: Guest) -> Job:
+        """Have one result recorded by a new process there."""
+        return self._start(client, "once")
 
     def _start(self, client: Guest, program: str, *words: object) -> Job:
         self._made.wait()

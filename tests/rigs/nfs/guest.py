@@ -6,6 +6,7 @@ and what they do, is `rig`'s business.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import signal
@@ -106,6 +107,7 @@ class Guest:
         self._spawn = spawn
         self._pid = 0
         self._count = itertools.count()
+        self._jobs: list[Job] = []
         (self.share / "inbox").mkdir(parents=True)
 
     # -- life ----------------------------------------------------------------------------------
@@ -147,11 +149,13 @@ class Guest:
         # session of the first. It goes first, so that no other is made.
         left = {self._pid} if self._pid else set()
         while left:
-            for pid in sorted(left, key=lambda pid: pid != self._pid):
-                psutil.Process(pid).kill() if psutil.pid_exists(pid) else None
+            for pid in left:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    psutil.Process(pid).kill()
             wait_until(lambda: not self._alive(), 10, f"{self.name}'s kernel to end")
             left = _session(self._pid)
         self._pid = 0
+        self._jobs = []
 
     def freeze(self) -> None:
         """Stop the whole machine, as a hypervisor or a suspended host does."""
@@ -190,11 +194,19 @@ class Guest:
         draft = base.with_suffix(".draft")
         draft.write_text(command)
         draft.rename(self.share / "inbox" / base.name)
-        return Job(self, base, command)
+        job = Job(self, base, command)
+        self._jobs.append(job)
+        return job
 
     def run(self, command: str, timeout: float = 60.0) -> str:
         """Run a shell command to its end; return what it wrote."""
         return self.start(command).wait(timeout)
+
+    def end_jobs(self) -> None:
+        """Kill all commands that still run, and what they started."""
+        for job in [job for job in self._jobs if job.code is None]:
+            self.run(f"kill -9 -- -$(cat /run/share/{job.name}.pid) || true")
+        self._jobs = []
 
     def python(self, module: str, *words: object) -> Job:
         """Start a program of the tests."""

@@ -47,6 +47,8 @@ _PROGRAMS = {
     "mkfs.ext4": "e2fsprogs",
 }
 
+_MEMORY = "/dev/shm"
+
 
 def missing_for_nfs() -> str | None:
     """Why there can be no rig here, or None when there can."""
@@ -55,6 +57,8 @@ def missing_for_nfs() -> str | None:
         return f"not installed: {', '.join(missing)} (apt install {packages})"
     if os.geteuid() != 0:
         return "the guests see this machine's files as their user does: that has to be root"
+    if shutil.disk_usage(_MEMORY).free < 3 << 30:
+        return f"the guests' memory is in {_MEMORY}, which has less than 3 GB free"
     return None
 
 
