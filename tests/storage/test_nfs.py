@@ -58,7 +58,7 @@ def played(nfs_rig: NfsRig) -> Played:
 @each_version
 def test_an_open_reader_on_this_host_costs_no_other_hosts_result(played, version):
     """Readers keep the file open, one of ours in its look and one that is any program; the other
-    host appends, then this one: nothing is lost.
+    host appends, then a writer here that had read it before: nothing is lost.
 
     On NFS 4 the open for writing takes over the new size, but not the new bytes of a page that the
     reader has cached; what is appended then goes to the server with the whole page.

@@ -11,6 +11,8 @@ from tests.rigs.nfs.rig import NfsRig
 from tests.rigs.waiting import wait_until
 
 _NUMBERS = itertools.count(1)
+_PATIENCE = 150.0
+"""Seconds; a machine that others use is slow."""
 
 
 class Crew:
@@ -46,7 +48,7 @@ class Crew:
     @property
     def lock(self) -> str:
         """The kind of lock that the database has."""
-        return self._made.wait().strip()
+        return self._made.wait(_PATIENCE).strip()
 
     # -- hiring --------------------------------------------------------------------------------
 
@@ -59,6 +61,10 @@ class Crew:
         """Have one worker there that will stand still at a point of its append."""
         self._start(client, "held", point)
 
+    def hire_late(self, client: Guest) -> None:
+        """Have one process there that takes a trial, and stands still before it records it."""
+        self._start(client, "late")
+
     def keep_open(self, client: Guest, how: str) -> None:
         """Have a process there that keeps the database open for reading, and notes when it does."""
         self._start(client, "read", how)
@@ -68,7 +74,7 @@ class Crew:
         return self._start(client, "once")
 
     def _start(self, client: Guest, program: str, *words: object) -> Job:
-        self._made.wait()
+        self._made.wait(_PATIENCE)
         folder = f"/run/share/{self._folder(client).name}"
         job = client.python("tests.rigs.nfs.workers", program, folder, self.path, *words)
         self._jobs.append((client, job))
@@ -85,7 +91,7 @@ class Crew:
         return len(having(self.notes(client), what))
 
     def await_notes(
-        self, what: str, client: Guest | None = None, count: int = 1, timeout: float = 60.0
+        self, what: str, client: Guest | None = None, count: int = 1, timeout: float = _PATIENCE
     ) -> None:
         """Wait until something was noted so often."""
         where = client.name if client else "the clients"

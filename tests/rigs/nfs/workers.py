@@ -161,18 +161,27 @@ def once(folder: str, path: str) -> None:
     worker.run()
 
 
+def late(folder: str, path: str) -> None:
+    """Record one result, but stand still with the trial in hand until told to go on."""
+    worker = Worker(Path(folder), path, 60.0)
+    worker.most = 1
+    worker.before_observing = lambda count: _hold(worker, Path(folder))
+    worker.run()
+
+
+def _hold(worker: Worker, folder: Path) -> None:
+    worker.notes.add("held")
+    wait_until((folder / "go").exists, _LONGEST, "to be told to go on")
+    worker.notes.add("goes on")
+
+
 def held(folder: str, path: str, point: str) -> None:
     """Work, but stand still at a point of the third append until told to go on."""
     worker = Worker(Path(folder), path, 60.0, pause=0.1)
 
-    def hold() -> None:
-        worker.notes.add("held")
-        wait_until((Path(folder) / "go").exists, _LONGEST, "to be told to go on")
-        worker.notes.add("goes on")
-
     def before_observing(count: int) -> None:
         if count == 2:
-            inside.hold_once(point, hold)
+            inside.hold_once(point, lambda: _hold(worker, Path(folder)))
 
     worker.before_observing = before_observing
     worker.run()
@@ -210,6 +219,7 @@ PROGRAMS: dict[str, Callable[..., None]] = {
     "make": make,
     "work": work,
     "once": once,
+    "late": late,
     "held": held,
     "read": read,
 }
