@@ -207,14 +207,12 @@ def _late(crew: Crew, what: str, deadline: float) -> list[str]:
 
 def _through(rig: NfsRig, crews: Sequence[Crew], fault: Callable[[], None]) -> Problems:
     """Let all work, through a fault; afterwards each client has to go on, without a restart."""
-    stuck: list[str] = []
+    stuck: dict[Crew, str] = {}
     _progress(crews, rig.clients)
     for _ in _rounds():
         fault()
-        try:
-            _progress(crews, rig.clients)
-        except TimeoutError as error:
-            stuck.append(str(error))
+        stuck = _Marks(crews, rig.clients, "acknowledged").stuck(10)
+        if stuck:
             break
     before = {crew.version: crew.told("acknowledged") for crew in crews}
     found = _leave(crews)
@@ -226,28 +224,49 @@ def _through(rig: NfsRig, crews: Sequence[Crew], fault: Callable[[], None]) -> P
                     f"a reader on {client.name} saw {max(seen, default=0)} completed trials of "
                     f"{before[crew.version]}"
                 )
-    return {version: stuck + problems for version, problems in found.items()}
+    for crew, told in stuck.items():
+        found[crew.version].insert(0, told)
+    return found
 
 
-def _progress(
-    crews: Iterable[Crew], clients: Sequence[Guest], count: int = 10, deadline: float | None = None
-) -> None:
+class _Marks:
+    """How often each client of each crew has noted something, to wait until it has more often."""
+
+    def __init__(self, crews: Iterable[Crew], clients: Sequence[Guest], what: str) -> None:
+        self._what = what
+        self._begun = [
+            (crew, client, crew.told(what, client))
+            for crew, client in itertools.product(crews, clients)
+        ]
+
+    def stuck(self, count: int) -> dict[Crew, str]:
+        """Wait until all have, so often; return what there is to say of those that haven't."""
+        deadline = time.monotonic() + _PATIENCE
+        found = {}
+        for crew, client, before in self._begun:
+            left = max(1.0, deadline - time.monotonic())
+            try:
+                crew.await_notes(self._what, client, before + count, left)
+            except TimeoutError as error:
+                found[crew] = str(error)
+        return found
+
+    def wait(self, count: int) -> None:
+        """The same; raise `TimeoutError` for those that haven't."""
+        if stuck := self.stuck(count):
+            raise TimeoutError("; ".join(stuck.values()))
+
+
+def _progress(crews: Iterable[Crew], clients: Sequence[Guest], count: int = 10) -> None:
     """Wait until on each client so many more results were acknowledged."""
-    deadline = deadline or time.monotonic() + _PATIENCE
-    pairs = list(itertools.product(crews, clients))
-    begun = [crew.told("acknowledged", client) for crew, client in pairs]
-    for (crew, client), before in zip(pairs, begun, strict=True):
-        left = max(1.0, deadline - time.monotonic())
-        crew.await_notes("acknowledged", client, before + count, left)
+    _Marks(crews, clients, "acknowledged").wait(count)
 
 
 def _until_told(rig: NfsRig, crews: Sequence[Crew], fault: AbstractContextManager[None]) -> None:
     """Let a fault last until on each client workers of each crew were told of a trouble."""
-    pairs = list(itertools.product(crews, rig.clients))
-    begun = [crew.told("trouble", client) for crew, client in pairs]
+    marks = _Marks(crews, rig.clients, "trouble")
     with fault:
-        for (crew, client), before in zip(pairs, begun, strict=True):
-            crew.await_notes("trouble", client, before + 2, _PATIENCE)
+        marks.wait(2)
 
 
 def _outlast_the_lease(crews: Sequence[Crew], other: Guest) -> None:
@@ -280,12 +299,10 @@ def _away_with_the_lock(
         for crew in crews.values():
             crew.go_on()
     found: Problems = {version: [] for version in versions}
-    deadline = time.monotonic() + _PATIENCE
+    stuck = _Marks(crews.values(), rig.clients, "acknowledged").stuck(3)
     for (version, point), crew in crews.items():
-        try:
-            _progress([crew], rig.clients, count=3, deadline=deadline)
-        except TimeoutError as error:
-            found[version].append(f"{point}: {error}")
+        if crew in stuck:
+            found[version].append(f"{point}: {stuck[crew]}")
     for crew in crews.values():
         crew.stop()
     for (version, point), crew in crews.items():
