@@ -19,7 +19,9 @@ _PAUSE = 0.04
 def serve(share: Path) -> None:
     """Run all commands that come, for ever, each as a process of its own."""
     inbox = share / "inbox"
-    running: dict[int, Path] = {}
+    # The objects are kept: one that is dropped while its process runs has its end noticed, and
+    # lost, by the start of another (subprocess._cleanup).
+    running: dict[int, tuple[subprocess.Popen[bytes], Path]] = {}
     write(share / "ready", "")
     while True:
         for name in sorted(os.listdir(inbox)):
@@ -35,13 +37,15 @@ def serve(share: Path) -> None:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-            running[process.pid] = base
+            running[process.pid] = process, base
             write(base.with_suffix(".pid"), str(process.pid))
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
                 # Others are orphans, which are the first process's to reap.
-                if (found := running.pop(ended[0], None)) is not None:
-                    write(found.with_suffix(".code"), str(os.waitstatus_to_exitcode(ended[1])))
+                if ended[0] in running:
+                    process, base = running.pop(ended[0])
+                    process.returncode = os.waitstatus_to_exitcode(ended[1])
+                    write(base.with_suffix(".code"), str(process.returncode))
         time.sleep(_PAUSE)
 
 
