@@ -263,10 +263,15 @@ def _progress(crews: Iterable[Crew], clients: Sequence[Guest], count: int = 10) 
 
 
 def _until_told(rig: NfsRig, crews: Sequence[Crew], fault: AbstractContextManager[None]) -> None:
-    """Let a fault last until on each client workers of each crew were told of a trouble."""
-    marks = _Marks(crews, rig.clients, "trouble")
+    """Let a fault last until on each client workers of each crew were told of a trouble.
+
+    Those with a lease may just wait for it: its marker can't be removed either.
+    """
+    end = time.monotonic() + LEASE
+    marks = _Marks([crew for crew in crews if crew.lock == "flock"], rig.clients, "trouble")
     with fault:
         marks.wait(2)
+        wait_until(lambda: time.monotonic() > end, LEASE + 10, "the fault to have lasted")
 
 
 def _outlast_the_lease(crews: Sequence[Crew], other: Guest) -> None:
