@@ -49,9 +49,16 @@ def main(words: Sequence[str] | None = None) -> int:
     return 1 if any(line.problems for line in lines) else 0
 
 
-def measure(rig: NfsRig, version: str, trials: int, optuna_trials: int, rounds: int) -> list[Line]:
+def measure(
+    rig: NfsRig,
+    version: str,
+    trials: int,
+    optuna_trials: int,
+    rounds: int,
+    peers: Sequence[str] = tuple(PEERS),
+) -> list[Line]:
     """Measure ours, one peer, ours, the other peer, …; return a line for each peer."""
-    peers = list(PEERS) if optuna_peer.available() else []
+    peers = peers if optuna_peer.available() else []
     pairs: dict[str, list[dict[str, Any]]] = {peer: [] for peer in peers or ["none"]}
     for _ in range(rounds):
         for peer, found in pairs.items():
