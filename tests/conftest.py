@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.rigs.fake_slurm import FakeSlurm, path_without_slurm
 from tests.rigs.glusterfs import GlusterFS, missing_for_glusterfs
+from tests.rigs.nfs.rig import NfsRig, missing_for_nfs
 from tests.rigs.slurm import CLIENT_VARIABLES, SlurmCluster, missing_for_slurm
 from tests.rigs.sshfs import Sshfs, missing_for_sshfs
 from tests.rigs.two_mounts import Shared, TwoMounts
@@ -113,6 +114,14 @@ def glusterfs(glusterfs_mounts: TwoMounts) -> Shared:
 def sshfs(sshfs_mounts: TwoMounts) -> Shared:
     """A fresh directory on sshfs, seen from two nodes, whose `flock` doesn't reach each other."""
     return sshfs_mounts.folder()
+
+
+@pytest.fixture(scope="session")
+def nfs_rig() -> Iterator[NfsRig]:
+    """A file server and two clients with kernels of their own, connected by NFS."""
+    _need(missing_for_nfs(), "ORION_HPC_REQUIRE_NFS")
+    with NfsRig() as rig:
+        yield rig
 
 
 @pytest.fixture

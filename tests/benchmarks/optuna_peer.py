@@ -15,6 +15,9 @@ from typing import Any
 
 from tests.benchmarks.processes import Body, race
 
+DEFAULT_LOCK = "symlink"
+"""Of the journal's two; the other one is ``open``."""
+
 _STUDY = "benchmark"
 _PATTERN = 16
 """Trials that Optuna itself writes into a filled journal; the others are copies with new numbers
@@ -33,15 +36,26 @@ def version() -> str | None:
     return metadata.version("optuna") if available() else None
 
 
-def _open(path: str, seed: int | None = None, make: bool = False) -> Any:
+def _storage(path: str, lock: str) -> Any:
     import optuna
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    from optuna.storages import JournalStorage, journal
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    storage = JournalStorage(JournalFileBackend(path))
-    if make:
-        return optuna.create_study(storage=storage, study_name=_STUDY)
+    locks = {"symlink": journal.JournalFileSymlinkLock, "open": journal.JournalFileOpenLock}
+    return JournalStorage(journal.JournalFileBackend(path, locks[lock](path)))
+
+
+def make(path: str, lock: str = DEFAULT_LOCK) -> None:
+    """Make a journal with an empty study."""
+    import optuna
+
+    optuna.create_study(storage=_storage(path, lock), study_name=_STUDY)
+
+
+def _open(path: str, seed: int | None = None, lock: str = DEFAULT_LOCK) -> Any:
+    import optuna
+
+    storage = _storage(path, lock)
     sampler = optuna.samplers.RandomSampler(seed=seed)
     return optuna.load_study(storage=storage, study_name=_STUDY, sampler=sampler)
 
@@ -57,33 +71,46 @@ def run(folders: Sequence[str], trials: int, processes: int, optimize: bool = Fa
         Whether to call ``study.optimize``, which is no faster than ``ask`` and ``tell``.
     """
     paths = [os.path.join(folder, "optuna.journal") for folder in folders]
-    _open(paths[0], make=True)
-    result = race(processes, lambda index: _worker(paths, index, trials, processes, optimize))
-    completed = Counter(point for one in result.results for point in one["points"])
+    make(paths[0])
+
+    def prepare(index: int) -> Body:
+        share = trials // processes + (index < trials % processes)
+        return worker(paths[index % len(paths)], index, share, optimize=optimize)
+
+    result = race(processes, prepare)
+    completed = sum(len(one["points"]) for one in result.results)
     seconds = max(one["end"] for one in result.results) - result.start
-    found = Counter(_completed(paths[0]))
-    problems = [one["error"] for one in result.results if one["error"]]
-    if found != completed:
-        problems.append(f"{completed.total()} were told and {found.total()} are in the journal")
-    if max(found.values(), default=1) > 1:
-        problems.append("a trial is doubled")
     return {
-        "trials": completed.total(),
+        "trials": completed,
         "seconds": seconds,
-        "per_second": completed.total() / seconds,
+        "per_second": completed / seconds,
         "user_us": 1e6 * sum(share.user for share in result.shares) / trials,
         "system_us": 1e6 * sum(share.system for share in result.shares) / trials,
         "switches": sum(share.switches for share in result.shares) / trials,
-        "problems": problems,
+        "problems": problems(result.results, paths[0]),
     }
 
 
-def _worker(paths: Sequence[str], index: int, trials: int, processes: int, optimize: bool) -> Body:
+def problems(results: Sequence[dict[str, Any]], path: str) -> list[str]:
+    """Return what went wrong: errors, and trials that were lost or doubled."""
+    completed = Counter(tuple(point) for one in results for point in one["points"])
+    found = Counter(_completed(path))
+    wrong = [one["error"] for one in results if one["error"]]
+    if found != completed:
+        wrong.append(f"{completed.total()} were told and {found.total()} are in the journal")
+    if max(found.values(), default=1) > 1:
+        wrong.append("a trial is doubled")
+    return wrong
+
+
+def worker(
+    path: str, index: int, share: int, lock: str = DEFAULT_LOCK, optimize: bool = False
+) -> Body:
+    """Return the loop of process number `index`, for `share` trials, which is prepared here."""
     import optuna
 
-    study = _open(paths[index % len(paths)], seed=index)
+    study = _open(path, index, lock)
     space = {f"x{one}": optuna.distributions.FloatDistribution(-1, 1) for one in range(4)}
-    share = trials // processes + (index < trials % processes)
     points: list[tuple[float, ...]] = []
 
     def objective(trial: Any) -> float:
@@ -120,10 +147,10 @@ def _completed(path: str) -> Iterator[tuple[float, ...]]:
 def fill(path: str, trials: int) -> None:
     """Make a journal with ``trials`` completed trials, as Optuna leaves it."""
     pattern = f"{path}.pattern"
-    _open(pattern, make=True)
+    make(pattern)
     with open(pattern, encoding="utf-8") as file:
         head = len(file.readlines())
-    _worker([pattern], 0, _PATTERN, 1, False)()
+    worker(pattern, 0, _PATTERN)()
     with open(pattern, encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     os.unlink(pattern)

@@ -58,14 +58,15 @@ def run(folders: Sequence[str], trials: int, processes: int, profile: bool = Fal
         experiment.write_function(functions)
         paths = [os.path.join(folder, "db.pkl") for folder in folders]
         experiment.create(paths[0], functions, trials)
-        result = race(processes, lambda index: _worker(paths[index % len(paths)], profile, index))
+        result = race(processes, lambda index: worker(paths[index % len(paths)], profile, index))
         storage = PickledDB(paths[0])
-        problems = _problems(result.results, storage.refresh(), trials)
+        wrong = problems(result.results, storage.refresh(), trials)
         storage.close()
-    return {**_measures(result, trials), "problems": problems}
+    return {**_measures(result, trials), "problems": wrong}
 
 
-def _worker(path: str, profile: bool, index: int) -> Body:
+def worker(path: str, profile: bool, index: int) -> Body:
+    """Return the loop of worker number `index`, which is prepared here."""
     storage = Timed(path)
     found = storage.refresh().find(experiment.NAME)
     assert found is not None
@@ -109,7 +110,7 @@ def _measures(result: Race, trials: int) -> dict[str, Any]:
     }
 
 
-def _problems(results: Sequence[dict[str, Any]], state: State, trials: int) -> list[str]:
+def problems(results: Sequence[dict[str, Any]], state: State, trials: int) -> list[str]:
     """Return what went wrong: trials that were lost, doubled, or run and not recorded."""
     recorded = Counter(experiment.points(state))
     called = Counter(tuple(point) for one in results for point in one["calls"])

@@ -58,7 +58,7 @@ def test_a_lost_and_a_doubled_trial_are_found():
 
     def problems(*calls: tuple) -> list[str]:
         one = {"completed": 2, "lost": 0, "calls": calls}
-        return ours._problems([one], state, 2)
+        return ours.problems([one], state, 2)
 
     assert problems(first, second) == []
     assert problems(first) == ["1 were never run"]
