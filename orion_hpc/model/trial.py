@@ -36,8 +36,10 @@ OUT_OF_MEMORY = "out of memory"
 KILLED = "killed"
 LOST_WORKER = "lost worker"
 CANCELLED = "cancelled"
+WORKER_SUSPENDED = "suspended"
 
-CAUSES = (USER_ERROR, PREEMPTED, TIMED_OUT, OUT_OF_MEMORY, KILLED, LOST_WORKER, CANCELLED)
+CAUSES = (USER_ERROR, PREEMPTED, TIMED_OUT, OUT_OF_MEMORY, KILLED, LOST_WORKER, CANCELLED,
+          WORKER_SUSPENDED)  # fmt: skip
 """Why an attempt ended without a result."""
 
 PERHAPS_ITS_FAULT = frozenset((LOST_WORKER, OUT_OF_MEMORY))

@@ -58,6 +58,7 @@ def test_a_summary_is_whole_and_fit_for_json():
         "front": None,
         "incomparable": 0,
         "workers": [{"id": alive, "host": "h", "job": "77_0.0", "age": 3.0}],
+        "suspended": [],
         "silent": [],
         "jobs": [
             {"launcher": "slurm", "ids": ["77"], "folder": "/logs", "time": 1.0,

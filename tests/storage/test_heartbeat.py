@@ -70,12 +70,11 @@ def test_two_missed_intervals_are_silence(tmp_path, age, silent):
     assert signs(str(tmp_path))[ELSEWHERE].silent == silent
 
 
-def test_silence_is_a_proof_only_when_it_lasts(tmp_path, monkeypatch):
+def test_silence_is_a_proof_only_when_it_lasts(tmp_path):
     """After a clock was set every worker looks silent until its next touch: nobody is robbed."""
     sign(tmp_path, age=3600)
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    watch = Watch(str(tmp_path), interval=60)
+    now = 7.0
+    watch = Watch(str(tmp_path), interval=60, awake=lambda: now)
     assert watch.lost([ELSEWHERE]) == set()
     now += 80
     sign(tmp_path, age=3000)
@@ -102,11 +101,10 @@ def test_ages_do_not_come_from_this_hosts_clock(tmp_path, monkeypatch):
     assert abs(signs(str(tmp_path))[ELSEWHERE].age) < 60
 
 
-def test_a_missing_file_is_a_proof_only_when_it_stays_away(tmp_path, monkeypatch):
+def test_a_missing_file_is_a_proof_only_when_it_stays_away(tmp_path):
     """A stale directory cache at first sight must not cost a living worker its trial."""
-    watch = Watch(str(tmp_path), interval=10)
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
+    now = 7.0
+    watch = Watch(str(tmp_path), interval=10, awake=lambda: now)
     assert watch.lost([ELSEWHERE]) == set()
     now += 19
     assert watch.lost([ELSEWHERE]) == set()
