@@ -265,6 +265,7 @@ def run_worker(
             peak = 0 if executor.in_process else own_peak()
             facts = (cpus, job.n_workers, requested_memory(os.environ, cpus), _limit(stop.whole))
             left = ev.LeaveWorker(name, began, time.time(), *facts, peak)
+            stop.await_suspension()
             with contextlib.suppress(StorageError):  # it is reckoned from its trials then
                 storage.transact(experiment.number, lambda state: [left])
         finally:

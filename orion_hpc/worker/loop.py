@@ -530,6 +530,7 @@ class Worker:
 
     def _record(self, decide: Callable[[State], Sequence[ev.Event]]) -> State:
         """Make the transaction; an end that can't be written is replaced by words that can."""
+        self._stop.await_suspension()
         try:
             return self._storage.transact(self._number, decide)
         except ValueError:
