@@ -26,6 +26,11 @@ def _trial_time(
 @click.option("--executor", help="Inner pool: single or joblib.")
 @click.option("--heartbeat", type=click.FloatRange(0, min_open=True), help="Seconds between signs.")
 @click.option("--idle-timeout", type=click.FloatRange(0), help="Seconds without a trial to leave.")
+@click.option(
+    "--on-suspend",
+    type=click.Choice(["auto", "keep", "release"]),
+    help="Whether its trials are handed on while its job is suspended.",
+)
 @click.option("--grace", type=click.FloatRange(0), help="Seconds for trials after a stop notice.")
 @click.option("--kill-wait", type=click.FloatRange(0), help="Seconds from SIGTERM to the kill.")
 @click.option("--max-requeues", type=click.IntRange(0), help="Requeues at the time limit.")

@@ -181,7 +181,11 @@ def _settings(
             slurm[option] = value
         else:
             slurm["additional"][option.replace("_", "-")] = value
-    worker: dict[str, Any] = {"executor": choice.name, "heartbeat": session.interval}
+    worker: dict[str, Any] = {
+        "executor": choice.name,
+        "heartbeat": session.interval,
+        "on_suspend": session.on_suspend,
+    }
     if n_workers is not None:
         worker["n_workers"] = n_workers
     given = {"name": name, "version": version, "storage": storage, "slurm": slurm, "worker": worker}

@@ -263,7 +263,13 @@ def _client(
 ) -> ExperimentClient:
     return ExperimentClient(
         place,
-        Session(place, storage, experiment.number, settings.worker.heartbeat),
+        Session(
+            place,
+            storage,
+            experiment.number,
+            settings.worker.heartbeat,
+            settings.worker.on_suspend,
+        ),
         _executor(executor, settings),
         settings.worker.n_workers,
         settings.worker.idle_timeout,

@@ -525,6 +525,7 @@ class ExperimentClient:
             on_error=None if on_error is None else told,
             prepare_trial=prepare,
             heartbeat=self._session.interval,
+            on_suspend=self._session.on_suspend,
             idle_timeout=patience,
             impatient=idle_timeout is not None,
             grace=self._grace,

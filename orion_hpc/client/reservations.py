@@ -58,7 +58,7 @@ class Reservations:
     def __init__(self, session: Session, space: Space) -> None:
         self._session = session
         self._space = space
-        self._recovery = session.place.recovery(session.state, session.interval)
+        self._recovery = session.place.recovery(session.state, session.interval, session.awake)
         self._next_look = 0.0
 
     @cached_property

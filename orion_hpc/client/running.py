@@ -12,6 +12,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ from orion_hpc.executors.base import Executor
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, CANCELLED, Trial
 from orion_hpc.worker.grace import KILL_WAIT, NO_GRACE, grace_of
+from orion_hpc.worker.job_states import OnSuspend
 from orion_hpc.worker.loop import Summary, WorkerOptions
 from orion_hpc.worker.making import make_worker, seed_of
 from orion_hpc.worker.notice import Notice
@@ -52,6 +54,7 @@ class Run:
     on_error: Callable[[Trial, BaseException, int], bool] | None
     prepare_trial: Callable[[Trial], None]
     heartbeat: float
+    on_suspend: OnSuspend
     idle_timeout: float
     impatient: bool
     grace: float
@@ -121,12 +124,14 @@ def run_trials(
     bound = functools.partial(run.function, **run.kwargs) if run.kwargs else run.function
     here = executor.in_process or getattr(executor, "shares_memory", False)
     target = CallableTarget(bound if here else pack(bound), run.trial_arg)
+    beat = place.heartbeat(experiment, name, run.heartbeat, run.n_workers, run.on_suspend)
+    awake = time.monotonic if beat is None else beat.awake
     worker = make_worker(
         storage,
         experiment,
         executor,
         target,
-        place.recovery(experiment, run.heartbeat),
+        place.recovery(experiment, run.heartbeat, awake),
         place.folder_of(experiment),
         stop,
         WorkerOptions(
@@ -146,8 +151,8 @@ def run_trials(
         Notice(place.notice_path(experiment, name)),
         judge.watch,
         run.prepare_trial,
+        awake,
     )
-    beat = place.heartbeat(experiment, name, run.heartbeat, run.n_workers)
     orderly = False
     with _environment(name), _listening(stop):
         if beat is not None:

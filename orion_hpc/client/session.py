@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.model.trial import RESERVED, Trial
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Heartbeat
+from orion_hpc.worker.job_states import OnSuspend
 
 _numbers = itertools.count(1)
 
@@ -44,6 +46,8 @@ class Session:
         The experiment's.
     interval : float
         Seconds between signs of life.
+    on_suspend : str, default "auto"
+        What becomes of its trials while this job is suspended.
 
     Attributes
     ----------
@@ -51,10 +55,18 @@ class Session:
         Number -> attempt of what this session has reserved; to be read with the lock held.
     """
 
-    def __init__(self, place: Place, storage: Storage, number: int, interval: float) -> None:
+    def __init__(
+        self,
+        place: Place,
+        storage: Storage,
+        number: int,
+        interval: float,
+        on_suspend: OnSuspend = "auto",
+    ) -> None:
         self.place = place
         self.number = number
         self.interval = interval
+        self.on_suspend = on_suspend
         self._storage = storage
         self._heartbeat: Heartbeat | None = None
         self._be_somebody()
@@ -102,11 +114,17 @@ class Session:
         """Give signs of life from now on; before the first reservation."""
         if self._heartbeat is None and self.place.is_shared:
             experiment = self._storage.state.experiments[self.number]
-            beat = self.place.heartbeat(experiment, self.name, self.interval, 1)
+            beat = self.place.heartbeat(experiment, self.name, self.interval, 1, self.on_suspend)
             if beat is not None:
                 beat.start()
                 self._heartbeat = beat
                 self._end = weakref.finalize(self, _stop, beat, os.getpid(), self.held)
+
+    def awake(self) -> float:
+        """Return seconds of a clock that stands still, if it can be known, while this process is
+        stopped."""
+        beat = self._heartbeat
+        return time.monotonic() if beat is None else beat.awake()
 
     def close(self) -> None:
         """Give no more signs of life."""

@@ -25,7 +25,7 @@ from orion_hpc.model.trial import BROKEN, COMPLETED, RESERVED
 from orion_hpc.slurm.queue import Ended, ended
 from orion_hpc.storage.heartbeat import server_now, signs
 from orion_hpc.storage.pickleddb import PickledDB
-from orion_hpc.worker.ended_jobs import EndedJobs
+from orion_hpc.worker.job_states import JobStates
 
 _LONGEST_NAME = 1000
 
@@ -164,7 +164,7 @@ def _alive(folder: str, experiment: ExperimentState, ages: dict[str, float]) -> 
         elif age < litter.DAY:  # no look proves anything but a very long silence …
             elsewhere.add(name)
     asked = {name: sign for name, sign in told.items() if name in elsewhere}
-    return alive | (elsewhere - EndedJobs(folder)(asked))  # … and Slurm's word
+    return alive | elsewhere.difference(JobStates(folder)(asked).gone)  # … and Slurm's word
 
 
 _Entries = list[tuple[str, os.stat_result]]

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from orion_hpc.files.identity import Identity
 from orion_hpc.files.layout import LAUNCHER
 from orion_hpc.model.trial import BROKEN, COMPLETED
+from orion_hpc.storage.heartbeat import SUSPENDED
 
 DAY = 86400.0
 """Seconds. What was being written so long ago is written no more."""
@@ -27,7 +28,8 @@ SIGNS, NOTICES, JOBS, LOGS, CODE, COPIES, TRIALS = (
     "working directories of trials that are over",
 )
 
-_TURN = ".turn"
+_ALL_WORKERS = (".turn", SUSPENDED)
+"""Files that all workers share."""
 _NOW = re.compile(r"\.now-\d+-[0-9a-f]{8}")
 _JOB_FILE = re.compile(
     r"(?P<job>\d+)(?:_\d+){0,2}(?:_(?P<start>submitted\.pkl|result\.pkl(?:\.save_tmp)?|submission\.sh)"
@@ -86,9 +88,10 @@ def is_sign_litter(name: str, age: float, use: Use) -> bool:
     worker = name.removesuffix(".new")
     if Identity.parse(worker) is not None:
         return worker not in use.alive
-    if name == _TURN:
+    if name in _ALL_WORKERS:
         return not use.alive or age > DAY
-    return _NOW.fullmatch(name) is not None and age > DAY
+    unfinished = name.startswith(f"{SUSPENDED}.") or _NOW.fullmatch(name) is not None
+    return unfinished and age > DAY
 
 
 def launch_litter(launch: str, names: Mapping[str, float], use: Use, gone: bool) -> dict[str, str]:

@@ -10,12 +10,15 @@ from orion_hpc.errors import WorkersAlive
 from orion_hpc.files import layout
 from orion_hpc.files.identity import Identity
 from orion_hpc.storage.heartbeat import Sign, signs
+from orion_hpc.worker.job_states import JobStates
 
 _MOST_TOLD = 4
 
 
 def living_workers(database: str, title: str | None = None) -> dict[str, list[Sign]]:
     """Return the signs of life of workers that aren't known to be silent, by experiment.
+
+    Those that are suspended, by Slurm's word, are silent and come back: they are among them.
 
     Parameters
     ----------
@@ -32,9 +35,11 @@ def living_workers(database: str, title: str | None = None) -> dict[str, list[Si
     for one in titles:
         folder = layout.workers_folder(database, one)
         if os.path.isdir(folder):
-            found = [sign for sign in signs(folder).values() if not sign.silent]
-            if found:
-                alive[one] = sorted(found, key=lambda sign: sign.worker)
+            told = signs(folder)
+            silent = {name: sign for name, sign in told.items() if sign.silent}
+            gone = silent.keys() - JobStates(folder)(silent).spared
+            if found := [told[name] for name in sorted(told.keys() - gone)]:
+                alive[one] = found
     return alive
 
 

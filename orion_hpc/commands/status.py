@@ -9,14 +9,16 @@ from orion_hpc.client.experiments import chosen
 from orion_hpc.commands.asking import asked
 from orion_hpc.config.settings import Settings
 from orion_hpc.files import layout
+from orion_hpc.files.identity import Identity
 from orion_hpc.launch.sbatch import slurm_is_here
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.report.resources import resources
 from orion_hpc.report.summary import experiment_summary
+from orion_hpc.slurm.proof import is_suspended, jobs_of
 from orion_hpc.slurm.queue import queued
-from orion_hpc.slurm.tasks import Tasks
 from orion_hpc.storage.heartbeat import signs
 from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.worker.job_states import JobStates, run_of
 
 
 def summaries(
@@ -32,20 +34,24 @@ def summaries(
         There is no database, or it can't be read.
     """
     settings = asked(config, storage, name, version)
-    return [
-        experiment_summary(
-            one, signs(layout.workers_folder(settings.storage, one.title)), _tasks(one)
-        )
-        for one in _read(settings)
-    ]
+    return [_summary(one, settings.storage) for one in _read(settings)]
 
 
-def _tasks(experiment: ExperimentState) -> list[Tasks] | None:
-    """Return the tasks of the experiment's arrays, None where Slurm needn't or can't be asked."""
-    jobs = experiment.job_ids("slurm")
+def _summary(experiment: ExperimentState, storage: str) -> dict[str, Any]:
+    folder = layout.workers_folder(storage, experiment.title)
+    found = signs(folder)
+    stopped = {name for name in found if (who := Identity.parse(name)) is not None and who.stopped}
+    # Workers may run in other jobs, too: in a script of the user's own.
+    launched = experiment.job_ids("slurm")
+    jobs = [*launched, *(job for job in jobs_of(map(run_of, found)) if job not in launched)]
     if experiment.is_done or not jobs or not slurm_is_here():
-        return None
-    return queued(jobs, tries=1)  # who asks how things stand isn't held up
+        return experiment_summary(experiment, found, None, stopped)
+    tasks = queued(jobs, tries=1)  # who asks how things stand isn't held up
+    if any(one.suspended for one in tasks or ()):
+        runs = JobStates(folder).runs(found)
+        stopped |= {name for name, run in runs.items() if is_suspended(run, tasks or ())}
+    ours = None if tasks is None or not launched else [t for t in tasks if t.job in launched]
+    return experiment_summary(experiment, found, ours, stopped)
 
 
 def used(

@@ -281,6 +281,9 @@ class WorkerOptions(_Block):
     executor: _Text = Field(default="joblib", description="the name of an executor, such as joblib")
     heartbeat: float = Field(default=60.0, gt=0, description="seconds, more than 0")
     idle_timeout: float = Field(default=60.0, ge=0, description="seconds, 0 or more")
+    on_suspend: Literal["auto", "keep", "release"] = Field(
+        default="auto", description="auto, keep or release"
+    )
     grace: float = Field(default=60.0, ge=0, description="seconds, 0 or more")
     max_requeues: int = Field(default=100, ge=0, description="a whole number, 0 or more")
     trial_time: Annotated[float | Literal["auto", "off"], BeforeValidator(_trial_time)] = Field(

@@ -280,6 +280,9 @@ def _local_cluster(n_workers: int) -> Any:
     settings = {
         # A trial whose process died is ours to judge: dask mustn't run it again behind our back.
         "distributed.scheduler.allowed-failures": 0,
+        # Who was suspended with all its processes comes back to workers that were silent for longer
+        # than the five minutes which they have by default; of their deaths the nannies tell.
+        "distributed.scheduler.worker-ttl": None,
         # A daemon's process couldn't start an inner pool.
         "distributed.worker.daemon": False,
         "distributed.nanny.pre-spawn-environ": _limits(),

@@ -65,6 +65,17 @@ class Identity:
         return self._is_here and self._runs
 
     @property
+    def stopped(self) -> bool:
+        """Whether the process is seen to be stopped here: by a signal, a debugger or Slurm."""
+        if not self._is_here:
+            return False
+        try:
+            state, start = _stat(self.pid)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return state in "Tt" and start == self.start
+
+    @property
     def _is_here(self) -> bool:
         return (self.host, self.realm) == (_host(), _realm())
 

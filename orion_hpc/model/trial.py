@@ -36,12 +36,19 @@ OUT_OF_MEMORY = "out of memory"
 KILLED = "killed"
 LOST_WORKER = "lost worker"
 CANCELLED = "cancelled"
+WORKER_SUSPENDED = "suspended"
 
-CAUSES = (USER_ERROR, PREEMPTED, TIMED_OUT, OUT_OF_MEMORY, KILLED, LOST_WORKER, CANCELLED)
+CAUSES = (USER_ERROR, PREEMPTED, TIMED_OUT, OUT_OF_MEMORY, KILLED, LOST_WORKER, CANCELLED,
+          WORKER_SUSPENDED)  # fmt: skip
 """Why an attempt ended without a result."""
 
 PERHAPS_ITS_FAULT = frozenset((LOST_WORKER, OUT_OF_MEMORY))
-"""Ends of a worker that its trial may have brought about; they count towards ``max_attempts``."""
+"""Ends of a worker that its trial may have brought about; they count towards ``max_attempts``.
+
+Silence counts as an end also where the worker comes back, as after SIGSTOP by hand on another host:
+it looks the same when a trial freezes its node, or holds Python's lock, for minutes. Such a one
+would be begun for ever if each return were taken for its innocence.
+"""
 
 Params = dict[str, Any]
 """Flat name (levels joined by a dot) -> plain value: number, str, bool, None or nested lists."""

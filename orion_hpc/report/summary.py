@@ -3,7 +3,7 @@ part."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from orion_hpc.errors import OrionHpcError
@@ -23,7 +23,10 @@ _MOST_LINES = 20
 
 
 def experiment_summary(
-    state: ExperimentState, signs: Mapping[str, Sign], tasks: Sequence[Tasks] | None = None
+    state: ExperimentState,
+    signs: Mapping[str, Sign],
+    tasks: Sequence[Tasks] | None = None,
+    suspended: Collection[str] = (),
 ) -> dict[str, Any]:
     """Return one experiment's status.
 
@@ -34,6 +37,8 @@ def experiment_summary(
         The workers' signs of life.
     tasks : sequence of Tasks, optional
         Those of its arrays that Slurm knows.
+    suspended : collection of str
+        The workers that are known to be stopped, by their names.
 
     Returns
     -------
@@ -45,17 +50,18 @@ def experiment_summary(
         ``max_trials``, ``trials``
         (status -> count), ``best`` (None or ``number``, ``id``, ``objective``, ``params``,
         ``objectives``: all values, ``feasible``), what :func:`comparison` gives,
-        ``workers`` (those alive: ``id``, ``host``, ``job``, ``age`` in seconds), ``silent`` (names
-        of those that no longer give signs), ``jobs`` (``launcher``, ``ids``, ``folder``, ``time``,
+        ``workers`` (those alive: ``id``, ``host``, ``job``, ``age`` in seconds), ``suspended``
+        (names of those that are), ``silent`` (names of those that no longer give signs and hold a
+        trial), ``jobs`` (``launcher``, ``ids``, ``folder``, ``time``,
         and of their code ``commit``, ``digest``, ``snapshot``), ``broken`` (the last three:
         ``number``, ``cause``, ``message``), ``queue`` (of Slurm's tasks ``running`` and, by Slurm's
         reason, ``waiting``: how many; None where that isn't known).
     """
-    alive = [sign for sign in signs.values() if not sign.silent]
+    alive = [sign for name, sign in signs.items() if not sign.silent or name in suspended]
     return {
         "name": state.name,
         "version": state.version,
-        "state": condition(state, bool(alive)),
+        "state": condition(state, any(sign.worker not in suspended for sign in alive)),
         "reason": state.stopped,
         "exhausted": exhaustion(state),
         "learned": {source: count for source, (_, count) in state.sources.items()},
@@ -74,9 +80,10 @@ def experiment_summary(
             }
             for sign in sorted(alive, key=lambda sign: sign.worker)
         ],
+        "suspended": sorted(name for name in suspended if name in signs),
         "silent": sorted(
             name
-            for name in {trial.worker for trial in state.having(RESERVED)}
+            for name in {trial.worker for trial in state.having(RESERVED)} - set(suspended)
             if name and (name not in signs or signs[name].silent)
         ),
         "jobs": [
@@ -178,6 +185,9 @@ def status_rows(summaries: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]
     for one in summaries:
         trials, best = one["trials"], one["best"]
         budget = f"/{one['max_trials']}" if one["max_trials"] is not None else ""
+        workers = str(len(one["workers"]))
+        if one["suspended"]:
+            workers += f" ({len(one['suspended'])} suspended)"
         jobs = [f"{jobs['launcher']} {', '.join(jobs['ids'])}" for jobs in one["jobs"][-2:]]
         rows.append(
             (
@@ -188,7 +198,7 @@ def status_rows(summaries: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]
                 str(trials["interrupted"] + trials["suspended"] + trials["new"]),
                 str(trials["broken"]),
                 "-" if best is None else shown(best),
-                str(len(one["workers"])),
+                workers,
                 "; ".join(jobs) or "-",
             )
         )
@@ -196,7 +206,7 @@ def status_rows(summaries: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]
 
 
 def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what a person should know beyond the table: broken trials and silent workers."""
+    """Return what a person should know beyond the table: broken trials, silent workers."""
     notes = []
     for one in summaries:
         title = f"{one['name']} v{one['version']}"
@@ -220,10 +230,14 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             notes.append(f"{title}: not all of {source} is learned; the same submit again goes on.")
         if one["exhausted"] and one["state"] == "done":
             notes.append(f"{title}: {one['exhausted']}.")
+        if one["suspended"]:
+            notes.append(f"{title}: {_suspension_note(one['suspended'])}")
         for name in one["silent"]:
             notes.append(f"{title}: worker {name} holds a trial and gives no sign of life.")
         if one["queue"] is not None and (told := _queue_note(one["queue"])):
             notes.append(f"{title}: {told}.")
+        elif one["suspended"]:
+            pass  # they are at work again when they are resumed
         elif one["state"] == "waiting" and not one["trials"]["reserved"] and one["queue"]:
             notes.append(
                 f"{title}: no worker is at work and no task is in the queue; 'orion-hpc resume' "
@@ -243,6 +257,14 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
         if one["best"] is not None:
             notes.append(f"{title}: {best_note(one['best'])}")
     return notes
+
+
+def _suspension_note(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"worker {names[0]} is suspended: its processes are stopped until it is resumed."
+    return (
+        f"{len(names)} workers are suspended: their processes are stopped until they are resumed."
+    )
 
 
 def _queue_note(queue: Mapping[str, Any]) -> str:

@@ -1,4 +1,5 @@
-"""Which jobs are known to have ended. Only what Slurm says in so many words is a proof.
+"""Which jobs are known to have ended, or to be suspended. Only what Slurm says in so many words is
+a proof.
 
 No answer, a job that nobody knows, and a state that isn't understood prove nothing.
 """
@@ -6,7 +7,8 @@ No answer, a job that nobody knows, and a state that isn't understood prove noth
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from orion_hpc.slurm.queue import queued, recorded
 from orion_hpc.slurm.tasks import Tasks, word
@@ -17,8 +19,19 @@ REQUEUED = "REQUEUED"
 _NAME = re.compile(r"(?P<job>\d+)(?:_(?P<task>\d+))?\.(?P<requeues>\d+)")
 
 
-def ended_runs(runs: Collection[str]) -> dict[str, str]:
-    """Return those of ``runs`` that have ended, and Slurm's word for how, such as ``TIMEOUT``.
+class Known(NamedTuple):
+    """What Slurm knows of runs of jobs.
+
+    ``ended`` has its word for how, such as ``TIMEOUT``; all processes of those in ``suspended`` are
+    stopped until they are resumed.
+    """
+
+    ended: Mapping[str, str] = {}
+    suspended: frozenset[str] = frozenset()
+
+
+def known_runs(runs: Collection[str]) -> Known | None:
+    """Return what is known of ``runs``; None: the controller doesn't answer.
 
     Parameters
     ----------
@@ -26,23 +39,29 @@ def ended_runs(runs: Collection[str]) -> dict[str, str]:
         Each a job, or a task of an array, and how often it had been requeued when it began:
         ``15.0``, ``12_3.1``.
     """
-    jobs = sorted({match["job"] for run in runs if (match := _NAME.fullmatch(run))})
+    jobs = jobs_of(runs)
     if not jobs:
-        return {}
+        return Known()
     queue = queued(jobs)
     if queue is None:
-        return {}  # what is requeued right now, only the controller knows
+        return None  # what is requeued right now, only the controller knows
     forgotten = [run for run in runs if not _known(run, queue)]
     records = recorded(jobs) if forgotten else None
     told = {run: how_ended(run, queue) for run in runs}
     told |= {run: how_ended(run, records or ()) for run in forgotten}
-    return {run: how for run, how in told.items() if how}
+    ended = {run: how for run, how in told.items() if how}
+    return Known(ended, frozenset(run for run in runs if is_suspended(run, queue)))
+
+
+def jobs_of(runs: Iterable[str]) -> list[str]:
+    """Return the ids of the jobs that ``runs`` are of; see :func:`known_runs`."""
+    return sorted({match["job"] for run in runs if (match := _NAME.fullmatch(run))})
 
 
 def how_ended(run: str, known: Sequence[Tasks]) -> str:
     """Return how ``run`` ended by what is ``known`` of its job, ``''`` if it isn't known to have.
 
-    See :func:`ended_runs`.
+    See :func:`known_runs`.
     """
     match = _NAME.fullmatch(run)
     if match is None:
@@ -55,6 +74,14 @@ def how_ended(run: str, known: Sequence[Tasks]) -> str:
         elif tasks.phase == "over":
             return word(tasks.state)
     return ""
+
+
+def is_suspended(run: str, known: Sequence[Tasks]) -> bool:
+    """Return whether ``run`` is suspended by what the controller says of its job."""
+    match = _NAME.fullmatch(run)
+    return match is not None and any(
+        tasks.suspended and tasks.requeues == int(match["requeues"]) for tasks in _of(match, known)
+    )
 
 
 def _known(run: str, known: Sequence[Tasks]) -> bool:

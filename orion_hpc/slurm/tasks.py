@@ -25,6 +25,10 @@ _STATES: dict[Phase, frozenset[str]] = {
 }  # fmt: skip
 # REVOKED isn't among them: a sibling of the job runs in another cluster of the federation.
 
+_SUSPENDED = frozenset({"SUSPENDED", "STOPPED"})
+"""Of those that run, the states in which Slurm has stopped all processes: by ``scontrol suspend``,
+preemption with ``PreemptMode=SUSPEND`` or a time slice, and by ``scancel --signal=STOP``."""
+
 _ID = re.compile(r"(?P<job>\d+)(?:_(?:(?P<task>\d+)|\[(?P<tasks>[^\]]*)\]))?(?:\+\d+)?")
 _RANGE = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
 _MOST_TASKS = 10_000_000
@@ -65,6 +69,11 @@ class Tasks:
     @property
     def phase(self) -> Phase:
         return phase(self.state)
+
+    @property
+    def suspended(self) -> bool:
+        """Whether they have begun and are stopped."""
+        return word(self.state) in _SUSPENDED
 
     @property
     def in_queue(self) -> bool:

@@ -14,14 +14,19 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from orion_hpc.errors import StorageError
 from orion_hpc.files import layout
+from orion_hpc.files.awake import AwakeClock
 from orion_hpc.files.identity import Identity
+from orion_hpc.files.whole import new_file
 
 SILENT_INTERVALS = 2
 """A worker that was silent for so many of its own intervals is lost."""
+
+SUSPENDED = ".suspended"
+"""The file that tells which workers are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,11 @@ class Sign:
         who = Identity.parse(self.worker)
         if who is not None and (who.provably_gone or who.provably_alive):
             return who.provably_gone
+        return self.overdue
+
+    @property
+    def overdue(self) -> bool:
+        """Whether it missed its time so often, be its process seen to run here or not."""
         return self.age > SILENT_INTERVALS * self.interval
 
 
@@ -63,12 +73,18 @@ class Heartbeat:
         Seconds between touches.
     about : dict
         Plain facts for ``status``: host, job, and the like.
+
+    Attributes
+    ----------
+    awake : AwakeClock
+        Seconds without those in which this process was stopped.
     """
 
     def __init__(self, folder: str, worker: str, interval: float, about: dict[str, Any]) -> None:
         self.path = os.path.join(folder, worker)
         self._content = json.dumps({**about, "interval": interval}).encode()
         self._interval = interval
+        self.awake = AwakeClock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -118,7 +134,13 @@ class Heartbeat:
             os.close(fd)
 
     def _beat(self) -> None:
-        while not self._stop.wait(self._interval):
+        due = time.monotonic() + self._interval
+        while not self._stop.wait(min(AwakeClock.EVERY, max(0.0, due - time.monotonic()))):
+            self.awake()
+            # One that was stopped for longer is overdue by this clock, and gives its sign at once.
+            if time.monotonic() < due:
+                continue
+            due = time.monotonic() + self._interval
             # A full disk or a hiccup of the file server: the next touch may go well, and two
             # missed ones are what the others wait for.
             with contextlib.suppress(OSError):
@@ -136,8 +158,10 @@ def signs(folder: str) -> dict[str, Sign]:
             path = os.path.join(folder, name)
             # A worker that leaves takes its file with it; one that starts writes it any moment.
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-                touched = os.stat(path).st_mtime
                 with open(path, "rb") as file:
+                    # Of the open file: a client of NFS asks its server at an open, and may answer
+                    # a stat by name out of its cache for a minute.
+                    touched = os.fstat(file.fileno()).st_mtime
                     about = json.loads(file.read(65536))
                 interval = float(about.pop("interval"))
                 found[name] = Sign(name, now - touched, touched, interval, about)
@@ -180,6 +204,45 @@ def take_turn(folder: str, every: float) -> bool:
         return False
 
 
+def tell_suspended(folder: str, workers: Iterable[str]) -> None:
+    """Let all who work from ``folder`` know who is suspended, so that not each has to ask."""
+    path = os.path.join(folder, SUSPENDED)
+    with contextlib.suppress(OSError), new_file(path, 0o600, replace=True) as file:
+        layout.share(file.fileno(), folder)
+        file.write(json.dumps(sorted(workers)).encode())
+
+
+def told_suspended(folder: str, within: float) -> set[str]:
+    """Return who was told to be suspended in the last ``within`` seconds, by the server's clock."""
+    with contextlib.suppress(OSError, ValueError):
+        with open(os.path.join(folder, SUSPENDED), "rb") as file:
+            touched = os.fstat(file.fileno()).st_mtime
+            names = json.loads(file.read(1 << 20))
+        if isinstance(names, list) and 0 <= server_now(folder) - touched < within:
+            return {name for name in names if isinstance(name, str)}
+    return set()
+
+
+class Verdict(NamedTuple):
+    """What else than their signs is known of workers, by their names.
+
+    ``gone`` lose their trials; ``spared`` keep them, however silent they are.
+    """
+
+    gone: Collection[str] = ()
+    spared: Collection[str] = ()
+
+
+Judge: TypeAlias = Callable[[Mapping[str, Sign], Collection[str]], Verdict]
+"""Given the signs of workers by their names, and which of them were silent for long enough to count
+as lost, returns the verdict."""
+
+
+def no_verdict(signs: Mapping[str, Sign], silent: Collection[str]) -> Verdict:
+    """Know nothing besides the signs."""
+    return Verdict()
+
+
 class Watch:
     """Tells which workers are lost; remembers what it saw before.
 
@@ -188,7 +251,8 @@ class Watch:
     and no single look at it proves anything: a clock may have been set, which makes every file look
     old until its next touch, or a cached directory may hide a new file. So silence has to last
     under this process's own eyes and clock, for the worker's interval and a half if the file is
-    old, for as long as a silent worker is waited for if there is no file.
+    old, for as long as a silent worker is waited for if there is no file. That clock stands still
+    while this process is stopped itself: jobs are suspended together, and come back together.
 
     Parameters
     ----------
@@ -196,37 +260,56 @@ class Watch:
         As in :class:`Heartbeat`.
     interval : float
         Seconds; what to assume of a worker that left no file.
-    ended : callable
-        Given the signs of workers elsewhere by their names, returns the names of those that are
-        proved gone by other means.
+    judge : callable
+        A :data:`Judge`, asked of workers elsewhere, and of those that are stopped on this host.
+    awake : callable, default the monotonic clock
+        Seconds without those in which this process was stopped.
     """
 
     def __init__(
         self,
         folder: str,
         interval: float,
-        ended: Callable[[Mapping[str, Sign]], Collection[str]] = lambda signs: (),
+        judge: Judge = no_verdict,
+        awake: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._interval = interval
-        self._ended = ended
+        self._judge = judge
+        self._awake = awake
         self._suspects: dict[str, tuple[float | None, float]] = {}
 
     def lost(self, workers: Iterable[str]) -> set[str]:
-        """Return those of ``workers`` that are known to be gone or were silent for too long."""
-        gone, rest = set(), set()
+        """Return those of ``workers`` that are known to be gone or were silent for too long.
+
+        Of those that are only suspended, the ones whose trials are to be handed on.
+        """
+        gone, elsewhere, stopped = set(), set(), set()
         for name in workers:
             who = Identity.parse(name)
             if who is not None and who.provably_gone:
                 gone.add(name)
+            elif who is not None and who.stopped:
+                stopped.add(name)
             elif who is None or not who.provably_alive:
-                rest.add(name)
-        found = signs(self._folder) if rest else {}
-        suspects = {name: found.get(name) for name in rest}
-        suspects = {name: sign for name, sign in suspects.items() if sign is None or sign.silent}
-        now = time.monotonic()
+                elsewhere.add(name)
+        asked = elsewhere | stopped
+        found = signs(self._folder) if asked else {}
+        silent = self._silent({name: found.get(name) for name in asked})
+        verdict = self._judge({name: found[name] for name in asked if name in found}, silent)
+        for name in silent.intersection(verdict.spared):
+            # When it is resumed, it has as long again to give a sign that is seen here.
+            self._suspects[name] = (self._suspects[name][0], self._awake())
+        return gone.union((silent - stopped).difference(verdict.spared), verdict.gone)
+
+    def _silent(self, suspects: Mapping[str, Sign | None]) -> set[str]:
+        """Return those whose silence has lasted for long enough, and take note of the others."""
+        now = self._awake()
         before, self._suspects = self._suspects, {}
+        silent = set()
         for name, sign in suspects.items():
+            if sign is not None and not sign.overdue:
+                continue
             touched = sign.touched if sign else None
             seen, since = before.get(name, (touched, now))
             if seen != touched:
@@ -234,6 +317,5 @@ class Watch:
             self._suspects[name] = (touched, since)
             patience = sign.interval * 1.5 if sign else self._interval * SILENT_INTERVALS
             if now - since > patience:
-                gone.add(name)
-        gone.update(self._ended({name: found[name] for name in rest - gone if name in found}))
-        return gone
+                silent.add(name)
+        return silent

@@ -21,6 +21,7 @@ from orion_hpc.errors import NoConfigurationError, StorageError, StorageUnusable
 from orion_hpc.executors import limits
 from orion_hpc.executors.base import make_executor
 from orion_hpc.files import identity, layout
+from orion_hpc.files.awake import AwakeClock
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import TIMED_OUT
@@ -28,10 +29,10 @@ from orion_hpc.slurm.own_job import OwnJob, own_job, requested_memory
 from orion_hpc.storage.base import Storage
 from orion_hpc.storage.heartbeat import Heartbeat, Watch
 from orion_hpc.storage.pickleddb import PickledDB
-from orion_hpc.worker.ended_jobs import CLUSTER, EndedJobs
 from orion_hpc.worker.fitting import TrialTime
 from orion_hpc.worker.gauge import own_peak
 from orion_hpc.worker.grace import GRACE, KILL_WAIT, grace_of, time_to_notice
+from orion_hpc.worker.job_states import CLUSTER, ON_SUSPEND, JobStates, OnSuspend
 from orion_hpc.worker.leaving import MAX_REQUEUES, leave
 from orion_hpc.worker.loop import Summary, WorkerOptions
 from orion_hpc.worker.making import make_worker, seed_of
@@ -55,6 +56,9 @@ WAIT_FOR_REOPENING = 30.0
 _MOVED = 5.0
 """Seconds. Slurm's answer is taken for a later time limit from so much on."""
 
+_TRIES_RESUMED = 3
+"""Of asking for the new limit after a suspension, when many jobs ask."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerJob:
@@ -72,6 +76,9 @@ class WorkerJob:
         Name of the inner pool.
     heartbeat, idle_timeout : float
         Seconds.
+    on_suspend : "auto", "keep" or "release"
+        What becomes of its trials while this job is suspended; see
+        :data:`~orion_hpc.worker.job_states.OnSuspend`.
     cpus : int or None
         CPUs of the job; None: what the job or, outside of one, the machine offers.
     path : str or None
@@ -104,6 +111,7 @@ class WorkerJob:
     executor: str
     heartbeat: float
     idle_timeout: float
+    on_suspend: OnSuspend = "auto"
     cpus: int | None = None
     path: str | None = None
     grace: float = GRACE
@@ -209,7 +217,7 @@ def run_worker(
     batch_job = own_job(os.environ)
     about = {"host": who.host, "pid": who.pid, "job": who.job, "n_workers": job.n_workers}
     if batch_job is not None:
-        about[CLUSTER] = batch_job.cluster
+        about |= {CLUSTER: batch_job.cluster, ON_SUSPEND: job.on_suspend}
     heartbeat = Heartbeat(signs, name, job.heartbeat, about)
     executor = make_executor(job.executor, job.n_workers, cpus, **job.options)
     if executor.in_process:
@@ -239,21 +247,25 @@ def run_worker(
         job.storage, experiment.title, experiment.configuration["working_dir"]
     )
     log.info("worker %s: %d CPUs, %d trials at once", name, cpus, job.n_workers)
-    with stop.listening(in_job=in_job), _time_limit(stop, batch_job, job.grace):
+    awake = heartbeat.awake
+    with stop.listening(in_job=in_job), _time_limit(stop, batch_job, job.grace, awake):
         heartbeat.start()
         orderly = False
         try:
-            ended = EndedJobs(signs, in_turns=True)
-            recovery = Recovery(Watch(signs, job.heartbeat, ended), folder_of, ended.causes)
+            states = JobStates(signs, for_worker=True)
+            watch = Watch(signs, job.heartbeat, states, awake)
+            recovery = Recovery(watch, folder_of, states.causes)
             worker = make_worker(
-                storage, experiment, executor, target, recovery, folder_of, stop, options, notice
-            )
+                storage, experiment, executor, target, recovery, folder_of, stop, options, notice,
+                awake=awake,
+            )  # fmt: skip
             summary = worker.run()
             orderly = True
             # Trials of this very process have its memory told with theirs.
             peak = 0 if executor.in_process else own_peak()
             facts = (cpus, job.n_workers, requested_memory(os.environ, cpus), _limit(stop.whole))
             left = ev.LeaveWorker(name, began, time.time(), *facts, peak)
+            stop.await_suspension()
             with contextlib.suppress(StorageError):  # it is reckoned from its trials then
                 storage.transact(experiment.number, lambda state: [left])
         finally:
@@ -289,9 +301,24 @@ def _search_in(folders: Sequence[str]) -> None:
     sys.path[:0] = folders
 
 
+def _was_stopped(over: threading.Event, seconds: float, awake: AwakeClock) -> bool:
+    """Wait for ``seconds``, or until ``over``; return early, and True, if this process was stopped
+    meanwhile."""
+    missed, end = awake.missed, time.monotonic() + seconds
+    while (rest := end - time.monotonic()) > 0 and not over.wait(min(rest, AwakeClock.EVERY)):
+        if awake.missed > missed:
+            return True
+    return awake.missed > missed
+
+
 @contextlib.contextmanager
-def _time_limit(stop: StopNotice, job: OwnJob | None, grace: float) -> Iterator[None]:
-    """Give the stop notice in time before the job's limit, which comes with little of its own."""
+def _time_limit(
+    stop: StopNotice, job: OwnJob | None, grace: float, awake: AwakeClock
+) -> Iterator[None]:
+    """Give the stop notice in time before the job's limit, which comes with little of its own.
+
+    A job that is suspended has its limit moved by that time (Slurm stops its clock).
+    """
     over = threading.Event()
 
     def watch(job: OwnJob) -> None:
@@ -301,12 +328,18 @@ def _time_limit(stop: StopNotice, job: OwnJob | None, grace: float) -> Iterator[
         stop.whole = left
         margin = left - time_to_notice(left, grace)
         while left > margin:
-            stop.limit = time.monotonic() + left
-            if over.wait(left - margin):
+            stop.limit = end = time.monotonic() + left
+            resumed = _was_stopped(over, left - margin, awake)
+            if over.is_set():
                 return
+            if resumed:
+                stop.limit = None  # until Slurm has told the new one, no trial is too late for it
             # The limit may have been moved since.
-            asked = job.ask_time_left(tries=1)
-            left = margin if asked is None or asked < margin + _MOVED else asked
+            asked = job.ask_time_left(tries=_TRIES_RESUMED if resumed else 1)
+            if asked is None:
+                left = end - time.monotonic()
+            else:
+                left = asked if resumed or asked >= margin + _MOVED else margin
         # SIGTERM is what commands know best of what they may be sent.
         stop.give(TIMED_OUT, "SIGTERM")
 

@@ -160,6 +160,9 @@ class Worker:
         Told of each attempt that ended and was recorded: ``(Trial, Outcome) -> str``. With a text,
         the worker begins no further trial and leaves for that reason when those that run have
         ended. What it raises ends them, and leaves :meth:`run`.
+    awake : callable, default the monotonic clock
+        Seconds without those in which this process was stopped, for its patience: who comes back
+        from a suspension has just begun to wait.
     """
 
     def __init__(
@@ -176,6 +179,7 @@ class Worker:
         clock: Callable[[], float] = time.time,
         notice: Notice | None = None,
         watcher: Callable[[Trial, Outcome], str] = lambda trial, outcome: "",
+        awake: Callable[[], float] = time.monotonic,
     ) -> None:
         self._storage = storage
         self._number = number
@@ -189,6 +193,7 @@ class Worker:
         self._clock = clock
         self._notice = notice or Notice(None)
         self._watcher = watcher
+        self._awake = awake
         self._n_workers = min(options.n_workers or executor.n_workers, executor.n_workers)
         self._begun = 0
         self._leaving = ""
@@ -261,7 +266,7 @@ class Worker:
                 return reason
             else:
                 # Everything is taken, or this worker's reservations lose to faster ones.
-                now = time.monotonic()
+                now = self._awake()
                 idle_since = idle_since or now
                 if now - idle_since > self._idle_patience(state):
                     self.summary.idle = True
@@ -326,7 +331,7 @@ class Worker:
 
         Not while trials run: when they end, the trouble is met again, or it has passed.
         """
-        lasting, now = isinstance(error, StorageUnusable | DamagedDatabase), time.monotonic()
+        lasting, now = isinstance(error, StorageUnusable | DamagedDatabase), self._awake()
         since, self._trouble_since = self._trouble_since, self._trouble_since or now
         if (lasting or now - (since or now) > self._options.patience) and not self._running:
             raise error
@@ -525,6 +530,7 @@ class Worker:
 
     def _record(self, decide: Callable[[State], Sequence[ev.Event]]) -> State:
         """Make the transaction; an end that can't be written is replaced by words that can."""
+        self._stop.await_suspension()
         try:
             return self._storage.transact(self._number, decide)
         except ValueError:

@@ -5,6 +5,7 @@ For whoever has a storage open and an executor made: a job, or a Python program.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,11 +38,13 @@ def make_worker(
     notice: Notice | None = None,
     watcher: Callable[[Trial, Outcome], str] = lambda trial, outcome: "",
     prepare: Callable[[Trial], None] = lambda trial: None,
+    awake: Callable[[], float] = time.monotonic,
 ) -> Worker:
     """Return a worker of ``experiment``.
 
-    ``folder_of`` gives a trial's working directory, ``notice`` tells trials of a stop notice, and
-    ``prepare`` is called with each trial that was reserved, before it begins.
+    ``folder_of`` gives a trial's working directory, ``notice`` tells trials of a stop notice,
+    ``prepare`` is called with each trial that was reserved, before it begins, and ``awake`` is as
+    of :class:`Worker`.
 
     Raises
     ------
@@ -92,6 +95,7 @@ def make_worker(
         options=options,
         notice=notice,
         watcher=watcher,
+        awake=awake,
     )
 
 

@@ -31,6 +31,7 @@ from orion_hpc.model.trial import (
     RESERVED,
     SUSPENDED,
     USER_ERROR,
+    WORKER_SUSPENDED,
     Results,
     Trial,
 )
@@ -45,7 +46,7 @@ class Proposal(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """Workers that are gone.
+    """Workers that are gone, or suspended and to hand on what they hold.
 
     ``kept`` are results that they could keep though not record, by number and attempt; ``causes``
     tells why some of the workers are gone.
@@ -173,7 +174,7 @@ def losses(
 
     Results that were kept aside are recorded now. Any other trial is
     released; one that lost its worker ``max_attempts`` times is broken: it may be what kills them.
-    A worker whose job was preempted, say, isn't counted.
+    A worker whose job was preempted, say, or is suspended, isn't counted.
     """
     events: list[ev.Event] = []
     for trial in state.having(RESERVED):
@@ -182,8 +183,9 @@ def losses(
             if results is not None:
                 events.append(ev.CompleteTrial(trial.number, trial.attempt, results, now))
                 continue
-            status, message = INTERRUPTED, f"worker {trial.worker} is gone"
             cause = loss.causes.get(trial.worker, LOST_WORKER)
+            what = "suspended" if cause == WORKER_SUSPENDED else "gone"
+            status, message = INTERRUPTED, f"worker {trial.worker} is {what}"
             if cause in PERHAPS_ITS_FAULT and trial.losses + 1 >= max_attempts:
                 status = BROKEN
                 message += f"; it was the trial's loss number {trial.losses + 1}"

@@ -15,11 +15,11 @@ from orion_hpc.files import layout
 from orion_hpc.files.identity import Identity
 from orion_hpc.files.processes import kill_marked
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import RESERVED, Results
+from orion_hpc.model.trial import RESERVED, WORKER_SUSPENDED, Results
 from orion_hpc.storage.heartbeat import Watch
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.worker import aside, plan
-from orion_hpc.worker.ended_jobs import EndedJobs
+from orion_hpc.worker.job_states import JobStates
 from orion_hpc.worker.plan import Loss
 
 log = logging.getLogger(__name__)
@@ -63,16 +63,20 @@ class Recovery:
         self._causes = causes
 
     def look(self, state: ExperimentState, me: str = "") -> Loss:
-        """Return who of those that hold trials, other than ``me``, is lost.
+        """Return who of those that hold trials, other than ``me``, is lost or hands them on.
 
         On return nothing runs any more of what they left on this host.
         """
         holders = {trial.worker for trial in state.having(RESERVED) if trial.worker}
         lost = self._watch.lost(holders - {me}) if holders - {me} else set()
+        causes = self._causes(lost) if lost else {}
         for worker in lost:
+            if causes.get(worker) == WORKER_SUSPENDED:
+                log.warning("worker %s is suspended; its trials are handed on", worker)
+                continue
             log.warning("worker %s is gone; its trials are taken from it", worker)
             fence(worker)
-        return self.own(state, lost)._replace(causes=self._causes(lost) if lost else {})
+        return self.own(state, lost)._replace(causes=causes)
 
     def own(self, state: ExperimentState, workers: Collection[str]) -> Loss:
         """Return what is left of workers that are known to have ended."""
@@ -110,8 +114,8 @@ def release_lost(storage: PickledDB, number: int) -> int:
         storage.path, experiment.title, configuration.get("working_dir")
     )
     # How long silence must last doesn't matter for one look.
-    ended = EndedJobs(signs)
-    recovery = Recovery(Watch(signs, _UNTOLD, ended), folder_of, ended.causes)
+    states = JobStates(signs)
+    recovery = Recovery(Watch(signs, _UNTOLD, states), folder_of, states.causes)
     loss = recovery.look(experiment)
     if not loss.workers:
         return 0

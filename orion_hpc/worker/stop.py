@@ -30,6 +30,12 @@ _MEANINGS = {
 _WAKE = signal.SIGINT
 """What interrupts the main thread, also in the middle of a system call."""
 
+_SUSPENSION_DELAY = 10.0
+"""Seconds for which an announced suspension is waited for. Slurm sends SIGTSTP, and SIGSTOP two
+seconds later, where the site doesn't say otherwise (slurm.conf, suspend_grace_time)."""
+
+_STEP = 0.1
+
 
 def in_batch_job(environ: Mapping[str, str]) -> bool:
     """Return whether this is a job of a batch system, which sends a notice to all its processes."""
@@ -66,6 +72,7 @@ class StopNotice:
         """Whether a person has no patience: a SIGINT came after the first notice."""
         self.interrupted = False
         """Whether a notice came within the last block of :meth:`interrupting`."""
+        self._suspension: float | None = None
         self._interruptible = False
         self._patient = False
         self._expiring = False
@@ -111,11 +118,20 @@ class StopNotice:
             if impatient and self.count > 1:
                 raise KeyboardInterrupt(self.signal)
 
-        self._install = lambda: [signal.signal(number, take) for number in previous]
-        for number in numbers:
-            # nohup(1) ignores it, and means to.
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                previous[number] = signal.signal(number, take)
+        def announce(number: int, frame: FrameType | None) -> None:
+            self._suspension = time.monotonic() if number == signal.SIGTSTP else None
+
+        # nohup(1) ignores SIGHUP, and means to.
+        handlers: dict[signal.Signals, Any] = {
+            number: take
+            for number in numbers
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN
+        }
+        if in_job:
+            handlers |= dict.fromkeys((signal.SIGTSTP, signal.SIGCONT), announce)
+        self._install = lambda: [signal.signal(*one) for one in handlers.items()]
+        for number, handler in handlers.items():
+            previous[number] = signal.signal(number, handler)
         # A launcher may have blocked some until there are handlers.
         before = signal.pthread_sigmask(signal.SIG_UNBLOCK, previous)
         try:
@@ -135,6 +151,19 @@ class StopNotice:
             self.signal = name
             self.why = why
             self.cause = cause
+
+    def await_suspension(self) -> None:
+        """Return when no suspension is about to begin, unless this worker is told to end.
+
+        To be called before the database's lock is taken: who is stopped while it holds the lock
+        keeps it, and nobody else writes until it is resumed. The signal that announces a suspension
+        doesn't stop this process, so that a transaction under way gets to its end.
+        """
+        while self._suspension is not None and self.cause is None:
+            if time.monotonic() - self._suspension > _SUSPENSION_DELAY:
+                self._suspension = None
+            else:
+                time.sleep(_STEP)
 
     @property
     def said(self) -> str:

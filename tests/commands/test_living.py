@@ -10,6 +10,7 @@ from orion_hpc.commands.living import how_to_stop, living_workers, refuse_if_ali
 from orion_hpc.errors import WorkersAlive
 from orion_hpc.files import identity
 from tests.rigs.database import give_sign
+from tests.rigs.fake_slurm import FakeSlurm
 
 HERE = str(identity.own({}))
 
@@ -56,3 +57,14 @@ def test_jobs_are_cancelled_and_other_processes_killed(tmp_path):
     for name in (far(1, "7_1.0"), far(2, "7_2.1"), far(3, "9.0"), far(4), far(5, "local-4")):
         give_sign(path, "e-v1", name)
     assert how_to_stop(living_workers(str(path))) == "scancel 7 9; kill 4 5  # on far"
+
+
+def test_a_suspended_worker_lives(fake_slurm: FakeSlurm, monkeypatch, tmp_path):
+    """It has been silent for a day, and comes back; what is silent without a reason doesn't."""
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "orion")
+    fake_slurm.answer("squeue", "7|1|SUSPENDED|0|None|q|\n7|2|RUNNING|0|None|q|\n")
+    path = tmp_path / "db.pkl"
+    for task in (1, 2):
+        beat = give_sign(path, "e-v1", far(task, f"7_{task}.0"), {"cluster": "orion"})
+        os.utime(beat.path, (1, 1))
+    assert [sign.worker for sign in living_workers(str(path))["e-v1"]] == [far(1, "7_1.0")]

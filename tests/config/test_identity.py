@@ -44,6 +44,7 @@ def test_record() -> None:
             "executor": "joblib",
             "heartbeat": 60.0,
             "idle_timeout": 60.0,
+            "on_suspend": "auto",
             "grace": 60.0,
             "max_requeues": 100,
             "trial_time": "auto",

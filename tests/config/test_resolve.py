@@ -77,6 +77,7 @@ def test_defaults() -> None:
             "executor": "joblib",
             "heartbeat": 60.0,
             "idle_timeout": 60.0,
+            "on_suspend": "auto",
             "grace": 60.0,
             "max_requeues": 100,
             "trial_time": "auto",

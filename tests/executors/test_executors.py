@@ -268,6 +268,16 @@ def has_joblib(_):
     return "joblib" in sys.modules
 
 
+def test_a_dask_cluster_gives_up_no_worker_that_is_silent():
+    """All of them are when they come back from a suspension together, for longer than dask's five
+    minutes perhaps; that a process died is told by its nanny."""
+    pool = make("dask", 1, 1)
+    try:
+        assert pool._own.scheduler.worker_ttl is None
+    finally:
+        pool.close()
+
+
 def test_joblib_is_whole_in_a_dask_worker_before_anything_runs():
     """A function's import of it, and that of another's tasks as they arrive, met half way."""
     pool = make("dask", 1, 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +11,7 @@ from dataclasses import replace
 import pytest
 
 from orion_hpc.files import identity
+from tests.rigs.waiting import wait_until
 
 
 def test_a_name_is_read_as_it_was_written():
@@ -64,3 +67,16 @@ def test_a_zombie_is_gone():
         while process.status() != psutil.STATUS_ZOMBIE:
             pass
         assert replace(identity.own({}), pid=child.pid, start=start).provably_gone
+
+
+def test_a_stopped_process_is_seen_to_be_stopped():
+    """By SIGSTOP, on this host; it isn't gone."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        who = replace(identity.own({}), pid=child.pid, start=identity.start_of(child.pid))
+        assert not who.stopped
+        os.kill(child.pid, signal.SIGSTOP)
+        wait_until(lambda: who.stopped, 10, "the process is stopped")
+        assert who.provably_alive
+        assert not replace(who, host="elsewhere").stopped
+        os.kill(child.pid, signal.SIGCONT)
+        wait_until(lambda: not who.stopped, 10, "it goes on")

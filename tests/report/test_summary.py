@@ -58,6 +58,7 @@ def test_a_summary_is_whole_and_fit_for_json():
         "front": None,
         "incomparable": 0,
         "workers": [{"id": alive, "host": "h", "job": "77_0.0", "age": 3.0}],
+        "suspended": [],
         "silent": [],
         "jobs": [
             {"launcher": "slurm", "ids": ["77"], "folder": "/logs", "time": 1.0,
@@ -188,3 +189,29 @@ def test_an_end_before_max_trials_is_explained(prior: str | None, told: str) -> 
     summary = experiment_summary(state, {})
     assert (summary["state"], summary["exhausted"]) == ("done", told)
     assert f"e v1: {told}." in status_notes([summary])
+
+
+def test_suspended_workers_are_called_so():
+    """Those that were silent for long, too; none of them is at work, and they don't count as
+    silent."""
+    first, second = "h:1:abcdef.1", "h:7:abcdef.1"
+    signs = {first: sign(first, 500), second: sign(second, 3)}
+    summary = experiment_summary(experiment(), signs, None, {first, "h:8:abcdef.1"})
+    assert [one["id"] for one in summary["workers"]] == [first, second]
+    assert (summary["suspended"], summary["silent"]) == ([first], [])
+    assert summary["state"] == "running"
+    assert dict(zip(STATUS_COLUMNS, status_rows([summary])[0], strict=True))["workers"] == (
+        "2 (1 suspended)"
+    )
+    assert (
+        f"e v2: worker {first} is suspended: its processes are stopped until it is resumed."
+        in status_notes([summary])
+    )
+    summary = experiment_summary(experiment(), signs, [], {first, second})
+    assert summary["state"] == "waiting"
+    notes = status_notes([summary])
+    assert (
+        "e v2: 2 workers are suspended: their processes are stopped until they are resumed."
+        in notes
+    )
+    assert not any("no worker is at work" in note for note in notes)

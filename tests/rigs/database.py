@@ -90,9 +90,12 @@ def flip(path: Path, at: int, bit: int = 0) -> None:
     path.write_bytes(data)
 
 
-def give_sign(path: Path, title: str, worker: str) -> Heartbeat:
+def give_sign(
+    path: Path, title: str, worker: str, about: dict[str, Any] | None = None
+) -> Heartbeat:
     """Leave a worker's sign of life beside a database, as of just now."""
-    heartbeat = Heartbeat(layout.workers_folder(str(path), title), worker, 60.0, {"job": ""})
+    folder = layout.workers_folder(str(path), title)
+    heartbeat = Heartbeat(folder, worker, 60.0, about or {"job": ""})
     heartbeat._write()
     return heartbeat
 

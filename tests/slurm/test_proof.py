@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orion_hpc.slurm import commands
-from orion_hpc.slurm.proof import REQUEUED, ended_runs
+from orion_hpc.slurm.proof import REQUEUED, Known, known_runs
 from tests.rigs.fake_slurm import FakeSlurm
 
 
@@ -36,7 +36,30 @@ def queue(*lines: str) -> str:
 )
 def test_what_squeue_says(fake_slurm: FakeSlurm, line, ended) -> None:
     fake_slurm.answer("squeue", queue(line))
-    assert ended_runs(["12_3.0"]) == ({"12_3.0": ended} if ended else {})
+    known = known_runs(["12_3.0"])
+    assert known is not None
+    assert known.ended == ({"12_3.0": ended} if ended else {})
+    assert known.suspended == ({"12_3.0"} if line == "12|3|SUSPENDED|0" else set())
+
+
+@pytest.mark.parametrize(
+    ("line", "suspended"),
+    [
+        ("12|3|SUSPENDED|0", True),
+        ("12|3|STOPPED|0", True),  # by scancel --signal=STOP
+        ("12|2-4|SUSPENDED|0", True),
+        ("12|3|RUNNING|0", False),
+        ("12|3|SUSPENDED|1", False),  # a later run of it, and this one has ended
+        ("12|4|SUSPENDED|0", False),
+        ("12|3|SUSPENDED|N/A", False),
+    ],
+)
+def test_which_runs_are_suspended(fake_slurm: FakeSlurm, line, suspended) -> None:
+    """Only the very run that Slurm says it of."""
+    fake_slurm.answer("squeue", queue(line))
+    known = known_runs(["12_3.0"])
+    assert known is not None
+    assert known.suspended == ({"12_3.0"} if suspended else set())
 
 
 def test_sacct_remembers_what_squeue_has_forgotten(fake_slurm: FakeSlurm) -> None:
@@ -48,12 +71,12 @@ def test_sacct_remembers_what_squeue_has_forgotten(fake_slurm: FakeSlurm) -> Non
         "15|CANCELLED by 0|q|c\n",
     )
     runs = ["12_1.0", "12_2.0", "12_3.0", "12_4.0", "12_5.0", "15.2"]
-    assert ended_runs(runs) == {"12_2.0": "TIMEOUT", "15.2": "CANCELLED"}
+    assert known_runs(runs) == Known({"12_2.0": "TIMEOUT", "15.2": "CANCELLED"})
 
 
 def test_a_site_without_accounting_proves_less(fake_slurm: FakeSlurm) -> None:
     fake_slurm.fail("squeue", "slurm_load_jobs error: Invalid job id specified")
-    assert ended_runs(["12_3.0"]) == {}
+    assert known_runs(["12_3.0"]) == Known()
     assert len(fake_slurm.calls("sacct")) == 1
 
 
@@ -63,9 +86,9 @@ def test_no_answer_proves_nothing(fake_slurm: FakeSlurm, monkeypatch, said) -> N
     monkeypatch.setattr(commands.time, "sleep", lambda seconds: None)
     fake_slurm.fail("squeue", said)
     fake_slurm.answer("sacct", "12_3|COMPLETED|q|c")
-    assert ended_runs(["12_3.0"]) == {}
+    assert known_runs(["12_3.0"]) is None
 
 
 def test_who_isnt_in_a_job_is_never_asked_of(fake_slurm: FakeSlurm) -> None:
-    assert ended_runs(["local-77", "", "12_3", "12_3.x"]) == {}
+    assert known_runs(["local-77", "", "12_3", "12_3.x"]) == Known()
     assert fake_slurm.calls("squeue") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,7 +12,15 @@ from dataclasses import replace
 import pytest
 
 from orion_hpc.files import identity
-from orion_hpc.storage.heartbeat import Heartbeat, Watch, signs
+from orion_hpc.files.awake import AwakeClock
+from orion_hpc.storage.heartbeat import (
+    Heartbeat,
+    Verdict,
+    Watch,
+    signs,
+    tell_suspended,
+    told_suspended,
+)
 
 ELSEWHERE = "elsewhere:1:abcdef.1"
 
@@ -70,12 +79,11 @@ def test_two_missed_intervals_are_silence(tmp_path, age, silent):
     assert signs(str(tmp_path))[ELSEWHERE].silent == silent
 
 
-def test_silence_is_a_proof_only_when_it_lasts(tmp_path, monkeypatch):
+def test_silence_is_a_proof_only_when_it_lasts(tmp_path):
     """After a clock was set every worker looks silent until its next touch: nobody is robbed."""
     sign(tmp_path, age=3600)
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    watch = Watch(str(tmp_path), interval=60)
+    now = 7.0
+    watch = Watch(str(tmp_path), interval=60, awake=lambda: now)
     assert watch.lost([ELSEWHERE]) == set()
     now += 80
     sign(tmp_path, age=3000)
@@ -102,11 +110,10 @@ def test_ages_do_not_come_from_this_hosts_clock(tmp_path, monkeypatch):
     assert abs(signs(str(tmp_path))[ELSEWHERE].age) < 60
 
 
-def test_a_missing_file_is_a_proof_only_when_it_stays_away(tmp_path, monkeypatch):
+def test_a_missing_file_is_a_proof_only_when_it_stays_away(tmp_path):
     """A stale directory cache at first sight must not cost a living worker its trial."""
-    watch = Watch(str(tmp_path), interval=10)
-    now = time.monotonic()
-    monkeypatch.setattr(time, "monotonic", lambda: now)
+    now = 7.0
+    watch = Watch(str(tmp_path), interval=10, awake=lambda: now)
     assert watch.lost([ELSEWHERE]) == set()
     now += 19
     assert watch.lost([ELSEWHERE]) == set()
@@ -144,3 +151,90 @@ def test_a_folder_that_is_not_there_has_no_signs(tmp_path):
     """``status`` of an experiment that nobody has run makes no folder."""
     assert signs(str(tmp_path / "none")) == {}
     assert not (tmp_path / "none").exists()
+
+
+def test_who_is_spared_has_as_long_again_to_give_a_sign(tmp_path):
+    """Suspended jobs are resumed before their signs of life can be seen here."""
+    sign(tmp_path, age=3600)
+    now, verdict = 7.0, Verdict(spared={ELSEWHERE})
+    asked = []
+
+    def judge(signs, silent):
+        asked.append((set(signs), set(silent)))
+        return verdict
+
+    watch = Watch(str(tmp_path), 60, judge, awake=lambda: now)
+    assert watch.lost([ELSEWHERE]) == set()
+    now += 100
+    assert watch.lost([ELSEWHERE]) == set()
+    assert asked == [({ELSEWHERE}, set()), ({ELSEWHERE}, {ELSEWHERE})]
+    verdict = Verdict()
+    now += 80
+    assert watch.lost([ELSEWHERE]) == set()
+    now += 20
+    assert watch.lost([ELSEWHERE]) == {ELSEWHERE}
+
+
+def test_a_worker_that_is_stopped_here_is_asked_of_and_not_lost(tmp_path):
+    """Its silence proves nothing, since it is seen to live; Slurm's word alone has it handed on."""
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        start = identity.start_of(child.pid)
+        name = str(replace(identity.own({}), pid=child.pid, start=start, job="7.0"))
+        sign(tmp_path, name, age=3600)
+        now, verdict = 7.0, Verdict()
+        watch = Watch(str(tmp_path), 60, lambda signs, silent: verdict, awake=lambda: now)
+        os.kill(child.pid, signal.SIGSTOP)
+        wait_for(lambda: identity.Identity.parse(name).stopped)
+        for _ in range(3):
+            assert watch.lost([name]) == set()
+            now += 1000
+        verdict = Verdict(gone={name})
+        assert watch.lost([name]) == {name}
+        os.kill(child.pid, signal.SIGCONT)
+
+
+def test_who_was_stopped_itself_hasnt_watched_anybody(tmp_path):
+    """Jobs are suspended together and come back together: nobody robs the others."""
+    sign(tmp_path, age=3600)
+    now = 7.0
+    watch = Watch(str(tmp_path), 60, awake=AwakeClock(lambda: now))
+    assert watch.lost([ELSEWHERE]) == set()
+    now += 3600
+    assert watch.lost([ELSEWHERE]) == set()
+
+
+def test_a_sign_is_given_as_soon_as_the_process_goes_on(tmp_path):
+    """It was due while the process was stopped; nobody has to wait for the next interval."""
+    program = (
+        "import sys\n"
+        "from orion_hpc.storage.heartbeat import Heartbeat\n"
+        "beat = Heartbeat(sys.argv[1], sys.argv[2], 3.0, {})\n"
+        "beat.start()\n"
+        "input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path), ELSEWHERE], stdin=subprocess.PIPE
+    ) as child:
+        path = tmp_path / ELSEWHERE
+        wait_for(path.exists)
+        os.kill(child.pid, signal.SIGSTOP)
+        wait_for(lambda: time.time() - path.stat().st_mtime > 4)
+        before, resumed = path.stat().st_mtime_ns, time.monotonic()
+        os.kill(child.pid, signal.SIGCONT)
+        wait_for(lambda: path.stat().st_mtime_ns > before)
+        assert time.monotonic() - resumed < 2
+
+
+def test_who_is_suspended_is_told_to_the_others_for_a_while(tmp_path):
+    """Whole, or not at all; garbage tells nothing."""
+    folder = str(tmp_path)
+    assert told_suspended(folder, 60) == set()
+    tell_suspended(folder, {ELSEWHERE, "b"})
+    assert told_suspended(folder, 60) == {ELSEWHERE, "b"}
+    assert signs(folder) == {}
+    (path,) = tmp_path.iterdir()
+    os.utime(path, (time.time() - 61, time.time() - 61))
+    assert told_suspended(folder, 60) == set()
+    for content in (b"", b"{}", b"[1", b'[1, ["x"]]', b"\xff"):
+        path.write_bytes(content)
+        assert told_suspended(folder, 60) == set()

@@ -16,6 +16,7 @@ from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.errors import DamagedDatabase, StorageError
 from orion_hpc.executors.base import ProcessDied
 from orion_hpc.executors.single import SingleExecutor
+from orion_hpc.files.awake import AwakeClock
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, ExperimentState
@@ -123,6 +124,7 @@ class Bench:
         grace=NO_GRACE,
         notice=None,
         algorithm=None,
+        awake=time.monotonic,
     ) -> Worker:
         """Return a worker that is ready to run."""
         return Worker(
@@ -138,6 +140,7 @@ class Bench:
             stop=stop or StopNotice(),
             options=WorkerOptions(name, 0.02, idle_timeout, 1, 3, patience, 0.05, grace=grace),
             notice=notice,
+            awake=awake,
         )
 
 
@@ -299,6 +302,27 @@ def test_a_late_result_is_kept_while_nobody_else_has_the_trial():
         return completed(task)
 
     assert bench.worker(run=run).run().completed == 1
+
+
+def test_a_suspension_doesnt_use_up_an_idle_workers_patience():
+    """It comes back after an hour and waits on; the trial that another gives back then is its."""
+    bench = Bench(max_trials=1)
+    bench.write(1, ev.RegisterTrial(0, {"x": 0.5}, 1.0), ev.ReserveTrial(0, 1, "other", 1.0))
+    start, jump = time.monotonic(), 0.0
+    awake = AwakeClock(lambda: time.monotonic() + jump)
+    looks = 0
+
+    def suspended() -> float:
+        nonlocal looks, jump
+        looks += 1
+        if looks == 3:
+            jump = 3600.0
+        if looks == 5:
+            bench.write(1, ev.ReleaseTrial(0, 1, INTERRUPTED, "preempted", "", 2.0))
+        return awake()
+
+    assert bench.worker(idle_timeout=20, awake=suspended).run().completed == 1
+    assert time.monotonic() - start < 20
 
 
 def test_a_worker_without_work_waits_for_a_trial_to_come_back_and_then_leaves():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from orion_hpc.algorithms.base import WAIT, Branch
 from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.model import event as ev
+from orion_hpc.model import wire
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import (
@@ -18,6 +19,7 @@ from orion_hpc.model.trial import (
     RESERVED,
     SUSPENDED,
     USER_ERROR,
+    WORKER_SUSPENDED,
 )
 from orion_hpc.worker import plan
 from orion_hpc.worker.task import Outcome
@@ -215,3 +217,19 @@ def test_nothing_is_looked_for_where_nothing_can_be():
     assert not plan.something_to_reserve(experiment(RESERVED, COMPLETED, max_trials=2))
     assert plan.something_to_reserve(experiment(INTERRUPTED, COMPLETED, max_trials=2))
     assert plan.something_to_reserve(experiment(BROKEN, COMPLETED, max_trials=2))
+
+
+def test_a_suspension_is_never_the_trials_fault():
+    """However often its worker is suspended, and whatever came before."""
+    state = experiment(RESERVED)
+    for attempt in range(1, 6):
+        if attempt > 1:
+            assert state.apply(ev.ReserveTrial(0, attempt, "w0", 4.0))
+        loss = plan.Loss({"w0"}, causes={"w0": WORKER_SUSPENDED})
+        (event,) = plan.losses(state, loss, 1, 3.0)
+        assert (event.status, event.cause) == (INTERRUPTED, WORKER_SUSPENDED)
+        assert event.message == "worker w0 is suspended"
+        assert wire.decode(wire.encode(event)) == event
+        assert state.apply(event)
+    assert state.trials[0].losses == 0
+    assert state.apply(ev.CompleteTrial(0, 5, RESULTS, 9.0)), "nobody has begun it since"

@@ -1,0 +1,186 @@
+"""Tells which workers' Slurm jobs have ended, before their silence tells, and which are suspended.
+
+What proves that is :mod:`orion_hpc.slurm.proof`'s to say; here it is decided of whom to ask, how
+often, and whether a suspended worker keeps its trials.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection, Mapping
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+from orion_hpc.files.identity import Identity
+from orion_hpc.model.trial import (
+    CANCELLED,
+    OUT_OF_MEMORY,
+    PREEMPTED,
+    TIMED_OUT,
+    WORKER_SUSPENDED,
+)
+from orion_hpc.slurm.proof import known_runs
+from orion_hpc.slurm.site import ask_site
+from orion_hpc.storage.heartbeat import (
+    Sign,
+    Verdict,
+    signs,
+    take_turn,
+    tell_suspended,
+    told_suspended,
+)
+
+log = logging.getLogger(__name__)
+
+CLUSTER = "cluster"
+"""What a sign of life calls the cluster in which its worker's job runs."""
+
+ON_SUSPEND = "on_suspend"
+"""What it calls what becomes of the worker's trials while it is suspended."""
+
+OnSuspend: TypeAlias = Literal["auto", "keep", "release"]
+"""``release``: they are handed on as soon as Slurm says so. ``keep``: never.
+
+``auto``: they are handed on when the worker has been silent for as long as counts as lost of one
+that isn't suspended (nearly four heartbeats). That is longer than the turns of gang scheduling, of
+30 s by default (slurm.conf, SchedulerTimeSlice), in which little would be gained by another start.
+And it isn't longer than idle workers wait for a trial, so that at the end of a search there is
+still somebody to take it.
+"""
+
+_CAUSES = {
+    "PREEMPTED": PREEMPTED,
+    "REQUEUED": PREEMPTED,  # of a lost node or by an administrator, at times; never by the trial
+    "TIMEOUT": TIMED_OUT,
+    "DEADLINE": TIMED_OUT,
+    "CANCELLED": CANCELLED,
+    "OUT_OF_MEMORY": OUT_OF_MEMORY,
+    "SUSPENDED": WORKER_SUSPENDED,
+}
+"""What Slurm's words mean for a trial. Of others, such as FAILED, its worker was lost."""
+
+_EVERY = 60.0
+"""Seconds between two questions of all workers of an experiment together."""
+
+
+_BELIEVED = 1.5 * _EVERY
+"""Seconds for which it is believed who is suspended: until the next one's turn is through."""
+
+_HANDED_ON = "SUSPENDED"
+
+
+class JobStates:
+    """Asks Slurm for those whose signs of life it is given.
+
+    Parameters
+    ----------
+    folder : str
+        Where the signs of life of the experiment's workers lie.
+    for_worker : bool, default False
+        A thousand workers that look for work would ask a thousand times: they take turns, and leave
+        a living worker in peace, so that they ask of those that missed a sign only. It is also
+        they who hand on what suspended workers hold, since they are there to take it. A command
+        asks whenever it likes.
+    """
+
+    def __init__(self, folder: str, for_worker: bool = False) -> None:
+        self._folder = folder
+        self._for_worker = for_worker
+        self._told: dict[str, str] = {}
+        self._asked: set[str] = set()
+        self._suspended: set[str] = set()
+
+    def __call__(self, signs: Mapping[str, Sign], silent: Collection[str] = ()) -> Verdict:
+        """Return who is known to be gone, and who is only suspended.
+
+        ``silent`` would count as lost otherwise. Of them it is asked without turns, unless others
+        know already: the answer decides whether their trials are to blame.
+        """
+        self._told, self._asked = {}, set()
+        runs = self.runs(signs)
+        due, believed = set(runs), set()
+        if self._for_worker:
+            due = {name for name in runs if signs[name].age > signs[name].interval}
+            waiting = due.intersection(silent)
+            believed = told_suspended(self._folder, _BELIEVED) & waiting if waiting else set()
+            if not due or not take_turn(self._folder, _EVERY):
+                due = waiting - believed
+        ended, suspended = self._ask({name: runs[name] for name in due})
+        suspended |= believed - due
+        if self._for_worker and due and (suspended or self._suspended):
+            tell_suspended(self._folder, suspended)
+        self._remember(signs, due, suspended)
+        handed_on = {name for name in suspended if self._hands_on(signs[name], name in silent)}
+        self._told |= dict.fromkeys(handed_on, _HANDED_ON)
+        return Verdict(handed_on.union(ended), suspended - handed_on)
+
+    def causes(self, workers: Collection[str]) -> dict[str, str]:
+        """Return why those of ``workers``, who are gone, are gone by Slurm's word.
+
+        This is asked without turns: it is asked once of each, and decides whether its trial is to
+        blame.
+        """
+        known = {name: how for name, how in self._told.items() if name in workers}
+        rest = [name for name in workers if name not in known and name not in self._asked]
+        if any(map(run_of, rest)):
+            found = signs(self._folder)
+            ended, _ = self._ask(self.runs({name: found[name] for name in rest if name in found}))
+            known |= ended
+        return {name: _CAUSES[how] for name, how in known.items() if how in _CAUSES}
+
+    def runs(self, signs: Mapping[str, Sign]) -> dict[str, str]:
+        """Return what Slurm calls the runs of these workers' jobs, of those in this cluster."""
+        return {name: run for name, sign in signs.items() if (run := self._run(name, sign))}
+
+    def _ask(self, runs: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
+        """Return how those of ``runs`` ended that did, by their workers' names, and who of them is
+        suspended; of those of whom nobody tells, as it was told the last time."""
+        if not runs:
+            return {}, set()
+        answer = known_runs(set(runs.values()))
+        if answer is None:
+            return {}, self._suspended & set(runs)
+        told = {name: answer.ended[run] for name, run in runs.items() if run in answer.ended}
+        self._told |= told
+        self._asked |= set(runs)
+        return told, {name for name, run in runs.items() if run in answer.suspended}
+
+    def _remember(self, signs: Mapping[str, Sign], asked: set[str], suspended: set[str]) -> None:
+        """Take note of who is suspended, until something else is known or there is a new sign."""
+        for name in sorted(suspended - self._suspended):
+            log.info("worker %s is suspended, Slurm says", name)
+        before = {
+            name
+            for name in self._suspended - asked
+            if name in signs and signs[name].age > signs[name].interval
+        }
+        self._suspended = before | suspended
+
+    def _hands_on(self, sign: Sign, silent: bool) -> bool:
+        """Return whether a suspended worker's trials are handed on now."""
+        if not self._for_worker:
+            return False
+        wanted = sign.about.get(ON_SUSPEND)
+        return wanted == "release" or (wanted != "keep" and silent)
+
+    def _run(self, name: str, sign: Sign) -> str:
+        """Return what Slurm calls the run of a worker's job, ``''`` if that isn't this cluster's.
+
+        Job ids begin anew in each cluster, and several may share a file system.
+        """
+        run, cluster = run_of(name), sign.about.get(CLUSTER)
+        return run if run and cluster and cluster == self._cluster else ""
+
+    @cached_property
+    def _cluster(self) -> str | None:
+        return os.environ.get("SLURM_CLUSTER_NAME") or ask_site().cluster
+
+
+def run_of(name: str) -> str:
+    """Return what Slurm calls the run of a worker's job in its cluster, ``''`` outside of one."""
+    who = Identity.parse(name)
+    if who is None or who.job.startswith("local-"):
+        return ""
+    # A Python program's worker has a number of its own within the job.
+    return who.job.partition("+")[0]
