@@ -18,6 +18,9 @@ import orion_hpc
 from orion_hpc.files.identity import job_name, own
 from orion_hpc.files.mounts import lock_kind, mount_of
 
+_ENDLESS, _ENDLESS_FILES = 1 << 62, 1 << 48
+"""Bytes and files of which no file system has as many: the figure stands for "no limit"."""
+
 _BYTES = 4 * 1024 * 1024
 """Of the test whether something can be written: more than a server takes on credit of a quota."""
 
@@ -143,8 +146,20 @@ def _room(folder: str) -> tuple[int | None, int | None]:
         found = os.statvfs(folder)
     except OSError:
         return None, None
-    # btrfs and many network file systems have no fixed number of files, and say 0.
-    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
+    return room(found)
+
+
+def room(found: os.statvfs_result) -> tuple[int | None, int | None]:
+    """Return bytes and files that there is room for, None where that isn't told. Pure.
+
+    A file system without a fixed number of files says 0 (btrfs, many network file systems), -1
+    (CephFS always does), or more than there can be; and a FUSE program that knows nothing of its
+    space says 0 of 0 blocks.
+    """
+    free, files = found.f_bavail * found.f_frsize, found.f_favail
+    knows = found.f_blocks > 0 and 0 <= free < _ENDLESS
+    counts = found.f_files > 0 and 0 <= files < _ENDLESS_FILES
+    return free if knows else None, files if counts else None
 
 
 def _own_file(folder: str) -> str:

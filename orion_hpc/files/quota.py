@@ -11,6 +11,10 @@ from dataclasses import dataclass
 
 _NUMBER = re.compile(r"(\d+)\*?")
 _BLOCK = 1024
+_ENDLESS = 1 << 50
+"""Blocks, or files, of which nobody has as many: servers put 2**64 - 1 in the place of "no limit"
+(rpc.rquotad passes on what it is given).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,5 +49,5 @@ def read_quota(said: str) -> Quota | None:
 
 def _left(used: int, soft: int, hard: int) -> int | None:
     # Beyond the soft limit writing goes on for the days of the grace only.
-    limits = [limit for limit in (soft, hard) if limit]
+    limits = [limit for limit in (soft, hard) if 0 < limit < _ENDLESS]
     return max(0, min(limits) - used) if limits else None
