@@ -21,8 +21,8 @@ _HINTS = {
     errno.EACCES: "Check who owns the file and its directory.",
     errno.EPERM: "Check who owns the file and its directory.",
     errno.EIO: "The disk or its server has a fault: look into 'dmesg', or ask who runs it.",
-    errno.ESTALE: "The file server doesn't know it any more: it was removed on another host; or, if "
-    "all that lies there says so, whoever runs this host has to mount it anew.",
+    errno.ESTALE: "The file server doesn't know it any more: it was removed on another host; or, "
+    "if all that lies there says so, whoever runs this host has to mount it anew.",
 }
 _NFS = ("nfs", "nfs4")
 

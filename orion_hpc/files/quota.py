@@ -12,9 +12,7 @@ from dataclasses import dataclass
 _NUMBER = re.compile(r"(\d+)\*?")
 _BLOCK = 1024
 _ENDLESS = 1 << 50
-"""Blocks, or files, of which nobody has as many: servers put 2**64 - 1 in the place of "no limit"
-(rpc.rquotad passes on what it is given).
-"""
+"""Blocks, or files, of which nobody has as many: a figure like 2**64 - 1 stands for "no limit"."""
 
 
 @dataclass(frozen=True, slots=True)

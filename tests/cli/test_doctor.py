@@ -75,7 +75,7 @@ def test_this_host_alone(no_slurm: None, place: Path) -> None:
     assert unsure <= {"nodes", "quota", "space"}
     assert "no sbatch on the PATH" in found["nodes"]["found"]
     assert "3 processes of this host" in found["lock"]["found"]
-    assert "all 60 trials" in found["journal"]["found"]
+    assert "all 72 trials" in found["journal"]["found"]
 
 
 def test_a_person_is_told_line_by_line(no_slurm: None, place: Path) -> None:
