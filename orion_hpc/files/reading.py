@@ -1,7 +1,8 @@
 """A process that only reads a file: it keeps it open and reads it again and again, by the cache.
 
 What a host's page cache has of a file for a reader may get in the way of a writer there: on NFS 4
-an append that goes through it can put zeros over what another host has written.
+an append that goes through it can put zeros over what another host has written. It reads no more
+than twice a second: with ``noac`` each read fetches the page anew.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from types import TracebackType
 
 _PROGRAM = """
 import os, select, sys
-fd, told = -1, False
-while not select.select([0], [], [], 0.02)[0]:
+fd, told, pause = -1, False, 0.02
+while not select.select([0], [], [], pause)[0]:
     try:
         if fd < 0:
             fd = os.open(sys.argv[1], os.O_RDONLY)
@@ -26,6 +27,7 @@ while not select.select([0], [], [], 0.02)[0]:
         fd = -1
     else:
         told = told or os.write(1, b".")
+        pause = 0.5
 """
 _BEGIN_TIME, _END_TIME = 15.0, 5.0
 

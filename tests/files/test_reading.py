@@ -40,7 +40,7 @@ def test_it_has_the_file_open_and_reads_it_again(tmp_path: Path) -> None:
             return reader.io_counters().read_count
 
         seen = reads()
-        wait_until(lambda: reads() > seen + 5, 10, "the file to be read again")
+        wait_until(lambda: reads() > seen + 2, 10, "the file to be read again")
         assert [one.fd for one in reader.open_files()] == [file.fd]
         assert reading.start(), "it runs already"
         assert readers(path) == [reader]
