@@ -47,9 +47,11 @@ def test_a_lock_that_isnt_offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.sharedfs
-@pytest.mark.parametrize(("filesystem", "flock"), [("glusterfs", EXCLUDED), ("sshfs", HAD)])
+@pytest.mark.parametrize(
+    ("filesystem", "flock"), [("glusterfs", EXCLUDED), ("sshfs", HAD), ("cephfs", EXCLUDED)]
+)
 def test_two_clients(request: pytest.FixtureRequest, filesystem: str, flock: str) -> None:
-    """flock reaches the other client of GlusterFS and not that of sshfs; a lease reaches both."""
+    """flock reaches the other client of GlusterFS and CephFS, not that of sshfs; a lease does."""
     shared: Shared = request.getfixturevalue(filesystem)
     with lock_trial.held(str(shared.first)) as trouble:
         assert trouble == {}
