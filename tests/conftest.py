@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.rigs.cephfs import CephFS, missing_for_cephfs
 from tests.rigs.fake_slurm import FakeSlurm, path_without_slurm
 from tests.rigs.glusterfs import GlusterFS, missing_for_glusterfs
 from tests.rigs.nfs.rig import NfsRig, missing_for_nfs
@@ -104,6 +105,14 @@ def sshfs_mounts() -> Iterator[TwoMounts]:
         yield two
 
 
+@pytest.fixture(scope="session")
+def cephfs_mounts() -> Iterator[TwoMounts]:
+    """A real CephFS that two nodes have mounted. Tests should take `cephfs`."""
+    _need(missing_for_cephfs(), "ORION_HPC_REQUIRE_SHAREDFS")
+    with CephFS() as two:
+        yield two
+
+
 @pytest.fixture
 def glusterfs(glusterfs_mounts: TwoMounts) -> Shared:
     """A fresh directory on GlusterFS, seen from two nodes."""
@@ -122,6 +131,12 @@ def nfs_rig() -> Iterator[NfsRig]:
     _need(missing_for_nfs(), "ORION_HPC_REQUIRE_NFS")
     with NfsRig() as rig:
         yield rig
+
+
+@pytest.fixture
+def cephfs(cephfs_mounts: TwoMounts) -> Shared:
+    """A fresh directory on CephFS, seen from two nodes."""
+    return cephfs_mounts.folder()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, StorageUnusable
 from orion_hpc.files import layout
+from orion_hpc.files.hints import hint
 from orion_hpc.files.project import Limits, Project, TooLarge, copy, digest, find_project
 from orion_hpc.files.removal import remove_folder
 
@@ -127,7 +128,7 @@ def _user(folder: str) -> Iterator[Callable[[], bool]]:
 def _unwritable(folder: str, error: OSError) -> StorageUnusable:
     return StorageUnusable(
         f"can't copy the project into {folder}: {error.strerror}",
-        "Check the free space and the permissions there.",
+        hint(error.errno, folder, "Check the free space and the permissions there."),
     )
 
 

@@ -23,7 +23,7 @@ from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, NoConfigurationError
 from orion_hpc.executors.base import check_executor, runs_in_process
 from orion_hpc.executors.limits import environment as thread_limits
-from orion_hpc.files import layout
+from orion_hpc.files import creation, layout
 from orion_hpc.launch.base import Jobs, Launcher, LaunchRequest, make_launcher
 from orion_hpc.launch.sbatch import slurm_is_here
 from orion_hpc.model import event as ev
@@ -235,7 +235,7 @@ class _Plan(NamedTuple):
 def _plan(settings: Settings, launcher: Launcher, resume: bool = False) -> _Plan:
     """Return what there is to launch, by what the database says before anything is written."""
     experiment = None
-    if os.path.exists(settings.storage):
+    if creation.is_there(settings.storage):
         storage = PickledDB(settings.storage, follows=_named(settings))
         experiment = check(storage.refresh(), settings)
         storage.close()

@@ -15,6 +15,7 @@ from orion_hpc.client.place import Place
 from orion_hpc.client.portions import largest
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, NoConfigurationError, did_you_mean
+from orion_hpc.files import creation
 from orion_hpc.model import event as ev
 from orion_hpc.model.result import STATISTIC
 from orion_hpc.model.state import ExperimentState, State
@@ -128,7 +129,7 @@ def _find(
 ) -> ExperimentState:
     """Return the experiment to learn from."""
     name, version = str(wanted["name"]), wanted["version"]
-    if where.path is not None and not os.path.exists(where.path):
+    if where.path is not None and not creation.is_there(where.path):
         raise NoConfigurationError(
             f"warm_start names the experiment {name!r} in {where.path}, which isn't there",
             "Write warm_start: {name: first, storage: ./old.pkl}, or leave it out.",

@@ -30,6 +30,7 @@ from orion_hpc.commands.trying import Trying
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, LaunchError, OrionHpcError, StorageError
 from orion_hpc.files import creation, layout, removal
+from orion_hpc.files.hints import hint
 from orion_hpc.files.host_facts import HostFacts, look_around
 from orion_hpc.files.quota import quota_command, read_quota
 from orion_hpc.files.whole import new_file
@@ -106,6 +107,7 @@ class Doctor:
         self._trying: Trying | None = None
         self._rehearsal: Rehearsal | None = None
         self._parties: dict[int, str] = {}
+        self._apart: set[int] = set()
         self._signals: dict[signal.Signals, Any] = {}
 
     # -- the block -------------------------------------------------------------------------------
@@ -148,7 +150,9 @@ class Doctor:
         yield from self._await_tasks(self._trying)
         if self._parties:
             try:
-                yield from self._trying.steps(self._parties, self._rehearsal, self.found)
+                yield from self._trying.steps(
+                    self._parties, self._apart, self._rehearsal, self.found
+                )
             except OSError as error:
                 self.found.journal_trouble.append(f"this host: {error.strerror or error}")
 
@@ -160,13 +164,13 @@ class Doctor:
         try:
             path = creation.real_path(self._settings.storage)
             lock: str | None = self._settings.lock
-            if os.path.lexists(path):
+            if creation.is_there(path):
                 try:
                     database = PickledDB(path)
                     lock = found.database_lock = database.lock
                     database.close()
                 except OrionHpcError as error:
-                    found.database_trouble = error.message
+                    found.database_trouble, found.database_hint = error.message, error.hint
             folder = f"{path}.doctor-{self._token}"
             self._made = layout.make_folder(os.path.dirname(folder), 0o700)
             # Whoever else may write beside the database mayn't write what jobs load.
@@ -180,9 +184,10 @@ class Doctor:
                 file.write(json.dumps(brief).encode())
             self._trying = Trying(folder, found.asked)
         except StorageError as error:
-            found.trouble = error.message
+            found.trouble, found.hint = error.message, error.hint
         except OSError as error:
             found.trouble = f"can't write beside {found.storage}: {error.strerror}"
+            found.hint = hint(error.errno, found.storage, "Name another place with --storage.")
         if found.trouble and found.here is not None and not found.here.trouble:
             found.journal_trouble.append(found.trouble)
 
@@ -261,6 +266,8 @@ class Doctor:
                     break
             yield f"{what}: {len(came)} came" + (f", {reason}" if reason else "")
         self._parties = {party: facts.node for party, facts in came.items()}
+        own = self.found.here.client if self.found.here else ""
+        self._apart = {party for party, facts in came.items() if facts.client != own}
         self.found.nodes = [came[party] for party in sorted(came)]
 
     def _alive(self) -> tuple[int | None, str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from orion_hpc.errors import (
     OrionHpcError,
     ReservationRaceCondition,
 )
+from orion_hpc.files import creation
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.model.trial import BROKEN, Params, params_key
@@ -77,7 +77,7 @@ def insert(settings: Settings, points: Sequence[Params]) -> Insertion:
 
 def _open(settings: Settings) -> PickledDB:
     place = Place(settings.storage)
-    if not os.path.lexists(settings.storage):
+    if not creation.is_there(settings.storage):
         to_learn(settings, None, place)  # before a file is made
     return PickledDB.create(
         settings.storage,

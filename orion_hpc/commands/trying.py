@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Generator, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 from orion_hpc.errors import OrionHpcError
+from orion_hpc.files import lock_trial
 from orion_hpc.files.channel import Channel
 from orion_hpc.report.diagnosis import Findings, Part
+from orion_hpc.report.lock_facts import Tried
 from orion_hpc.storage.rehearsal import Rehearsal
 from orion_hpc.worker import checkup
 
@@ -26,7 +28,7 @@ _CONTENTION = 4.0
 _TRIALS = 20
 """That each party appends while the others do."""
 
-_ROUNDS = 3
+_ROUNDS, _TURNS = 3, 3
 _BEGIN_TIME, _END_TIME = 30.0, 120.0
 """Seconds for the others to begin what they are told, and to be done with it."""
 
@@ -44,6 +46,7 @@ class Trying:
     """
 
     def __init__(self, folder: str, tasks: int) -> None:
+        self._folder = folder
         self._orders = Channel(os.path.join(folder, checkup.ORDERS))
         self._answers = [checkup.channel_of(folder, party) for party in range(tasks)]
         self._given = 0
@@ -65,17 +68,39 @@ class Trying:
         self._give("leave")
 
     def steps(
-        self, parties: Mapping[int, str], rehearsal: Rehearsal, found: Findings
+        self,
+        parties: Mapping[int, str],
+        apart: Collection[int],
+        rehearsal: Rehearsal,
+        found: Findings,
     ) -> Iterator[str]:
-        """Try everything with ``parties``, tasks with the names of their nodes; yield what."""
+        """Try everything with ``parties``, tasks with the names of their nodes; yield what.
+
+        Those ``apart`` have another client of the file system than this host.
+        """
         self._parties = dict(parties)
-        yield from self._contend(rehearsal, found)
+        yield from self._try_locks(apart, found)
+        if self._parties:
+            yield from self._contend(rehearsal, found)
         if self._parties:
             yield from self._append(rehearsal, found)
-        if self._parties and not found.journal_trouble:
+        if self._parties and not found.journal_trouble and not found.lost:
             yield from self._measure(rehearsal, found)
 
     # -- the steps -------------------------------------------------------------------------------
+
+    def _try_locks(self, apart: Collection[int], found: Findings) -> Iterator[str]:
+        """Hold a lock of each kind, and have the others try for it."""
+        what = "trying which locks reach other hosts"
+        with lock_trial.held(self._folder) as trouble:
+            number = self._give("try locks", self._parties)
+            answers = yield from self._done(what, number, self._parties)
+        for party, told in answers.items():
+            kinds = told.get("tried")
+            if not isinstance(kinds, dict):
+                kinds = dict.fromkeys(lock_trial.KINDS, str(told.get("trouble", "")))
+            found.tried.append(Tried(self._parties[party], party in apart, {**kinds, **trouble}))
+        self._leave_out(answers, found)
 
     def _contend(self, rehearsal: Rehearsal, found: Findings) -> Iterator[str]:
         what = "trying the lock"
@@ -101,6 +126,7 @@ class Trying:
         number = yield from self._begun(what, "append", self._parties, count=_TRIALS)
         wanted = checkup.own_labels(HERE, _TRIALS)
         try:
+            rehearsal.be_watched()
             for label in wanted:
                 rehearsal.append(label)
         except OrionHpcError as error:
@@ -114,11 +140,51 @@ class Trying:
         if not answers or found.journal_trouble:
             return
         try:
-            labels = rehearsal.labels()
+            wanted += yield from self._take_turns(rehearsal, found)
+            yield from self._look(rehearsal, found, wanted)
         except OrionHpcError as error:
             found.journal_trouble.append(f"this host: {error.message}")
-            return
-        found.expected, found.appended = len(wanted), len(set(wanted).intersection(labels))
+
+    def _take_turns(self, rehearsal: Rehearsal, found: Findings) -> Generator[str, None, list[str]]:
+        """Append in turn with each of the others; return what was acknowledged.
+
+        Whose turn it is opens the file for writing without having looked, while its host's reader
+        has what was the last page in the cache. Where the client doesn't fetch it anew then, the
+        append takes the old page with it, over what the other has just written.
+        """
+        what = "appending in turn"
+        done: list[str] = []
+        for turn in range(_TURNS):
+            for party in list(self._parties):
+                mine, other = checkup.turn_label(HERE, len(done)), checkup.turn_label(party, turn)
+                rehearsal.append(mine)
+                done.append(mine)
+                number = self._give("turn", [party], label=other)
+                answers = yield from self._done(what, number, [party])
+                told = answers.get(party)
+                if told is None:
+                    found.silent.append(self._parties.pop(party))
+                elif told.get("trouble"):
+                    found.journal_trouble.append(f"{self._parties[party]}: {told['trouble']}")
+                    return done
+                else:
+                    done.append(other)
+        return done
+
+    def _look(self, rehearsal: Rehearsal, found: Findings, wanted: Sequence[str]) -> Iterator[str]:
+        """Have everybody look for all that was acknowledged."""
+        what = "looking for what was appended"
+        number = self._give("look", self._parties, labels=wanted)
+        missing = {"this host": rehearsal.missing(wanted, checkup.MISSING_TIME)}
+        answers = yield from self._done(what, number, self._parties)
+        for party, told in answers.items():
+            if told.get("trouble"):
+                found.journal_trouble.append(f"{self._parties[party]}: {told['trouble']}")
+            missing.setdefault(self._parties[party], []).extend(told.get("missing", ()))
+        self._leave_out(answers, found)
+        lost = {label for labels in missing.values() for label in labels}
+        found.expected, found.appended = len(wanted), len(wanted) - len(lost)
+        found.lost = {name: len(set(labels)) for name, labels in missing.items() if labels}
 
     def _measure(self, rehearsal: Rehearsal, found: Findings) -> Iterator[str]:
         """Have one party after the other answer appends of this host; half of that is one way."""

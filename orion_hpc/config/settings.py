@@ -375,8 +375,9 @@ class Settings(_Block):
     storage: Annotated[str, _path(paths.storage_path)] = Field(
         default=paths.DEFAULT_STORAGE, description="a path, as in ./db.pkl"
     )
-    lock: Literal["flock", "lease"] | None = Field(
-        default=None, description="flock or lease, or null for what suits the file system"
+    lock: Literal["flock", "flock-database", "lease"] | None = Field(
+        default=None,
+        description="flock, flock-database or lease, or null for what suits the file system",
     )
     allow_group: bool = Field(default=False, description="true or false")
     working_dir: Annotated[str, _path(paths.absolute_path)] | None = Field(

@@ -6,8 +6,9 @@ import contextlib
 import os
 import stat
 
-from orion_hpc.errors import StorageUnusable
+from orion_hpc.errors import StorageError, StorageUnusable
 from orion_hpc.files import layout
+from orion_hpc.files.hints import hint
 
 
 def file_mode(group: bool) -> int:
@@ -31,6 +32,25 @@ def real_path(path: str) -> str:
                 "Name the database itself with --storage.",
             )
     return os.path.realpath(path)
+
+
+def is_there(path: str) -> bool:
+    """Return whether there is anything called ``path``.
+
+    Raises
+    ------
+    StorageError
+        That can't be known. To take it for missing would have a new database made beside it.
+    """
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise StorageError(
+            f"can't look for the database {path}: {error.strerror}", hint(error.errno, path)
+        ) from error
+    return True
 
 
 def check_owner(path: str, status: os.stat_result, shared: bool) -> None:
@@ -69,7 +89,7 @@ def publish(path: str, content: bytes, mode: int) -> bool:
     except OSError as error:
         raise StorageUnusable(
             f"can't create the database {path}: {error.strerror}",
-            "Choose another place with 'storage:' in the configuration or --storage.",
+            layout.place_hint(error.errno, path),
         ) from error
 
 

@@ -28,6 +28,7 @@ from contextlib import suppress
 from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.files import mounts
 from orion_hpc.files.descriptors import Kept
+from orion_hpc.files.hints import hint
 
 CHUNK = 4 * 1024 * 1024
 """Bytes that are read at once, at most."""
@@ -41,16 +42,11 @@ _FRESH = 5.0
 """Seconds after which a ``direct`` descriptor is opened anew: by its name, so that a database which
 was replaced is noticed."""
 
+_GONE = (
+    "Look from another host: if it is there, this host's mount is at fault and has to be made "
+    "anew. If not, put it back, or start anew with 'orion-hpc submit'."
+)
 _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG)
-_HINTS = {
-    errno.ENOSPC: "Free some space there; then 'orion-hpc submit CONFIG' goes on.",
-    errno.EDQUOT: "Your quota is used up; free some space, then submit again.",
-    errno.EACCES: "Check who owns the file and its directory.",
-    errno.EPERM: "Check who owns the file and its directory.",
-    errno.EROFS: "The file system is read-only: mounted so on this host, or exported so by its "
-    "server.",
-    errno.EIO: "The disk or its server has a fault: look into 'dmesg', or ask who runs it.",
-}
 
 
 class LockLost(StorageError):
@@ -278,7 +274,7 @@ class DatabaseFile:
             except FileNotFoundError:
                 raise StorageError(
                     f"the database {self.path} was removed while it was in use",
-                    "Put it back, or start anew with 'orion-hpc submit'.",
+                    _GONE,
                 ) from None
             except OSError as error:
                 if last or error.errno not in _STALE:
@@ -409,7 +405,7 @@ class DatabaseFile:
         if self._head:
             return StorageError(
                 f"the database {self.path} was removed while it was in use",
-                "Put it back, or start anew with 'orion-hpc submit'.",
+                _GONE,
             )
         return StorageUnusable(
             f"there is no database at {self.path}",
@@ -427,5 +423,5 @@ class DatabaseFile:
         unusable = error.errno in _UNUSABLE and not self._head
         return (StorageUnusable if unusable else StorageError)(
             f"can't {verb} the database {self.path}: {error.strerror}",
-            _HINTS.get(error.errno or 0, "Check the file system it lies on."),
+            hint(error.errno, self.path),
         )

@@ -11,12 +11,16 @@ import platform
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import orion_hpc
+from orion_hpc.files.hints import hint_by_mount
 from orion_hpc.files.identity import job_name, own
-from orion_hpc.files.mounts import lock_kind, mount_of
+from orion_hpc.files.mounts import Mount, lock_kind, mount_of
+
+_ENDLESS, _ENDLESS_FILES = 1 << 62, 1 << 48
+"""Bytes and files of which no file system has as many: the figure stands for "no limit"."""
 
 _BYTES = 4 * 1024 * 1024
 """Of the test whether something can be written: more than a server takes on credit of a quota."""
@@ -38,8 +42,13 @@ class HostFacts:
         The type of the file system that it lies on.
     file_system, lock : str
         Those of the storage as this host has it mounted, and the lock that this would call for.
-    trouble : str
-        Why the storage can't be written to.
+    source, options : str, mapping
+        What is mounted there, and how, as the mount table has it.
+    client : str
+        Which client of the file system it is seen through: processes with the same share its
+        caches, and locks that don't leave the host.
+    trouble, hint : str
+        Why the storage can't be written to, and what to do about it where the mount is the cause.
     ahead, doubt : float or None
         Seconds by which this clock is ahead of the file server's, give or take the other.
     free, free_files : int or None
@@ -56,16 +65,24 @@ class HostFacts:
     package_on: str = ""
     file_system: str = ""
     lock: str = ""
+    source: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
+    client: str = ""
     trouble: str = ""
+    hint: str = ""
     ahead: float | None = None
     doubt: float | None = None
     free: int | None = None
     free_files: int | None = None
 
+    @property
+    def mount(self) -> Mount:
+        return Mount(self.file_system, self.options, self.source)
+
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> HostFacts:
         """Return what another host wrote down, which may have another version of this package."""
-        known = {field.name for field in fields(cls)}
+        known = {one.name for one in fields(cls)}
         return cls(**{name: value for name, value in record.items() if name in known})
 
 
@@ -74,7 +91,7 @@ def look_around(folder: str, environ: Mapping[str, str]) -> HostFacts:
     host = own(environ).host
     package = os.path.dirname(os.path.abspath(orion_hpc.__file__))
     mount = mount_of(folder)
-    trouble = _write_test(folder)
+    trouble, advice = _write_test(folder, mount)
     ahead, doubt = (None, None) if trouble else _clock(folder)
     free, free_files = _room(folder)
     return HostFacts(
@@ -88,7 +105,11 @@ def look_around(folder: str, environ: Mapping[str, str]) -> HostFacts:
         package_on=mount_of(package).kind,
         file_system=mount.kind,
         lock=lock_kind(mount),
+        source=mount.source,
+        options=dict(mount.options),
+        client=_client(folder),
         trouble=trouble,
+        hint=advice,
         ahead=ahead,
         doubt=doubt,
         free=free,
@@ -96,8 +117,18 @@ def look_around(folder: str, environ: Mapping[str, str]) -> HostFacts:
     )
 
 
-def _write_test(folder: str) -> str:
-    """Write some megabytes and remove them; return what went wrong, ``''`` if nothing did."""
+def _client(folder: str) -> str:
+    """Return the kernel's boot and the device of the mount: two mounts are two clients."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return f"{file.read().strip()}:{os.stat(folder).st_dev}"
+    except OSError:
+        return ""
+
+
+def _write_test(folder: str, mount: Mount) -> tuple[str, str]:
+    """Write some megabytes and remove them; return what went wrong, ``''`` if nothing did, and what
+    to do about it where the mount is the cause."""
     path = _own_file(folder)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -110,8 +141,8 @@ def _write_test(folder: str) -> str:
             os.close(fd)  # where some file systems tell only now that there was no room
             os.unlink(path)
     except OSError as error:
-        return error.strerror or str(error)
-    return ""
+        return error.strerror or str(error), hint_by_mount(error.errno, mount)
+    return "", ""
 
 
 def _clock(folder: str) -> tuple[float | None, float | None]:
@@ -143,8 +174,20 @@ def _room(folder: str) -> tuple[int | None, int | None]:
         found = os.statvfs(folder)
     except OSError:
         return None, None
-    # btrfs and many network file systems have no fixed number of files, and say 0.
-    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
+    return room(found)
+
+
+def room(found: os.statvfs_result) -> tuple[int | None, int | None]:
+    """Return bytes and files that there is room for, None where that isn't told. Pure.
+
+    A file system without a fixed number of files says 0 (btrfs, many network file systems), -1
+    (CephFS always does), or more than there can be; and a FUSE program that knows nothing of its
+    space says 0 of 0 blocks.
+    """
+    free, files = found.f_bavail * found.f_frsize, found.f_favail
+    knows = found.f_blocks > 0 and 0 <= free < _ENDLESS
+    counts = found.f_files > 0 and 0 <= files < _ENDLESS_FILES
+    return free if knows else None, files if counts else None
 
 
 def _own_file(folder: str) -> str:

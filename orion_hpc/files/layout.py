@@ -25,6 +25,7 @@ import stat
 from collections.abc import Callable, Iterator
 
 from orion_hpc.errors import StorageUnusable
+from orion_hpc.files.hints import DEAD_MOUNT, hint
 
 LAUNCHER = ".launcher"
 """The file in a launch's folder that says whose processes' folder it is, as long as they run."""
@@ -132,13 +133,20 @@ def provided(folder: str, shared: bool = False) -> Iterator[None]:
     except OSError as error:
         raise StorageUnusable(
             f"can't create {folder}: {error.strerror}",
-            "Choose another place with 'storage:' in the configuration or --storage.",
+            place_hint(error.errno, folder),
         ) from error
     try:
         yield
     except BaseException:
         _unmake(made)
         raise
+
+
+def place_hint(number: int | None, path: str) -> str:
+    """Return what to do when nothing can be made at ``path``."""
+    if number in DEAD_MOUNT:  # there may be a database behind it
+        return hint(number, path)
+    return "Choose another place with 'storage:' in the configuration or --storage."
 
 
 def _missing(folder: str) -> list[str]:

@@ -31,7 +31,9 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from orion_hpc.errors import ConfigurationError, LockTimeout, StorageError
+from orion_hpc.files.awake import AwakeClock
 from orion_hpc.files.flock import Flock
+from orion_hpc.files.hints import hint
 from orion_hpc.files.lease import Lease
 from orion_hpc.files.mounts import FLOCK, FLOCK_DATABASE, LEASE
 from orion_hpc.files.polling import Waiting, poll
@@ -167,13 +169,13 @@ class DatabaseLock:
         return self._kind == LEASE and _now() - self._since > self._duration / 2
 
     def _acquire(self, meanwhile: Callable[[], None]) -> None:
-        start = time.monotonic()
+        clock = AwakeClock()  # time in which this process was stopped isn't waiting
+        start = clock()
         deadline = start + self._timeout
         told = False
         for lock in self._locks:
             while True:
-                # Before the try: a process that stood still meanwhile has one more.
-                now = time.monotonic()
+                now = clock()
                 self._since = _now()
                 try:
                     if lock.acquire(min(self._slice, max(0.0, deadline - now))):
@@ -202,6 +204,7 @@ class DatabaseLock:
             held += "Then submit again."
         else:
             held += (
+                "Its job may be suspended ('squeue -t S'). "
                 "Or such a host is frozen or down: NFS 3 keeps its lock until it has booted again, "
                 "NFS 4 for about 90 s. Then submit again."
             )
@@ -213,8 +216,12 @@ class DatabaseLock:
             reason = "it is a symbolic link, which isn't followed"
         return StorageError(
             f"can't lock the database with {self._path}: {reason}",
-            "Check the permissions there; a lock file of another kind may be removed while nobody "
-            "uses the database.",
+            hint(
+                getattr(error, "errno", None),
+                self._path,
+                "Check the permissions there; a lock file of another kind may be removed while "
+                "nobody uses the database.",
+            ),
         )
 
 

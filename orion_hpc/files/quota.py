@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 _NUMBER = re.compile(r"(\d+)\*?")
 _BLOCK = 1024
+_ENDLESS = 1 << 50
+"""Blocks, or files, of which nobody has as many: a figure like 2**64 - 1 stands for "no limit"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,5 +47,5 @@ def read_quota(said: str) -> Quota | None:
 
 def _left(used: int, soft: int, hard: int) -> int | None:
     # Beyond the soft limit writing goes on for the days of the grace only.
-    limits = [limit for limit in (soft, hard) if limit]
+    limits = [limit for limit in (soft, hard) if 0 < limit < _ENDLESS]
     return max(0, min(limits) - used) if limits else None

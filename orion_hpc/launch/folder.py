@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from orion_hpc.errors import LaunchError
 from orion_hpc.files import layout
+from orion_hpc.files.hints import hint
 
 
 def new_folder(parent: str, launcher: str) -> str:
@@ -39,7 +40,11 @@ def provided(folder: str) -> Iterator[None]:
             what = f": {error.filename}" if error.filename else ""
             raise LaunchError(
                 f"the jobs couldn't be started: {error.strerror or error}{what}",
-                f"Is there space, and may you write, in {os.path.dirname(folder)}?",
+                hint(
+                    error.errno,
+                    folder,
+                    f"Is there space, and may you write, in {os.path.dirname(folder)}?",
+                ),
             ) from error
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)

@@ -6,18 +6,19 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from orion_hpc.files.host_facts import HostFacts
-from orion_hpc.files.mounts import FLOCK, LEASE, Mount, is_coherent
+from orion_hpc.files.mounts import FLOCK, FLOCK_DATABASE, LEASE, Mount, is_coherent
 from orion_hpc.files.quota import Quota
-
-Judgement: TypeAlias = Literal["ok", "warning", "failed", "unknown"]
-
-OK: Judgement = "ok"
-WARNING: Judgement = "warning"
-FAILED: Judgement = "failed"
-UNKNOWN: Judgement = "unknown"
+from orion_hpc.report.lock_facts import Tried, fencing, lock_kinds, reaches_others
+from orion_hpc.report.mount_facts import (
+    is_nfs,
+    locks_stay_here,
+    mount_verdicts,
+    nfs_version,
+)
+from orion_hpc.report.verdict import FAILED, OK, UNKNOWN, WARNING, Verdict, listed
 
 _LITTLE, _TOO_LITTLE = 1 << 30, 64 << 20
 _FEW_FILES, _TOO_FEW_FILES = 10_000, 200
@@ -26,16 +27,6 @@ _MUCH_SKEW = 5.0
 
 _LONG_DELAY = 2.0
 """Seconds until an append is seen; workers that finish a trial of minutes don't mind fewer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Of one check: what was found, and what to do about it (``''``: nothing)."""
-
-    check: str
-    verdict: Judgement
-    found: str
-    advice: str = ""
 
 
 @dataclass(slots=True)
@@ -61,7 +52,8 @@ class Findings:
     asked : int
         How many tasks, or local processes, were started.
     here : HostFacts or None
-        This host; None: ``trouble`` says why the storage can't be used at all.
+        This host; None: ``trouble`` says why the storage can't be used at all, and ``hint`` what
+        to do about that.
     nodes : list of HostFacts
         From the tasks that came.
     started : bool
@@ -74,12 +66,17 @@ class Findings:
         Slurm's commands, and what each said against being asked (``''``: it answered).
     refused, refused_hint : str
         What was said against the jobs.
-    lock, database_lock, database_trouble : str
-        The lock that was tried; that of the database, where there is one; why it can't be opened.
+    lock, database_lock, database_trouble, database_hint : str
+        The lock that was tried; that of the database, where there is one; why it can't be opened,
+        and what to do about that.
     parts : list of Part
         What the parties, this host among them, found of the lock. ``silent`` didn't tell.
+    tried : list of Tried
+        Which of the locks that this host held the others had, too.
     appended, expected : int or None
-        Trials that were found in the journal, and that should have been.
+        Trials that all found in the journal, and that should have been there.
+    lost : dict
+        How many of them weren't found, by whom.
     journal_trouble : list of str
     delays : dict
         Seconds from an append to its being seen, by node. ``blind`` nodes didn't see any.
@@ -92,6 +89,7 @@ class Findings:
     asked: int = 0
     here: HostFacts | None = None
     trouble: str = ""
+    hint: str = ""
     nodes: list[HostFacts] = field(default_factory=list)
     started: bool = False
     missing: str = ""
@@ -103,10 +101,13 @@ class Findings:
     lock: str = ""
     database_lock: str = ""
     database_trouble: str = ""
+    database_hint: str = ""
     parts: list[Part] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
+    tried: list[Tried] = field(default_factory=list)
     appended: int | None = None
     expected: int | None = None
+    lost: dict[str, int] = field(default_factory=dict)
     journal_trouble: list[str] = field(default_factory=list)
     delays: dict[str, list[float]] = field(default_factory=dict)
     blind: list[str] = field(default_factory=list)
@@ -126,6 +127,7 @@ def verdicts(found: Findings) -> list[Verdict]:
         *_nodes(found),
         *_python(found),
         *_lock(found),
+        *_lock_kinds(found),
         *_journal(found),
         *_delay(found),
         *_clocks(found),
@@ -166,7 +168,7 @@ def _slurm(found: Findings) -> Iterator[Verdict]:
         told = "; ".join(f"{name}: {said}" for name, said in trouble.items())
         yield Verdict("slurm", FAILED, told, "Is this a login node, and is the controller up?")
         return
-    names = _list([name for name in found.slurm if name != "sacct"])
+    names = listed([name for name in found.slurm if name != "sacct"])
     cluster = f", cluster {found.cluster}" if found.cluster else ""
     yield Verdict("slurm", OK, f"{names} answer{cluster}")
     if found.slurm.get("sacct"):
@@ -180,26 +182,31 @@ def _slurm(found: Findings) -> Iterator[Verdict]:
 def _storage(found: Findings) -> Iterator[Verdict]:
     here = found.here
     if here is None:
-        yield Verdict("storage", FAILED, found.trouble, "Name another place with --storage.")
+        advice = found.hint or "Name another place with --storage."
+        yield Verdict("storage", FAILED, found.trouble, advice)
         return
     yield _file_system(found, here)
+    yield from mount_verdicts(found.hosts)
     if found.database_trouble:
         yield Verdict(
             "database", FAILED, found.database_trouble,
-            f"'orion-hpc db check {found.storage}' tells more.",
+            found.database_hint or f"'orion-hpc db check {found.storage}' tells more.",
         )  # fmt: skip
-    elif found.database_lock == FLOCK and here.lock == LEASE:
+    elif found.database_lock in (FLOCK, FLOCK_DATABASE) and here.lock == LEASE:
         yield Verdict(
             "database", WARNING,
-            f"it was made with the lock flock, which {_kind(here)} as mounted here doesn't share",
+            f"it was made with the lock {found.database_lock}, which {_kind(here)} as mounted here "
+            "doesn't share",
             "What was found of the lock below counts. A new database would use a lease.",
         )  # fmt: skip
     refused = [host for host in found.hosts if host.trouble]
     if refused:
         told = "; ".join(dict.fromkeys(f"{host.node}: {host.trouble}" for host in refused))
+        hints = list(dict.fromkeys(host.hint for host in refused if host.hint))
         yield Verdict(
             "writing", FAILED, told,
-            "Check quota, permissions and mount options there, or choose another --storage.",
+            " ".join(hints)
+            or "Check quota, permissions and mount options there, or choose another --storage.",
         )  # fmt: skip
     else:
         yield Verdict("writing", OK, f"written to from {_names(found.hosts)}")
@@ -215,22 +222,28 @@ def _file_system(found: Findings, here: HostFacts) -> Verdict:
             "file system", WARNING, f"{told}; on nodes it is {', '.join(map(_named, others))}",
             "Is it the same place on all hosts? What was found from the nodes counts.",
         )  # fmt: skip
-    if here.lock == FLOCK:
+    if here.lock != LEASE:
         if _is_a_disk(here.file_system) and not found.local and not found.nodes:
             return Verdict(
                 "file system", WARNING, f"{told}; {_kind(here)} is a disk of this host as a rule",
                 "Put the database where all nodes see it.",
             )  # fmt: skip
         return Verdict("file system", OK, told)
-    if here.file_system in ("nfs", "nfs4", "lustre", "beegfs"):
+    if is_nfs(here.mount) and locks_stay_here(here.mount):
+        return Verdict("file system", OK, told)  # what there is to say of it, is said of the mount
+    if found.lock != LEASE and reaches_others(found.tried, found.lock):
+        return Verdict("file system", OK, told)  # whatever the mount table says
+    if here.file_system in ("lustre", "beegfs"):
         return Verdict(
             "file system", WARNING, f"{told}: flock stays on the host as it is mounted",
             "A lease works, with some more delay; mounted with locks between hosts it would be "
             "faster: ask who runs it.",
         )  # fmt: skip
     return Verdict(
-        "file system", WARNING, f"{told}: it isn't known to share flock between hosts",
-        "A lease works wherever a file can be created exclusively; it costs some delay.",
+        "file system", WARNING,
+        f"{told}: the mount table doesn't tell whether it shares flock between hosts",
+        "A lease works wherever a file can be created exclusively; it costs some delay. What was "
+        "tried of the lock kinds, below, tells more.",
     )  # fmt: skip
 
 
@@ -312,7 +325,7 @@ def _nodes(found: Findings) -> Iterator[Verdict]:
             "To have them on different nodes, end the command with: -- --exclusive",
         )  # fmt: skip
     elif found.nodes and len(found.nodes) == found.asked:
-        yield Verdict("nodes", OK, f"{_counted(len(found.nodes), 'task')} ran on {_list(names)}")
+        yield Verdict("nodes", OK, f"{_counted(len(found.nodes), 'task')} ran on {listed(names)}")
 
 
 def _python(found: Findings) -> Iterator[Verdict]:
@@ -359,16 +372,16 @@ def _lock(found: Findings) -> Iterator[Verdict]:
         return
     overlaps = sum(part.overlaps for part in found.parts)
     if overlaps and found.silent:  # which may have died with the lock
-        yield Verdict("lock", UNKNOWN, f"{_list(found.silent)} ended in the middle", "Try again.")
+        yield Verdict("lock", UNKNOWN, f"{listed(found.silent)} ended in the middle", "Try again.")
         return
     if overlaps:
         total = sum(part.held for part in found.parts)
         yield Verdict(
             "lock", FAILED,
             f"{found.lock} isn't exclusive: {overlaps} of {total} times it was held by two "
-            f"({_list([part.name for part in found.parts if part.overlaps])} saw it)",
+            f"({listed([part.name for part in found.parts if part.overlaps])} saw it)",
             "Use 'lock: lease' for a new database here, or another file system."
-            if found.lock == FLOCK
+            if found.lock != LEASE
             else "Put the database on another file system: this one creates no file exclusively.",
         )  # fmt: skip
         return
@@ -381,12 +394,21 @@ def _lock(found: Findings) -> Iterator[Verdict]:
     active = [part for part in found.parts if part.held]
     if len(active) < 2 or found.silent or len(active) < len(found.parts):
         idle = [*found.silent, *(part.name for part in found.parts if not part.held)]
-        told = f"{_list(idle)} didn't take part" if idle else "nobody else took part"
+        told = f"{listed(idle)} didn't take part" if idle else "nobody else took part"
         yield Verdict("lock", UNKNOWN, told)
         return
     total = sum(part.held for part in active)
     told = f"{found.lock} was exclusive: {total} times held by {_among(found, len(active))}"
     yield Verdict("lock", OK, told)
+
+
+def _lock_kinds(found: Findings) -> Iterator[Verdict]:
+    here = found.here
+    if here is None:
+        return
+    used = found.lock or here.lock
+    yield lock_kinds(found.tried, used, here.lock, found.database_lock, here.mount)
+    yield from fencing(used, here.mount)
 
 
 def _journal(found: Findings) -> Iterator[Verdict]:
@@ -400,13 +422,19 @@ def _journal(found: Findings) -> Iterator[Verdict]:
     elif found.expected is None or found.appended is None:
         yield Verdict("journal", UNKNOWN, "nobody else took part")
     elif found.appended != found.expected:
+        who = [f"{name} doesn't find {number} of them" for name, number in found.lost.items()]
+        nfs4 = any(nfs_version(host.mount).startswith("4") for host in found.hosts)
         yield Verdict(
-            "journal", FAILED, f"{found.appended} trials were found of {found.expected} appended",
-            "Don't use this file system for a database.",
+            "journal", FAILED,
+            f"{found.appended} trials were found of {found.expected} appended"
+            + (f": {'; '.join(who)}" if who else ""),
+            "All had been acknowledged: results would be lost like that. Put the database on "
+            "another file system"
+            + (", or have this one mounted with vers=3 on all hosts." if nfs4 else "."),
         )  # fmt: skip
     else:
-        told = f"all {found.expected} trials are there that"
-        yield Verdict("journal", OK, f"{told} {_among(found, len(found.parts))} appended at once")
+        told = f"all {found.expected} trials are there that {_among(found, len(found.parts))}"
+        yield Verdict("journal", OK, f"{told} appended, at once and in turn, beside readers")
 
 
 def _delay(found: Findings) -> Iterator[Verdict]:
@@ -415,12 +443,13 @@ def _delay(found: Findings) -> Iterator[Verdict]:
     if found.blind:
         yield Verdict(
             "delay", FAILED,
-            f"{_list(sorted(set(found.blind)))} and this host didn't see each other's appends",
+            f"{listed(sorted(set(found.blind)))} and this host didn't see each other's appends",
             "Look into the mount options that keep caches (for nfs: actimeo, lookupcache).",
         )  # fmt: skip
         return
     if not found.delays:
-        yield Verdict("delay", UNKNOWN, "nobody else took part")
+        why = "it wasn't measured, as appends got lost" if found.lost else "nobody else took part"
+        yield Verdict("delay", UNKNOWN, why)
         return
     worst = max(max(times) for times in found.delays.values())
     usual = median(time for times in found.delays.values() for time in times)
@@ -469,6 +498,8 @@ def _is_a_disk(file_system: str) -> bool:
 
 
 def _kind(host: HostFacts) -> str:
+    if host.file_system == "fuse" and host.source:  # which program it is, stands there alone
+        return f"fuse ({host.source})"
     return _named(host.file_system)
 
 
@@ -483,17 +514,11 @@ def _node_names(found: Findings) -> list[str]:
 def _among(found: Findings, parties: int) -> str:
     if found.local:
         return f"{parties} processes of this host"
-    return _list(["this host", *_node_names(found)])
+    return listed(["this host", *_node_names(found)])
 
 
 def _names(hosts: Sequence[HostFacts]) -> str:
-    return _list(list(dict.fromkeys(host.node for host in hosts)))
-
-
-def _list(names: Sequence[str], most: int = 6) -> str:
-    if len(names) > most:
-        return f"{', '.join(names[:most])} and {len(names) - most} more"
-    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)
+    return listed(list(dict.fromkeys(host.node for host in hosts)))
 
 
 def _counted(number: int, thing: str) -> str:

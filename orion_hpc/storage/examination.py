@@ -147,7 +147,7 @@ class Examiner:
 
     def __init__(self, path: str, force: bool = False) -> None:
         self.path = creation.real_path(path)
-        if not os.path.lexists(self.path):
+        if not creation.is_there(self.path):
             raise StorageUnusable(f"there is no file {path}", "Check the path of the database.")
         self._file = DatabaseFile.at(self.path)
         self.coherent = self._file.coherent

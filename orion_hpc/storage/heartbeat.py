@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, TypeAlias
 from orion_hpc.errors import StorageError
 from orion_hpc.files import layout
 from orion_hpc.files.awake import AwakeClock
+from orion_hpc.files.hints import hint
 from orion_hpc.files.identity import Identity
 from orion_hpc.files.whole import new_file
 
@@ -101,7 +102,7 @@ class Heartbeat:
         except OSError as error:
             raise StorageError(
                 f"can't write the worker's sign of life {self.path}: {error.strerror}",
-                "Check the free space and the permissions there.",
+                hint(error.errno, self.path, "Check the free space and the permissions there."),
             ) from error
         self._thread.start()
 

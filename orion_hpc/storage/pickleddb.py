@@ -186,7 +186,7 @@ class PickledDB:
             It can't be made; nothing is left.
         """
         path = creation.real_path(path)
-        if not os.path.lexists(path):
+        if not creation.is_there(path):
             mount = mounts.mount_of(os.path.dirname(path))
             kind = mounts.recorded_lock(mount, lock)
             header: dict[str, Any] = {"lock": kind, "id": os.urandom(16).hex()}

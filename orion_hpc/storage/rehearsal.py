@@ -10,12 +10,14 @@ import errno
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from orion_hpc.errors import LockTimeout, StorageError
 from orion_hpc.files import mounts
 from orion_hpc.files.lock import DatabaseLock
+from orion_hpc.files.mounts import FLOCK, FLOCK_DATABASE
+from orion_hpc.files.reading import Reading
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE, State
 from orion_hpc.storage.pickleddb import PickledDB
@@ -31,7 +33,7 @@ nobody tries for it, so that the others have their turn."""
 _LOCK_TIMEOUT = 45.0
 """Seconds. Somewhat longer than a lease, which a dead holder leaves behind."""
 
-_POLL = 0.005
+_POLL, _LOOK = 0.005, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class Rehearsal:
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._database = PickledDB(os.path.join(folder, _DATABASE), lock_timeout=_LOCK_TIMEOUT)
+        self._reading = Reading(self._database.path)
         self._labels: set[str] = set()
         self._looked = 0
 
@@ -71,7 +74,9 @@ class Rehearsal:
         """Take the lock again and again until ``enough`` says so."""
         local = mounts.is_coherent(mounts.mount_of(self._folder))
         path = os.path.join(self._folder, _LOCK)
-        lock = DatabaseLock(path, self.lock, _LOCK_TIMEOUT, hurried=enough, local=local)
+        # Of a file that isn't the database, the kernel's lock is of one kind.
+        kind = FLOCK if self.lock == FLOCK_DATABASE else self.lock
+        lock = DatabaseLock(path, kind, _LOCK_TIMEOUT, hurried=enough, local=local)
         held = overlaps = 0
         try:
             while not enough():
@@ -100,6 +105,17 @@ class Rehearsal:
         time.sleep(_STAY)
         os.rmdir(mark)
         return True
+
+    def be_watched(self) -> None:
+        """Have a process beside this one that only reads the journal, until :meth:`close`.
+
+        Raises
+        ------
+        OSError, StorageError
+            There is none.
+        """
+        if not self._reading.start():
+            raise StorageError("a process that only reads the journal couldn't read it")
 
     def append(self, label: str) -> None:
         """Append a trial called ``label``; return once the journal has it."""
@@ -136,13 +152,21 @@ class Rehearsal:
                 return False
             time.sleep(_POLL)
 
-    def labels(self) -> list[str]:
-        """Return what all trials are called that a new reader finds."""
-        fresh = PickledDB(self._database.path)
-        try:
-            return [str(one.params["label"]) for one in fresh.refresh().experiments[_NUMBER].trials]
-        finally:
-            fresh.close()
+    def missing(self, labels: Collection[str], seconds: float) -> list[str]:
+        """Return which of ``labels`` no trial has that a new reader finds, after having looked for
+        so long."""
+        deadline = time.monotonic() + seconds
+        while True:
+            fresh = PickledDB(self._database.path)
+            try:
+                trials = fresh.refresh().experiments[_NUMBER].trials
+            finally:
+                fresh.close()
+            left = sorted(set(labels).difference(str(one.params["label"]) for one in trials))
+            if not left or time.monotonic() > deadline:
+                return left
+            time.sleep(_LOOK)
 
     def close(self) -> None:
+        self._reading.close()
         self._database.close()

@@ -4,8 +4,11 @@ The command and its jobs share a folder. The command's channel holds orders; eac
 its own for its answers. The words:
 
 =========================  =====================================================================
+``try locks``              try each kind of lock while the command holds all
 ``contend``                say ``started``, then take the lock again and again until ``enough``
-``append``, ``count``      append so many trials
+``append``, ``count``      append so many trials, beside a process that only reads the journal
+``turn``, ``label``        one party only: append one trial, without a look before
+``look``, ``labels``       say which of these trials aren't found in the journal
 ``answer``, ``party``,     one party only: say ``started``, then answer so many of the command's
 ``rounds``                 trials by one of its own, as soon as it sees them
 ``leave``                  the end
@@ -25,6 +28,7 @@ from dataclasses import asdict
 from typing import Any, TypeAlias
 
 from orion_hpc.errors import OrionHpcError, StorageError
+from orion_hpc.files import lock_trial
 from orion_hpc.files.channel import Channel
 from orion_hpc.files.host_facts import look_around
 from orion_hpc.storage.rehearsal import Rehearsal
@@ -34,6 +38,10 @@ BRIEF = "brief.json"
 
 ANSWER_TIME = 30.0
 """Seconds for which either side looks for the other's trial."""
+
+MISSING_TIME = 20.0
+"""Seconds for which is looked for a trial that was acknowledged, before it is called lost: some
+clients keep an old length of a file for so long."""
 
 _APPEAR = 15.0
 """Seconds for the folder to be seen: a client may remember for so long that it wasn't there."""
@@ -57,6 +65,11 @@ def ask_label(party: int, turn: int) -> str:
 def answer_label(party: int, turn: int) -> str:
     """Return what the answer is called."""
     return f"answer {party} {turn}"
+
+
+def turn_label(party: int, turn: int) -> str:
+    """Return what a trial is called that is appended in turn."""
+    return f"turn {party} {turn}"
 
 
 def own_labels(party: int, count: int) -> list[str]:
@@ -124,6 +137,13 @@ class _Party:
         self._rehearsal: Rehearsal | None = None
 
     def attend(self) -> None:
+        try:
+            self._attend()
+        finally:
+            if self._rehearsal is not None:
+                self._rehearsal.close()
+
+    def _attend(self) -> None:
         self._answers.say({"arrived": asdict(look_around(self._folder, os.environ))})
         done, since = 0, time.monotonic()
         while time.monotonic() - since < self._patience:
@@ -150,8 +170,11 @@ class _Party:
 
     def _obey(self, number: int, order: Mapping[str, Any]) -> None:
         steps: dict[str, Callable[[int, Mapping[str, Any]], Mapping[str, Any]]] = {
+            "try locks": self._try_locks,
             "contend": self._contend,
             "append": self._append,
+            "turn": self._turn,
+            "look": self._look,
             "answer": self._answer,
         }
         step = steps.get(order["do"])
@@ -169,6 +192,9 @@ class _Party:
         self._answers.say({"order": number, "started": True})
         return self._rehearsal
 
+    def _try_locks(self, number: int, order: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"tried": lock_trial.tried(self._folder)}
+
     def _contend(self, number: int, order: Mapping[str, Any]) -> Mapping[str, Any]:
         begin, next_look, over = time.monotonic(), 0.0, False
 
@@ -185,9 +211,17 @@ class _Party:
 
     def _append(self, number: int, order: Mapping[str, Any]) -> Mapping[str, Any]:
         rehearsal = self._begin(number)
+        rehearsal.be_watched()
         for label in own_labels(self._party, order["count"]):
             rehearsal.append(label)
         return {}
+
+    def _turn(self, number: int, order: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._begin(number).append(order["label"])
+        return {}
+
+    def _look(self, number: int, order: Mapping[str, Any]) -> Mapping[str, Any]:
+        return {"missing": self._begin(number).missing(order["labels"], MISSING_TIME)}
 
     def _answer(self, number: int, order: Mapping[str, Any]) -> Mapping[str, Any]:
         rehearsal = self._begin(number)

@@ -75,14 +75,15 @@ def test_this_host_alone(no_slurm: None, place: Path) -> None:
     assert unsure <= {"nodes", "quota", "space"}
     assert "no sbatch on the PATH" in found["nodes"]["found"]
     assert "3 processes of this host" in found["lock"]["found"]
-    assert "all 60 trials" in found["journal"]["found"]
+    assert "excluded other processes" in found["lock kinds"]["found"]
+    assert "all 72 trials" in found["journal"]["found"]
 
 
 def test_a_person_is_told_line_by_line(no_slurm: None, place: Path) -> None:
     """Folders that were missing are gone again, too."""
     done = orion_hpc("doctor", "--nodes", "0", "--storage", place / "a" / "b" / "db.pkl")
     assert done.returncode == 0, done.stdout + done.stderr
-    (line,) = [line for line in done.stdout.splitlines() if " lock " in line[:16]]
+    (line,) = [line for line in done.stdout.splitlines() if " lock  " in line[:16]]
     assert line.split()[0] == "ok"
     assert os.listdir(place) == []
 
@@ -183,6 +184,8 @@ def test_a_lock_that_nodes_dont_share(
     assert found["lock"]["verdict"] == verdict, found
     if verdict == "failed":
         assert "lock: lease" in found["lock"]["advice"]
+    assert found["lock kinds"]["verdict"] == verdict, found
+    assert "flock doesn't work (n1 had it, too)" in found["lock kinds"]["found"]
     assert found["file system"]["verdict"] == "warning"
     assert os.listdir(sshfs.served) == [], list(sshfs.served.rglob("*"))
 

@@ -21,11 +21,13 @@ Disk quotas for user alice (uid 1000):
         (QUOTA.format(blocks="350 0 0 0 5 0 0 0"), Quota(None, None)),
         ("     /lustre 1000 0 3000 - 7 0 100 -\n", Quota(2000 * 1024, 93)),
         ("     /lustre 1000* 500 3000 6d23h 7 0 100 -\n", Quota(0, 93)),
+        (QUOTA.format(blocks="1 0 18014398509481983 0 5 0 18446744073709551615 0"),
+         Quota(None, None)),
         ("Disk quotas for user root (uid 0): none\n", Quota(None, None)),
         ("", None),
         ("quota: Mountpoint not found or has no quota enabled.\n", None),
     ],
-)
+)  # fmt: skip
 def test_the_nearer_limit_counts(said, left):
     assert read_quota(said) == left
 

@@ -12,22 +12,27 @@ from orion_hpc.files.quota import Quota
 from orion_hpc.report.diagnosis import (
     Findings,
     Part,
-    Verdict,
     diagnosis_lines,
     diagnosis_record,
     is_bad,
     verdicts,
 )
+from orion_hpc.report.lock_facts import Tried
+from orion_hpc.report.verdict import Verdict
 
 LOGIN = HostFacts(
     host="login", node="login", executable="/env/bin/python", python="3.11.2", version="0.1.0",
-    package="/env/orion_hpc", package_on="nfs4", file_system="nfs4", lock="flock",
+    package="/env/orion_hpc", package_on="nfs4", file_system="nfs4",
+    lock="flock-database", source="nas:/data", options={"vers": "4.2", "hard": ""}, client="a:1",
     ahead=0.01, doubt=0.01, free=10**12, free_files=None,
 )  # fmt: skip
 
 
+ALL = dict.fromkeys(("flock", "flock-database", "lease"), "excluded")
+
+
 def node(name: str, **changes) -> HostFacts:
-    return replace(LOGIN, host=name, node=name, job="7_0.0", **changes)
+    return replace(LOGIN, host=name, node=name, job="7_0.0", client=f"{name}:1", **changes)
 
 
 def findings(**changes) -> Findings:
@@ -40,7 +45,8 @@ def findings(**changes) -> Findings:
         nodes=[node("c1"), node("c2")],
         slurm={"sbatch": "", "squeue": "", "scontrol": "", "sacct": ""},
         cluster="big",
-        lock="flock",
+        lock="flock-database",
+        tried=[Tried("c1", True, ALL), Tried("c2", True, ALL)],
         parts=[Part("this host", 90, 0), Part("c1", 80, 0), Part("c2", 70, 0)],
         appended=60,
         expected=60,
@@ -64,7 +70,7 @@ def test_all_is_well():
     assert not any(one.advice for one in told)
     assert not is_bad(told)
     assert of("lock", findings()).found == (
-        "flock was exclusive: 240 times held by this host, c1 and c2"
+        "flock-database was exclusive: 240 times held by this host, c1 and c2"
     )
     assert of("delay", findings()).found == "an append is seen after 15 ms (at most 20 ms)"
 
@@ -78,8 +84,14 @@ def test_all_is_well():
         ("file system", "warning", "lustre, lock lease",
          {"here": replace(LOGIN, file_system="lustre", lock="lease"), "lock": "",
           "nodes": [node("c1", file_system="lustre")]}),
-        ("file system", "warning", "isn't known",
-         {"here": replace(LOGIN, file_system="odd", lock="lease"), "nodes": []}),
+        ("storage", "failed", "is dead", {"here": None, "trouble": "x is dead", "hint": "Mount."}),
+        ("mount", "warning", "soft: when the server doesn't answer, reads and writes fail",
+         {"nodes": [node("c1", options={"vers": "4.2", "soft": ""})]}),
+        ("file system", "ok", "fuse (mfs#here:9421), lock flock",
+         {"here": replace(LOGIN, file_system="fuse", source="mfs#here:9421", lock="lease"),
+          "nodes": [node("c1", file_system="fuse")], "lock": "flock"}),
+        ("file system", "warning", "doesn't tell whether it shares flock",
+         {"here": replace(LOGIN, file_system="odd", lock="lease"), "nodes": [], "lock": "lease"}),
         ("file system", "warning", "a disk of this host",
          {"here": replace(LOGIN, file_system="ext4"), "nodes": []}),
         ("file system", "warning", "on nodes it is tmpfs",
@@ -87,6 +99,8 @@ def test_all_is_well():
         ("database", "failed", "isn't a database", {"database_trouble": "it isn't a database"}),
         ("database", "warning", "made with the lock flock",
          {"database_lock": "flock", "here": replace(LOGIN, lock="lease")}),
+        ("database", "warning", "made with the lock flock-database",
+         {"database_lock": "flock-database", "here": replace(LOGIN, lock="lease")}),
         ("writing", "failed", "c1: Disk quota exceeded",
          {"nodes": [node("c1", trouble="Disk quota exceeded"), node("c2")]}),
         ("space", "warning", "500 MB free", {"here": replace(LOGIN, free=500 * 10**6)}),
@@ -119,7 +133,13 @@ def test_all_is_well():
         ("lock", "unknown", "c1 didn't take part",
          {"parts": [Part("this host", 10, 0), Part("c1", 0, 0)]}),
         ("lock", "unknown", "nobody else", {"parts": []}),
+        ("lock kinds", "unknown", "nobody else", {"tried": []}),
+        ("lock kinds", "failed", "(c1 had it, too)",
+         {"tried": [Tried("c1", True, {**ALL, "flock-database": "had"})]}),
+        ("fencing", "warning", "over what others appended",
+         {"lock": "flock", "database_lock": "flock"}),
         ("journal", "failed", "59 trials were found of 60", {"appended": 59}),
+        ("journal", "failed", "c1 doesn't find 2 of them", {"appended": 58, "lost": {"c1": 2}}),
         ("journal", "failed", "damaged", {"journal_trouble": ["c1: it is damaged"]}),
         ("journal", "unknown", "nobody else", {"expected": None}),
         ("delay", "warning", "at most 31.0 s", {"delays": {"c1": [0.1, 31.0]}}),
@@ -137,6 +157,35 @@ def test_each_thing_that_is_found_has_its_verdict(check, verdict, says, changes)
     if verdict == "failed" and not changes.get("refused") and check != "processes":
         assert found.advice
     assert is_bad(verdicts(findings(**changes))) is (verdict == "failed")
+
+
+def test_what_is_to_be_done_about_lost_appends():
+    """Appends got lost on NFS 4 only, and there is nothing to be measured of a delay then."""
+    found = findings(appended=58, lost={"c1": 2}, delays={})
+    assert "vers=3" in of("journal", found).advice
+    assert "got lost" in of("delay", found).found
+    here = replace(LOGIN, file_system="gpfs", options={})
+    found = findings(appended=58, lost={"c1": 2}, here=here, nodes=[])
+    assert "another file system." in of("journal", found).advice
+
+
+def test_a_mount_is_told_once():
+    """Of hosts that have it mounted alike; else with the names of those that haven't."""
+    told = [one for one in verdicts(findings()) if one.check == "mount"]
+    assert [one.found.partition(" the lock")[0] for one in told] == ["NFS 4.2, hard", "NFS 4.2:"]
+    other = node("c2", options={"vers": "3", "hard": ""})
+    told = [one for one in verdicts(findings(nodes=[node("c1"), other])) if one.check == "mount"]
+    shorts = [one.found for one in told if one.found.startswith(("NFS 3,", "NFS 4.2,"))]
+    assert shorts == ["NFS 4.2, hard on login and c1", "NFS 3, hard on c2"]
+
+
+def test_a_hint_that_is_known_is_the_advice():
+    """Whoever met the error knows best what to do about it."""
+    assert of("storage", findings(here=None, trouble="no", hint="Mount.")).advice == "Mount."
+    told = of("database", findings(database_trouble="dead", database_hint="Mount it anew."))
+    assert told.advice == "Mount it anew."
+    dead = node("c1", trouble="is not connected", hint="Mount it anew there.")
+    assert of("writing", findings(nodes=[dead])).advice == "Mount it anew there."
 
 
 def test_a_flock_that_isnt_exclusive_is_to_be_a_lease():

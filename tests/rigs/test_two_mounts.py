@@ -22,9 +22,10 @@ pytestmark = pytest.mark.sharedfs
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
+from tests.rigs.cephfs import CephFS
 from tests.rigs.glusterfs import GlusterFS
 from tests.rigs.sshfs import Sshfs
-with {"glusterfs": GlusterFS, "sshfs": Sshfs}[sys.argv[1]]() as two:
+with {"cephfs": CephFS, "glusterfs": GlusterFS, "sshfs": Sshfs}[sys.argv[1]]() as two:
     print(two.directory, flush=True)
     sys.stdin.read()
 """
@@ -40,7 +41,7 @@ def left_of(directory: Path) -> list[str]:
     return [*found, str(directory)] if directory.exists() else found
 
 
-@pytest.mark.parametrize("kind", ["glusterfs", "sshfs"])
+@pytest.mark.parametrize("kind", ["glusterfs", "sshfs", "cephfs"])
 def test_nothing_outlives_killed_tests(request, kind):
     """When the tests' process gets SIGKILL, the daemons, the mounts and the directory go too."""
     request.getfixturevalue(f"{kind}_mounts")  # or be skipped
