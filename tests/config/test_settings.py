@@ -154,7 +154,7 @@ def test_a_command(config: Path) -> None:
         ("storage: {type: mongodb}", "storage is {type: 'mongodb'}; there is no storage of type 'mongodb': there is pickleddb, a file"),
         ("storage: 5", "storage is 5; expected a path"),
         ("storage: $NOBODY_SET/db", "storage is '$NOBODY_SET/db'; the environment variable NOBODY_SET isn't set"),
-        ("lock: posix", "lock is 'posix'; expected flock or lease, or null for what suits the file system"),
+        ("lock: posix", "lock is 'posix'; expected flock, flock-database or lease, or null for what suits the file system"),
         ("allow_group: maybe", "allow_group is 'maybe'; expected true or false"),
         ("working_dir: [a]", "working_dir is ['a']; expected a path"),
         ("worker: 5", "worker is 5; expected a mapping, as in {n_workers: 1}"),
