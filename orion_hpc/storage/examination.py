@@ -266,7 +266,7 @@ class Examiner:
         except StorageError as error:
             yield Fault(size, size, LOST, error.message)
             return
-        if last.at == 0 or last.checksum in known:
+        if last is None or last.at == 0 or last.checksum in known:
             return
         kept = {one.link.checksum: one for one in frames_in(folder)}
         if lost_before(kept, last, lambda link: link.checksum in known) is None:

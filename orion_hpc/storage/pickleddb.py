@@ -225,8 +225,7 @@ class PickledDB:
         for _ in range(_TRIES):
             try:
                 with self._lock.held(self._look_ahead), self._opened(writable=True):
-                    last = self._last_frame.read() if self._last_frame else None
-                    left = self._prepare(last)
+                    last, left = self._prepare()
                     if own is None:
                         events = plan(self.state)
                         if not events:
@@ -278,7 +277,7 @@ class PickledDB:
         self.refresh()
         if self._last_frame is not None and not self._replay.knows(self._last_frame.read()):
             with self._lock.held(self._look_ahead), self._opened(writable=True):
-                self._prepare(self._last_frame.read())
+                self._prepare()
 
     def position(self) -> int:
         return self._file.position()
@@ -326,12 +325,16 @@ class PickledDB:
         self._file.remember(data[: decoded.end])
         return decoded
 
-    def _prepare(self, last: Link | None = None) -> int:
-        """Read all there is, with the lock held, and restore what was lost; return how many torn
-        bytes stand at the end.
+    def _prepare(self) -> tuple[Link | None, int]:
+        """Read all there is, with the lock held, and restore what was lost.
 
-        ``last`` names the frame that was acknowledged last, where that is known.
+        Returns
+        -------
+        tuple
+            The name of the frame that was acknowledged last, None if nobody tells; and how many
+            torn bytes stand at the end.
         """
+        last = self._last_frame.read() if self._last_frame else None
         self._file.check_in_place()
         left = self._catch_up(mend=True)
         if last is not None and last.at > 0 and not self._replay.knows(last):
@@ -343,7 +346,10 @@ class PickledDB:
             if restored not in self._told:
                 self._append(framing.RESTORATION, framing.encode_restoration(restored), left)
                 left = self._catch_up(mend=True)
-        return left
+        if self._last_frame and last is None:
+            last = self._replay.last
+            self._last_frame.begin(last)
+        return last, left
 
     def _catch_up(self, mend: bool = False) -> int:
         """Replay every whole frame from where this reader stands; return how many bytes are left.

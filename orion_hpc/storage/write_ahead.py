@@ -120,13 +120,14 @@ class LastFrame:
             os.rmdir(self._folder)
             os.rmdir(os.path.dirname(self._folder))
 
-    def read(self) -> Link:
-        """Return which frame that is, by what this host knows.
+    def read(self) -> Link | None:
+        """Return which frame that is, by what this host knows; None of a database that was copied
+        without its folder.
 
         Raises
         ------
         StorageError
-            The file is gone.
+            That can't be told.
         """
         try:
             for name in os.listdir(self._folder):
@@ -134,12 +135,31 @@ class LastFrame:
                 with contextlib.suppress(ValueError):
                     return Link(int(at, 16), int(checksum, 16))
             reason = "it is empty"
+        except FileNotFoundError:
+            return None
         except OSError as error:
             reason = error.strerror or str(error)
         raise StorageError(
             f"can't tell from {self._folder} which result was recorded last: {reason}",
-            "Put the folder back as it was; 'orion-hpc db repair --force' does without it.",
+            "Put the folder back as it was; or, while no job uses the database, remove it.",
         )
+
+    def begin(self, link: Link) -> None:
+        """Make the folder of a database that was copied without it; the lock is held.
+
+        Raises
+        ------
+        StorageError
+            It can't be made.
+        """
+        try:
+            layout.make_folder(self._folder)
+            os.close(os.open(self._path(link), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        except OSError as error:
+            raise StorageError(
+                f"can't create {self._folder}: {error.strerror}",
+                "Check the free space and the permissions there.",
+            ) from error
 
     def advance(self, old: Link, new: Link) -> bool:
         """Put ``new`` in the place of ``old``; return whether it was ``old`` until now."""
