@@ -150,7 +150,7 @@ def frozen_with_the_lock(rig: NfsRig, versions: Versions) -> Problems:
 
 def _wrong_lock(crew: Crew) -> list[str]:
     """Whether the kind of lock that was chosen isn't the one that reaches the other client."""
-    right = "lease" if crew.version == "3-nolock" else "flock"
+    right = "lease" if crew.version == "3-nolock" else "flock-database"
     return [] if crew.lock == right else [f"the lock is a {crew.lock}"]
 
 
@@ -268,7 +268,7 @@ def _until_told(rig: NfsRig, crews: Sequence[Crew], fault: AbstractContextManage
     Those with a lease may just wait for it: its marker can't be removed either.
     """
     end = time.monotonic() + LEASE
-    marks = _Marks([crew for crew in crews if crew.lock == "flock"], rig.clients, "trouble")
+    marks = _Marks([crew for crew in crews if crew.lock != "lease"], rig.clients, "trouble")
     with fault:
         marks.wait(2)
         wait_until(lambda: time.monotonic() > end, LEASE + 10, "the fault to have lasted")
