@@ -29,6 +29,7 @@ from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.files import mounts
 from orion_hpc.files.descriptors import Kept
 from orion_hpc.files.hints import hint
+from orion_hpc.files.permissions import ask_again
 
 CHUNK = 4 * 1024 * 1024
 """Bytes that are read at once, at most."""
@@ -46,6 +47,7 @@ _GONE = (
     "Look from another host: if it is there, this host's mount is at fault and has to be made "
     "anew. If not, put it back, or start anew with 'orion-hpc submit'."
 )
+_REFUSED = (errno.EACCES, errno.EROFS)
 _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG)
 
 
@@ -137,6 +139,8 @@ class DatabaseFile:
                 self._kept.close()
                 if self.direct and error.errno == errno.EINVAL:
                     self._access = mounts.APPENDING  # this one has no way past the cache
+                elif self.direct and self._head and error.errno in _REFUSED and not last:
+                    ask_again(self.path)
                 elif last or error.errno != errno.ESTALE:
                     raise self._trouble("open", error) from error
         if not regular:

@@ -11,6 +11,7 @@ import random
 import time
 from contextlib import suppress
 
+from orion_hpc.files.permissions import ask_again
 from orion_hpc.files.polling import Waiting, poll
 
 
@@ -46,7 +47,9 @@ class Lease:
             return False
         except PermissionError as error:
             # sshfs answers EPERM, and no more, when another client was faster to create the file.
+            # NFS, though, may only remember that it was refused before.
             self.trouble = f"couldn't be created ({error.strerror})"
+            ask_again(os.path.dirname(self._path))
             return False
         return True
 
