@@ -22,7 +22,6 @@ from orion_hpc.files import framing, layout
 from orion_hpc.files.descriptors import Kept
 from orion_hpc.files.framing import Frame, Link
 
-_LARGEST = 1 << 30
 _NOTHING = Link(0, 0)
 
 
@@ -187,7 +186,7 @@ def frames_in(folder: str) -> Iterator[Frame]:
         data = b""
         # The folder of LastFrame, and what can't be read, holds none.
         with contextlib.suppress(OSError), open(os.path.join(folder, name), "rb") as file:
-            data = file.read(_LARGEST)
+            data = file.read()
         yield from framing.frames(data, 0)
 
 
