@@ -57,7 +57,9 @@ from orion_hpc.storage.replay import Replay, is_transaction
 from orion_hpc.storage.write_ahead import LastFrame, WriteAheadLog
 
 _LOCK_TIMEOUT = 120.0
-_READ_BACK_TIMEOUT = 10.0
+_READ_BACK_TIMEOUT = {False: 10.0, True: 0.5}
+"""Seconds; by whether reads come from the server itself, and no cache can hide what is written."""
+
 _TRIES = 3
 _HEADER_LIMIT = 1 << 17
 _STALE_WAITS = (0.0, 0.01, 0.1, 1.0)
@@ -562,7 +564,7 @@ class PickledDB:
 
         A client's cache may show the file without it for a while; freshly opened it comes to light.
         """
-        deadline = time.monotonic() + _READ_BACK_TIMEOUT
+        deadline = time.monotonic() + _READ_BACK_TIMEOUT[self._file.direct]
         pause = 0.001
         while not self._has(number, counter):
             with self._opened():

@@ -31,7 +31,7 @@ from orion_hpc.storage.write_ahead import LastFrame
 from orion_hpc.worker import plan
 from tests.rigs.lying_file import DirectFile, Killed, Lease, Server
 
-EXAMPLES = int(os.environ.get("ORION_HPC_STATEFUL_EXAMPLES", "120"))
+EXAMPLES = int(os.environ.get("ORION_HPC_STATEFUL_EXAMPLES", "40"))
 STEPS = 30
 MAX_TRIALS = 12
 ID = "0" * 32
@@ -237,6 +237,7 @@ def results(number: int, attempt: int, worker: str) -> list[dict[str, Any]]:
 def no_waiting(monkeypatch):
     """What is waited for is the next look, which comes at once here."""
     monkeypatch.setattr(pickleddb.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(pickleddb, "_READ_BACK_TIMEOUT", {True: 0.01})
 
 
 @pytest.mark.timeout(600 + EXAMPLES)  # making a failure smaller takes up to five minutes

@@ -1,0 +1,105 @@
+"""The writers' own files, and the name of the frame that was acknowledged last."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from orion_hpc.errors import StorageError
+from orion_hpc.files import framing
+from orion_hpc.files.framing import Link
+from orion_hpc.storage.write_ahead import LastFrame, WriteAheadLog, frames_in, lost_before
+
+FIRST = Link(0, 7)
+
+
+def chain(count: int) -> list[bytes]:
+    """Return frames each of which names the one before it."""
+    found, before, at = [], FIRST, 100
+    for number in range(count):
+        frame = framing.encode_frame(1, b"payload %d" % number, before)
+        before, at = framing.link_to(frame, at), at + len(frame)
+        found.append(frame)
+    return found
+
+
+def test_what_was_written_is_found_again(tmp_path):
+    """Of all writers, also after a file was closed; a frame that was cut short ends its file."""
+    one, two, three, four = chain(4)
+    log, other = WriteAheadLog(str(tmp_path), "a"), WriteAheadLog(str(tmp_path), "b")
+    log.write(one)
+    log.close()
+    log.write(two)
+    other.write(three)
+    with open(other.path, "ab") as file:
+        file.write(four[:-1])
+    payloads = {frame.payload for frame in frames_in(str(tmp_path))}
+    assert payloads == {b"payload 0", b"payload 1", b"payload 2"}
+    assert list(frames_in(str(tmp_path / "missing"))) == []
+
+
+def test_a_full_disk_is_told_and_the_next_file_is_whole(small_disk):
+    """Nothing may be appended that isn't kept; what is kept later can be read."""
+    log = WriteAheadLog(str(small_disk / "kept"), "a")
+    filler = small_disk / "filler"
+    with open(filler, "wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(bytes(512))
+    with pytest.raises(StorageError, match="No space left"):
+        deque(map(log.write, 10_000 * chain(1)))
+    kept = len(list(frames_in(str(small_disk / "kept"))))
+    filler.unlink()
+    log.write(chain(2)[1])
+    assert len(list(frames_in(str(small_disk / "kept")))) == kept + 1
+
+
+def test_lost_frames_are_found_back_to_one_that_is_known(tmp_path):
+    """In their order, with what they follow; None where one of them is nowhere."""
+    log = WriteAheadLog(str(tmp_path), "a")
+    for frame in chain(4):
+        log.write(frame)
+    frames = list(frames_in(str(tmp_path)))
+    kept = {frame.link.checksum: frame for frame in frames}
+    found = lost_before(kept, frames[3].link, lambda link: link.checksum == frames[0].link.checksum)
+    assert found is not None
+    assert found[0].checksum == frames[0].link.checksum
+    assert [frame.payload for frame in found[1]] == [b"payload 1", b"payload 2", b"payload 3"]
+    del kept[frames[1].link.checksum]
+    assert lost_before(kept, frames[3].link, lambda link: link == FIRST) is None
+
+
+def test_of_two_who_acknowledge_at_once_the_server_lets_one(tmp_path):
+    """Who found an older name is told that it was overtaken."""
+    last = LastFrame(str(tmp_path))
+    with last.made(group=False):
+        pass
+    start = last.read()
+    assert start is not None
+    assert last.advance(start, Link(10, 1))
+    assert not last.advance(start, Link(10, 2))
+    assert last.read() == Link(10, 1)
+    assert len(os.listdir(tmp_path / "last")) == 1
+
+
+def test_nothing_is_left_where_the_database_cannot_be_made(tmp_path):
+    """Its folder goes again with it."""
+    last = LastFrame(str(tmp_path / "db.pkl.files" / "write-ahead" / "id"))
+    with pytest.raises(RuntimeError), last.made(group=False):
+        raise RuntimeError
+    assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_a_folder_that_says_nothing_is_told(tmp_path):
+    """An empty one is no copy without its folder, which is None."""
+    last = LastFrame(str(tmp_path))
+    assert last.read() is None
+    (tmp_path / "last").mkdir()
+    with pytest.raises(StorageError, match="it is empty"):
+        last.read()
+    (tmp_path / "last").rmdir()
+    last.begin(Link(5, 6))
+    assert last.read() == Link(5, 6)
