@@ -287,8 +287,6 @@ class PickledDB:
     def close(self) -> None:
         self._lock.close()
         self._file.close()
-        if self._write_ahead is not None:
-            self._write_ahead.close()
 
     @contextmanager
     def _opened(self, writable: bool = False) -> Iterator[None]:

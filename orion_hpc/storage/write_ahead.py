@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator, Mapping
 
 from orion_hpc.errors import StorageError, StorageUnusable
 from orion_hpc.files import framing, layout
-from orion_hpc.files.descriptors import Kept
 from orion_hpc.files.framing import Frame, Link
 
 _NOTHING = Link(0, 0)
@@ -32,7 +31,7 @@ class WriteAheadLog:
         self._folder = folder
         self._writer = writer
         self._files = 0
-        self._kept = Kept()
+        self._begun = False
 
     @property
     def path(self) -> str:
@@ -48,33 +47,35 @@ class WriteAheadLog:
             It can't be kept, so it must not be appended either.
         """
         try:
-            if self._kept.fd < 0:
-                self._kept.fd = self._open()
-            if os.write(self._kept.fd, frame) == len(frame):
-                return
+            # Nothing stays open: what is can't be removed for good on a network file system.
+            fd = self._open()
+            try:
+                if os.write(fd, frame) == len(frame):
+                    return
+            finally:
+                os.close(fd)
             reason = "No space left on device"
         except OSError as error:
             reason = error.strerror or str(error)
         path = self.path
-        self.close()
+        # What stands behind a frame that was cut short wouldn't be read.
+        self._files += 1
+        self._begun = False
         raise StorageError(
             f"can't write ahead to {path}: {reason}",
             "Check the free space and the permissions there.",
         )
 
     def _open(self) -> int:
-        layout.make_folder(self._folder)
         # Synchronous: each write is durable on return.
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_DSYNC
-        fd = os.open(self.path, flags, 0o600)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_DSYNC
+        if self._begun:
+            return os.open(self.path, flags)
+        layout.make_folder(self._folder)
+        fd = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
+        self._begun = True
         layout.share(fd, self._folder)
         return fd
-
-    def close(self) -> None:
-        """Let go of the file. The next write begins another one: what stands behind a frame that
-        was cut short wouldn't be read."""
-        self._kept.close()
-        self._files += 1
 
 
 class LastFrame:

