@@ -232,6 +232,8 @@ class PickledDB:
                         events = plan(self.state)
                         if not events:
                             return self.state
+                        if self._lock.overdue:
+                            raise self._overdue("nothing was written")
                         payload, own = self._encode(events)
                     elif self._has(number, counter):
                         self._acknowledge(last, self._replay.last)

@@ -14,6 +14,7 @@ from typing import Any
 from orion_hpc.algorithms.choice import make_algorithm
 from orion_hpc.files import layout
 from orion_hpc.files.database_file import DatabaseFile
+from orion_hpc.files.mounts import CACHED
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
@@ -117,7 +118,7 @@ def fill(path: str, trials: int, progress: Callable[[int], Any] = lambda done: N
     A further trial for each of a few workers is still reserved.
     """
     create(path, os.path.dirname(path), None)
-    storage = PickledDB(path, file=_Unsynced(path, coherent=True))
+    storage = PickledDB(path, file=_Unsynced(path, CACHED))
     names = [f"host-{index}.cluster:1234{index}:c0ffee.123456{index}" for index in range(WORKERS)]
     steppers = [Stepper(storage, name) for name in names]
     for step in range(trials + WORKERS):
