@@ -503,6 +503,8 @@ class PickledDB:
                     replay.take(frame)
                 rest = rest[replay.offset - begin :]
                 if self._restored and (restored := self._restored_at(replay.offset)):
+                    if restored.frames and not self._follows_on(restored.frames[0]):
+                        return _Stop(rest, orphan=restored.frames[0])
                     replay.take_restored(restored)
                     rest, more = b"", CHUNK
                 if len(rest) >= framing.LONGEST_TORN or (more < CHUNK and not to_the_end):
