@@ -159,11 +159,6 @@ class DatabaseLock:
             lock.close()
 
     @property
-    def fenced(self) -> bool:
-        """Whether a holder that loses the lock can't write any more, or never loses it."""
-        return self._kind != LEASE
-
-    @property
     def overdue(self) -> bool:
         """Whether the holder was held up for so long that it may hold the lock no more."""
         return self._kind == LEASE and _now() - self._since > self._duration / 2

@@ -41,7 +41,7 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
     if found["to_restore"]:
         yield (
             "A late write of another host went over what was recorded last. The writers have kept "
-            "it; 'orion-hpc status CONFIG' restores it."
+            "it; 'orion-hpc submit CONFIG' restores it."
         )
     if found["orphans"]:
         yield (

@@ -107,7 +107,8 @@ def release_lost(storage: PickledDB, number: int) -> int:
 
     For commands, which look once. Returns how many trials were taken.
     """
-    experiment = storage.refresh().experiments[number]
+    storage.recover()  # a result that a late write destroyed is no lost worker's trial
+    experiment = storage.state.experiments[number]
     configuration = experiment.configuration
     signs = layout.workers_folder(storage.path, experiment.title)
     folder_of = layout.trial_folders(

@@ -186,8 +186,6 @@ class Lease:
     """A lease on the server's file: whoever wants it has it, since a holder that was held up for
     long has lost it. It can tell that much."""
 
-    fenced = False
-
     def __init__(self, server: Server) -> None:
         self._server = server
         self._number = 0
@@ -211,7 +209,6 @@ class NoLock:
     """A lock that excludes nobody."""
 
     overdue = False
-    fenced = True
 
     @contextlib.contextmanager
     def held(self, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
