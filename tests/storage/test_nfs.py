@@ -2,7 +2,7 @@
 
 What befalls them, and how it is judged, is in `tests.rigs.nfs`. By default each scenario is played
 on the versions that tell most; with ORION_HPC_NFS_SECONDS=600 each storm lasts ten minutes, and is
-played on all versions, one at a time.
+played on all versions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ each_version = pytest.mark.parametrize("version", PLAYED)
 
 
 class Played:
-    """The scenarios that have been played: by default on all versions at once, and only once."""
+    """The scenarios that have been played: on all versions at once, and only once."""
 
     def __init__(self, rig: NfsRig) -> None:
         self._rig = rig
@@ -34,16 +34,15 @@ class Played:
     def problems(self, scenario: Scenario, version: str) -> list[str]:
         """What was wrong on one version, after the scenario has been played if it wasn't yet."""
         if (scenario, version) not in self._found:
-            together = [version] if SECONDS else PLAYED
-            for one, problems in self._play(scenario, together).items():
+            for one, problems in self._play(scenario).items():
                 self._found[scenario, one] = problems
         return self._found[scenario, version]
 
-    def _play(self, scenario: Scenario, versions: list[str]) -> Problems:
+    def _play(self, scenario: Scenario) -> Problems:
         try:
-            return scenario(self._rig, versions)
+            return scenario(self._rig, PLAYED)
         except (TimeoutError, GuestError) as error:
-            return {version: [str(error)] for version in versions}
+            return {version: [str(error)] for version in PLAYED}
         finally:
             for client in self._rig.clients:
                 client.end_jobs()

@@ -53,8 +53,8 @@ class Crew:
     # -- hiring --------------------------------------------------------------------------------
 
     def hire(self, client: Guest, count: int, heartbeat: float = 60.0, pause: float = 0.0) -> None:
-        """Have so many processes at work on a client, for `pause` seconds on each trial, and one
-        that does nothing but look at the trials."""
+        """Have so many processes at work on a client once they are to `begin`, for `pause` seconds
+        on each trial, and one that does nothing but look at the trials."""
         self._start(client, "work", count, heartbeat, pause)
 
     def hire_held(self, client: Guest, point: str) -> None:
@@ -106,7 +106,11 @@ class Crew:
         opened = having(self.notes(client), "opened")
         return [int(note.writer.split("-")[1]) for note in opened]
 
-    # -- the end -------------------------------------------------------------------------------
+    # -- the beginning and the end -------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Let those at work who were hired."""
+        self._touch("begin")
 
     def go_on(self) -> None:
         """Let those go on who were held."""

@@ -55,6 +55,7 @@ class Worker:
         self._path, self._heartbeat = path, heartbeat
         self.notes = Notes(folder)
         self.most = sys.maxsize
+        self.before_all: Callable[[], None] = lambda: None
         self.before_observing: Callable[[int], None] = lambda count: None
 
     def run(self) -> None:
@@ -63,6 +64,7 @@ class Worker:
             lambda: build_experiment(NAME, storage=self._path, heartbeat=self._heartbeat)
         )
         self.notes.add("opened")
+        self.before_all()
         count = 0
         while experiment is not None and count < self.most and not self._stop.exists():
             try:
@@ -117,12 +119,14 @@ def make(path: str, max_trials: str = "1000000") -> None:
 
 
 def work(folder: str, path: str, count: str, heartbeat: str, pause: str) -> None:
-    """Have so many processes at work, for `pause` seconds on each trial, and one that only looks;
-    replace who is killed."""
+    """Have so many processes at work once they are told to begin, for `pause` seconds on each
+    trial, and one that only looks; replace who is killed."""
     place = Path(folder)
 
     def worker() -> None:
-        Worker(place, path, float(heartbeat), float(pause)).run()
+        one = Worker(place, path, float(heartbeat), float(pause))
+        one.before_all = lambda: wait_until((place / "begin").exists, _LONGEST, "to be told to")
+        one.run()
 
     def start(body: Callable[[], None]) -> None:
         if pid := os.fork():
