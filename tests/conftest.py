@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from orion_hpc.files import host_queue
 from tests.rigs.cephfs import CephFS, missing_for_cephfs
 from tests.rigs.fake_slurm import FakeSlurm, path_without_slurm
 from tests.rigs.glusterfs import GlusterFS, missing_for_glusterfs
@@ -39,6 +40,18 @@ def _need(reason: str | None, promise: str) -> None:
 
 def _need_slurm(accounting: bool = False) -> None:
     _need(missing_for_slurm(accounting), "ORION_HPC_REQUIRE_SLURM")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_queue_is_left() -> Iterator[None]:
+    """Workers that are killed leave the file of their host's queue; it goes with the tests."""
+    folder = Path(host_queue.FOLDER) / f"orion-hpc-{os.geteuid()}"
+    before = set(folder.glob("*"))
+    yield
+    for path in set(folder.glob("*")) - before:
+        path.unlink()
+    if folder.exists() and not before:
+        folder.rmdir()
 
 
 @pytest.fixture(scope="session")

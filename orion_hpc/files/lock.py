@@ -34,6 +34,7 @@ from orion_hpc.errors import ConfigurationError, LockTimeout, StorageError
 from orion_hpc.files.awake import AwakeClock
 from orion_hpc.files.flock import Flock
 from orion_hpc.files.hints import hint
+from orion_hpc.files.host_queue import PATIENCE, HostQueue
 from orion_hpc.files.lease import Lease
 from orion_hpc.files.mounts import FLOCK, FLOCK_DATABASE, LEASE
 from orion_hpc.files.polling import Waiting, poll
@@ -107,6 +108,8 @@ class DatabaseLock:
         Whether all who want it are on this host: then the kernel can wake them in their order.
     own : OwnLock, optional
         What guards writes against a lock that was lost. Not for a lease.
+    queue : HostQueue, optional
+        Where who is on this host waits for its turn to ask a file server.
     """
 
     def __init__(
@@ -119,6 +122,7 @@ class DatabaseLock:
         mode: int = 0o600,
         local: bool = False,
         own: OwnLock | None = None,
+        queue: HostQueue | None = None,
     ) -> None:
         if kind not in KINDS:
             raise ConfigurationError(
@@ -140,6 +144,7 @@ class DatabaseLock:
         if own is not None and kind != LEASE:
             self._locks.append(_Own(own))
         self._slice = _SLICES[local]
+        self._queue = queue
         self._since = 0.0
 
     @contextmanager
@@ -151,12 +156,16 @@ class DatabaseLock:
         finally:
             for lock in reversed(self._locks):
                 lock.release()
+            if self._queue is not None:
+                self._queue.leave()
 
     def close(self) -> None:
         """Let go of it, and keep no descriptor: on network file systems a file that is open can't
         be removed for good. The next use opens another."""
         for lock in self._locks:
             lock.close()
+        if self._queue is not None:
+            self._queue.close()
 
     @property
     def overdue(self) -> bool:
@@ -168,6 +177,8 @@ class DatabaseLock:
         start = clock()
         deadline = start + self._timeout
         told = False
+        if self._queue is not None:
+            self._stand_in_line(self._queue, deadline, clock, meanwhile)
         for lock in self._locks:
             while True:
                 now = clock()
@@ -188,6 +199,20 @@ class DatabaseLock:
                         "%.0f s", self._path, lock.trouble, now - start, deadline - now,
                     )  # fmt: skip
                 meanwhile()
+
+    def _stand_in_line(
+        self,
+        queue: HostQueue,
+        deadline: float,
+        clock: Callable[[], float],
+        meanwhile: Callable[[], None],
+    ) -> None:
+        """Wait for this one's turn on this host; or give that up, which costs speed alone."""
+        end = min(deadline, clock() + PATIENCE)
+        while not queue.is_avoided and not queue.wait(min(self._slice, max(0.0, end - clock()))):
+            if clock() >= end or self._hurried():
+                queue.avoid()
+            meanwhile()
 
     def _timed_out(self, lock: _Lock, seconds: float) -> LockTimeout:
         held = (

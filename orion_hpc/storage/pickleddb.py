@@ -47,6 +47,7 @@ from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.files import creation, framing, layout, mounts, plain
 from orion_hpc.files.database_file import CHUNK, DatabaseFile, LockLost
 from orion_hpc.files.framing import Frame, Header, Link, Restored
+from orion_hpc.files.host_queue import HostQueue
 from orion_hpc.files.lock import DatabaseLock, lock_path
 from orion_hpc.model import wire
 from orion_hpc.model.event import Event
@@ -155,6 +156,7 @@ class PickledDB:
             mode=creation.file_mode(self.group),
             local=file.coherent,
             own=file if file.fenced else None,
+            queue=None if file.coherent else HostQueue(self.path),
         )
         # Whether writers keep what they wrote in files of their own.
         self._folder = layout.write_ahead_folder(self.path, self.id)

@@ -11,29 +11,35 @@ import sys
 import pytest
 
 from orion_hpc.errors import LockTimeout
+from orion_hpc.files import host_queue
+from orion_hpc.files.host_queue import HostQueue
 from orion_hpc.files.lock import KINDS, DatabaseLock
 from orion_hpc.files.mounts import FLOCK_DATABASE
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("when", ["free", "waiting", "coming"])
-def test_an_interruption_anywhere_leaves_nothing_held(tmp_path, kind, when):
+@pytest.mark.parametrize("queued", [False, True])
+def test_an_interruption_anywhere_leaves_nothing_held(tmp_path, monkeypatch, kind, when, queued):
     """Ctrl-C at any line of acquiring, which a notebook outlives, blocks nobody."""
+    monkeypatch.setattr(host_queue, "FOLDER", str(tmp_path))
     steps = 0
     # Who waits goes round in circles.
-    while steps < 60 and interrupted_at(tmp_path / f"{steps}.lock", kind, when, steps):
+    while steps < 60 and interrupted_at(tmp_path / f"{steps}.lock", kind, when, queued, steps):
         steps += 1
     assert steps > 3
 
 
-def interrupted_at(path, kind: str, when: str, step: int) -> bool:
+def interrupted_at(path, kind: str, when: str, queued: bool, step: int) -> bool:
     """Raise KeyboardInterrupt in so many lines; see that all is well; False if there are fewer.
 
     While the lock is ``free``, while it is ``waiting`` for it, or while the lock is ``coming``.
     """
     if kind == FLOCK_DATABASE:
         path.touch()
-    lock = DatabaseLock(str(path), kind, 20 if when == "coming" else 0.2, local=True)
+    queue = HostQueue(str(path)) if queued else None
+    timeout = 20 if when == "coming" else 0.2
+    lock = DatabaseLock(str(path), kind, timeout, local=not queued, queue=queue)
     other = DatabaseLock(str(path), kind, 20).held()
     interruption = Interruption(step)
 
@@ -64,6 +70,9 @@ def interrupted_at(path, kind: str, when: str, step: int) -> bool:
     with lock.held():
         assert not free(DatabaseLock(str(path), kind, 0.0)), interruption.where
     assert free(DatabaseLock(str(path), kind, 5)), interruption.where
+    if queued:
+        assert HostQueue(str(path)).wait(5), interruption.where
+        lock.close()
     return bool(interruption.where)
 
 

@@ -31,7 +31,7 @@ from orion_hpc.storage.write_ahead import LastFrame
 from orion_hpc.worker import plan
 from tests.rigs.lying_file import DirectFile, Killed, Lease, Server
 
-EXAMPLES = int(os.environ.get("ORION_HPC_STATEFUL_EXAMPLES", "40"))
+EXAMPLES = int(os.environ.get("ORION_HPC_STATEFUL_EXAMPLES", "100"))
 STEPS = 30
 MAX_TRIALS = 12
 ID = "0" * 32
