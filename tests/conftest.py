@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from orion_hpc.files import host_queue
+from tests import options
 from tests.rigs.cephfs import CephFS, missing_for_cephfs
 from tests.rigs.fake_slurm import FakeSlurm, path_without_slurm
 from tests.rigs.glusterfs import GlusterFS, missing_for_glusterfs
@@ -33,13 +34,13 @@ os.environ.update(ORION_HPC_SITE_CONFIG=os.devnull, XDG_CONFIG_HOME=os.devnull)
 def _need(reason: str | None, promise: str) -> None:
     """Skip where something is missing; fail if it was promised, lest a full check skips it."""
     if reason is not None:
-        if os.environ.get(promise) == "1":
-            pytest.fail(f"{promise}=1, but {reason}")
+        if promise in options.REQUIRED:
+            pytest.fail(f"ORION_HPC_REQUIRE_{promise}=1, but {reason}")
         pytest.skip(reason)
 
 
 def _need_slurm(accounting: bool = False) -> None:
-    _need(missing_for_slurm(accounting), "ORION_HPC_REQUIRE_SLURM")
+    _need(missing_for_slurm(accounting), "SLURM")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -105,7 +106,7 @@ def fake_slurm(outside_slurm: None, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 @pytest.fixture(scope="session")
 def glusterfs_mounts() -> Iterator[TwoMounts]:
     """A real GlusterFS that two nodes have mounted. Tests should take `glusterfs`."""
-    _need(missing_for_glusterfs(), "ORION_HPC_REQUIRE_SHAREDFS")
+    _need(missing_for_glusterfs(), "SHAREDFS")
     with GlusterFS() as two:
         yield two
 
@@ -113,7 +114,7 @@ def glusterfs_mounts() -> Iterator[TwoMounts]:
 @pytest.fixture(scope="session")
 def sshfs_mounts() -> Iterator[TwoMounts]:
     """A directory that two nodes have mounted with sshfs. Tests should take `sshfs`."""
-    _need(missing_for_sshfs(), "ORION_HPC_REQUIRE_SHAREDFS")
+    _need(missing_for_sshfs(), "SHAREDFS")
     with Sshfs() as two:
         yield two
 
@@ -121,7 +122,7 @@ def sshfs_mounts() -> Iterator[TwoMounts]:
 @pytest.fixture(scope="session")
 def cephfs_mounts() -> Iterator[TwoMounts]:
     """A real CephFS that two nodes have mounted. Tests should take `cephfs`."""
-    _need(missing_for_cephfs(), "ORION_HPC_REQUIRE_SHAREDFS")
+    _need(missing_for_cephfs(), "SHAREDFS")
     with CephFS() as two:
         yield two
 
@@ -141,7 +142,7 @@ def sshfs(sshfs_mounts: TwoMounts) -> Shared:
 @pytest.fixture(scope="session")
 def nfs_rig() -> Iterator[NfsRig]:
     """A file server and two clients with kernels of their own, connected by NFS."""
-    _need(missing_for_nfs(), "ORION_HPC_REQUIRE_NFS")
+    _need(missing_for_nfs(), "NFS")
     with NfsRig() as rig:
         yield rig
 

@@ -251,11 +251,11 @@ def _has(mapping: Any, keys: Keys) -> bool:
 
 
 def _is_ours(variable: str, environ: Mapping[str, str]) -> bool:
-    """Tell the variables that a trial's script and the test command are given from settings."""
+    """Tell the variables that a trial's script is given from settings."""
     name = variable.removeprefix(PREFIX)
     if name == "WORKING_DIR":
         return PREFIX + "TRIAL_ID" in environ
-    return variable == SITE_CONFIG or name in _TRIALS_OWN or name.startswith("REQUIRE_")
+    return variable == SITE_CONFIG or name in _TRIALS_OWN
 
 
 def _variable_keys(variable: str) -> Keys:

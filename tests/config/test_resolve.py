@@ -203,7 +203,7 @@ def test_environment() -> None:
 
 def test_variables_that_are_no_settings() -> None:
     """What a trial's script and the test command are given changes no setting."""
-    ours = ("TRIAL_ID", "WORKING_DIR", "RESULTS_PATH", "REQUIRE_SLURM")
+    ours = ("TRIAL_ID", "WORKING_DIR", "RESULTS_PATH")
     assert environment_layer({f"ORION_HPC_{name}": "x" for name in ours}).mapping == {}
     assert environment_layer({"ORION_HPC_WORKING_DIR": "x"}).mapping == {"working_dir": "x"}
 

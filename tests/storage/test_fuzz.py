@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from tests import options
 from tests.rigs.mutants import Mutants
 
 SEED = int(os.environ.get("ORION_HPC_FUZZ_SEED", "31337"))
-FILES = int(os.environ.get("ORION_HPC_FUZZ_FILES", "100000"))
+FILES = options.FUZZ_FILES
 PROCESSES = 2
 STUCK = 30.0
 """Seconds for one file, by the wall: the processes share the machine with others. What takes more

@@ -29,9 +29,10 @@ from orion_hpc.storage import pickleddb
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.storage.write_ahead import LastFrame
 from orion_hpc.worker import plan
+from tests import options
 from tests.rigs.lying_file import DirectFile, Killed, Lease, Server
 
-EXAMPLES = int(os.environ.get("ORION_HPC_STATEFUL_EXAMPLES", "100"))
+EXAMPLES = options.STATEFUL_EXAMPLES or 100
 STEPS = 30
 MAX_TRIALS = 12
 ID = "0" * 32

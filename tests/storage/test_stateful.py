@@ -7,7 +7,6 @@ with it.
 
 from __future__ import annotations
 
-import os
 import random
 from typing import Any
 
@@ -27,9 +26,10 @@ from orion_hpc.model.trial import BROKEN, COMPLETED, INTERRUPTED, LOST_WORKER, R
 from orion_hpc.storage import pickleddb
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.worker import plan
+from tests import options
 from tests.rigs.lying_file import Fault, Killed, Lie, LyingFile, NoLock, Server
 
-EXAMPLES = int(os.environ.get("ORION_HPC_STATEFUL_EXAMPLES", "260"))
+EXAMPLES = options.STATEFUL_EXAMPLES or 260
 STEPS = 40
 ALGORITHM = Random(Space.parse({"x": "uniform(0, 1)"}), seed=7)
 

@@ -7,20 +7,20 @@ to lapse, for a server to boot. It returns by version what was wrong; nothing if
 from __future__ import annotations
 
 import itertools
-import os
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
+from tests import options
 from tests.rigs.nfs.crew import Crew
 from tests.rigs.nfs.guest import Guest
 from tests.rigs.nfs.inside import POINTS
 from tests.rigs.nfs.rig import LEASE, NfsRig
 from tests.rigs.waiting import wait_until
 
-SECONDS = float(os.environ.get("ORION_HPC_NFS_SECONDS", "0"))
-"""How long each storm lasts at least; by default no longer than it takes to see that all go on."""
+SECONDS = options.NFS_SECONDS
+"""How long each storm lasts at least."""
 
 PROCESSES = 4
 """That work on each client."""

@@ -1,0 +1,24 @@
+"""What the environment tells the tests themselves.
+
+Taken out of it here: the program under test takes each variable with its prefix for a setting.
+"""
+
+from __future__ import annotations
+
+import os
+
+REQUIRED = {
+    part
+    for part in ("SLURM", "NFS", "SHAREDFS")
+    if os.environ.pop(f"ORION_HPC_REQUIRE_{part}", "") == "1"
+}
+"""What may not be skipped for want of programs: a full check has them all."""
+
+NFS_SECONDS = float(os.environ.pop("ORION_HPC_NFS_SECONDS", "0"))
+"""How long each storm on NFS lasts at least; by default until it is seen that all go on."""
+
+STATEFUL_EXAMPLES = int(os.environ.pop("ORION_HPC_STATEFUL_EXAMPLES", "0"))
+"""How many interleavings are tried; by default what each test says."""
+
+FUZZ_FILES = int(os.environ.pop("ORION_HPC_FUZZ_FILES", "100000"))
+"""How many mutated files are read."""
