@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ from orion_hpc.files.identity import Identity
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, COMPLETED, RESERVED
 from orion_hpc.slurm.queue import Ended, ended
+from orion_hpc.storage.examination import Examiner
 from orion_hpc.storage.heartbeat import server_now, signs
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.worker.job_states import JobStates
@@ -86,7 +88,7 @@ def find_litter(settings: Settings, logs: bool = False, trials: bool = False) ->
             )
 
         notes: list[str] = []
-        there = _Place(storage.path, refreshed(), trials, notes)
+        there = _Place(storage.path, storage.id, refreshed(), trials, notes)
         experiment = refreshed()
     finally:
         storage.close()
@@ -101,7 +103,7 @@ def find_litter(settings: Settings, logs: bool = False, trials: bool = False) ->
     may_begin = not told.over.union(told.unknown).issuperset(ids)
     use = litter.Use(alive, told.over, told.unknown, experiment.is_done, may_begin)
     found = [*there.workers(use, now), *there.jobs(use, now, logs)]
-    found += [*there.code(now), *there.copies(now)]
+    found += [*there.code(now), *there.copies(now), *there.written_ahead(now)]
     if trials:
         statuses = {trial.number: trial.status for trial in experiment.trials}
         if _goes_on_from_trials(experiment):
@@ -174,7 +176,12 @@ class _Place:
     """The experiment's folder as it was at one moment, before anything was asked of its use."""
 
     def __init__(
-        self, database: str, experiment: ExperimentState, trials: bool, notes: list[str]
+        self,
+        database: str,
+        identity: str,
+        experiment: ExperimentState,
+        trials: bool,
+        notes: list[str],
     ) -> None:
         self.database = database
         self._notes = notes
@@ -213,6 +220,9 @@ class _Place:
             self._trials_root, self._trials_names = self._root, (title, last)
         self._beside = self._look(os.path.dirname(database))
         self._trials = self._look(self._trials_root, *self._trials_names) if trials else []
+        outer, last = os.path.split(layout.write_ahead_folder(database, identity))
+        self._own: tuple[str, ...] = (os.path.basename(outer), last)
+        self._written_ahead = self._look(self._root, *self._own)
 
     def ages(self, now: float) -> dict[str, float]:
         """Return how long ago the workers last wrote, by their names."""
@@ -270,6 +280,23 @@ class _Place:
             age = now - status.st_mtime
             if stat.S_ISREG(status.st_mode) and litter.is_copy_litter(name, database, age):
                 yield self._found(litter.COPIES, (), name, status, folder)
+
+    def written_ahead(self, now: float) -> Iterator[Found]:
+        """Writers' own files that are old, and hold nothing that the database hasn't."""
+        old = {
+            name: status
+            for name, status in self._written_ahead
+            if stat.S_ISREG(status.st_mode) and litter.may_be_settled(now - status.st_mtime)
+        }
+        if not old:
+            return
+        examiner = Examiner(self.database)
+        try:
+            deque(examiner.steps(), maxlen=0)
+            for name in examiner.settled(old):
+                yield self._found(litter.WRITTEN_AHEAD, self._own, name, old[name])
+        finally:
+            examiner.close()
 
     def trials(self, statuses: dict[int, str]) -> Iterator[Found]:
         for name, status in self._trials:

@@ -18,7 +18,10 @@ from orion_hpc.storage.heartbeat import SUSPENDED
 DAY = 86400.0
 """Seconds. What was being written so long ago is written no more."""
 
-SIGNS, NOTICES, JOBS, LOGS, CODE, COPIES, TRIALS = (
+WEEK = 7 * DAY
+"""Seconds. A write that a host held up as it stood still has landed by then, or never will."""
+
+SIGNS, NOTICES, JOBS, LOGS, CODE, COPIES, TRIALS, WRITTEN_AHEAD = (
     "signs of life of workers that are gone",
     "stop notices to workers that are gone",
     "files for the start of jobs that are over",
@@ -26,6 +29,7 @@ SIGNS, NOTICES, JOBS, LOGS, CODE, COPIES, TRIALS = (
     "unfinished copies of the code",
     "unfinished copies of the database",
     "working directories of trials that are over",
+    "workers' own copies of what the database has",
 )
 
 _ALL_WORKERS = (".turn", SUSPENDED)
@@ -170,6 +174,12 @@ def is_copy_litter(name: str, database: str, age: float) -> bool:
     return (
         re.fullmatch(re.escape(database) + r"\.[0-9a-f]{12}\.new", name) is not None and age > DAY
     )
+
+
+def may_be_settled(age: float) -> bool:
+    """Return whether what a writer keeps for itself may be needed no more, if the database has it
+    all."""
+    return age > WEEK
 
 
 def is_trial_litter(name: str, statuses: Mapping[int, str]) -> bool:

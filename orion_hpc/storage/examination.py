@@ -9,19 +9,19 @@ from __future__ import annotations
 import os
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
 
 from orion_hpc.errors import StorageError, StorageUnusable
 from orion_hpc.files import creation, framing, layout, plain, walk
 from orion_hpc.files.database_file import DatabaseFile
-from orion_hpc.files.framing import Frame
+from orion_hpc.files.framing import Frame, Link
 from orion_hpc.model import wire
 from orion_hpc.model.event import Event, RegisterTrial
 from orion_hpc.model.state import CATALOGUE, State
 from orion_hpc.model.trial import STATUSES
-from orion_hpc.storage.write_ahead import LastFrame, frames_in, lost_before
+from orion_hpc.storage.write_ahead import LastFrame, frames_in, lost_before, lost_between, settled
 
 _GARBAGE = (pickle.UnpicklingError, ValueError, TypeError, KeyError, RecursionError)
 _HEADER_LIMIT = 1 << 17
@@ -43,7 +43,7 @@ HEADER = "header"
 """The beginning of the file."""
 
 LOST = "lost"
-"""No bytes: a frame names a predecessor that isn't there."""
+"""No bytes: the predecessor that a frame names isn't there, or what was acknowledged last isn't."""
 
 OVERTAKEN = "overtaken"
 """A late write of another host went over what was acknowledged. The writers have kept that: whoever
@@ -106,6 +106,10 @@ class Examination:
     frames: int = 0
     seals: int = 0
     restorations: int = 0
+    keeps: bool = False
+    """Whether writers keep what they write in files of their own."""
+    checksums: set[int] = field(default_factory=set)
+    """Of the frames in the file; all but those that only the writers have kept."""
     faults: list[Fault] = field(default_factory=list)
     state: State = field(default_factory=State)
     orphans: dict[int, int] = field(default_factory=dict)
@@ -161,6 +165,8 @@ class Examiner:
         shared = (header.content or header.guess).get("group") is True
         creation.check_owner(self.path, status, shared)
         self.found = Examination(self.path, status, status.st_size, header)
+        self._kept: dict[int, Frame] | None = None
+        self._find_kept()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -201,13 +207,22 @@ class Examiner:
                 samples += [one for one in piece.events if isinstance(one, RegisterTrial)]
             found.state.apply(number, *piece[1:])
 
+    def settled(self, names: Iterable[str]) -> list[str]:
+        """Return those of the writers' own files that nobody needs, once all steps are done: the
+        database holds all that is in them, and misses nothing."""
+        if any(fault.is_damage or fault.kind == OVERTAKEN for fault in self.found.faults):
+            return []
+        return settled(self._folder, names, self.found.checksums)
+
     def pieces(self) -> Iterator[Piece]:
         """Yield what the file consists of, in its order; frames and seals are counted."""
         found = self.found
         found.frames = found.seals = found.restorations = 0
+        found.checksums = set()
         if found.header.fault is not None:
             yield found.header.fault
         known = {found.header.link.checksum} if found.header.link else set()
+        last_read = found.header.link
         gap: walk.Gap | None = None
         for piece in self._walk():
             if isinstance(piece, walk.Gap):
@@ -216,24 +231,69 @@ class Examiner:
                 gap = piece
                 continue
             before = piece.before
-            lost = before is not None and bool(known) and before.checksum not in known
-            known.add(piece.link.checksum)
-            if gap is not None:
-                # What was cut short was never acknowledged, unless something was built on it.
-                yield Fault(gap.start, gap.end, walk.DAMAGE) if lost else Fault(*gap)
-                gap = None
-            elif lost:
-                yield Fault(piece.start, piece.start, LOST, "a transaction before it is missing")
-            if piece.experiment == framing.SEAL:
-                found.seals += 1
-            elif piece.experiment == framing.RESTORATION:
-                found.restorations += 1
-            else:
-                found.frames += 1
-                yield read_frame(piece)
-        if gap is not None:
+            if before is not None and known and before.checksum not in known:
+                yield from self._lost(before, known, last_read, gap, piece.start)
+            elif gap is not None:
+                yield Fault(*gap)
+            gap, last_read = None, piece.link
+            found.checksums.add(piece.link.checksum)
+            yield from self._told(piece, known)
+        try:
+            last = LastFrame(self._folder).read() if self._folder else None
+        except StorageError as error:
+            yield Fault(found.size, found.size, LOST, error.message)
+            last = None
+        if last is not None and last.at > 0 and last.checksum not in known:
+            yield from self._lost(last, known, last_read, gap, found.size)
+        elif gap is not None:
             yield Fault(*gap)
-        yield from self._overtaken(known)
+
+    def _told(self, frame: Frame, known: set[int]) -> Iterator[Piece]:
+        """Count a frame that is to be read next, and yield what it says."""
+        known.add(frame.link.checksum)
+        if frame.experiment == framing.SEAL:
+            self.found.seals += 1
+        elif frame.experiment == framing.RESTORATION:
+            self.found.restorations += 1
+        else:
+            self.found.frames += 1
+            yield read_frame(frame)
+
+    def _lost(
+        self,
+        wanted: Link,
+        known: set[int],
+        last: Link | None,
+        gap: walk.Gap | None,
+        at: int,
+    ) -> Iterator[Piece]:
+        """Tell that a frame isn't there which was acknowledged; yield what the writers have kept of
+        it and of those before it, back to the ``last`` that was read.
+
+        A gap may be what is left in its place: what was cut short was never acknowledged, unless
+        something was built on it.
+        """
+        if self._kept is None:
+            self._kept = {one.link.checksum: one for one in frames_in(self._folder)}
+
+        def knows(link: Link) -> bool:
+            return link.checksum in known
+
+        follows, lost = lost_before(self._kept, wanted, knows)
+        if follows is None and last is not None:
+            others = lost_between(self._kept, last.at, at, knows)
+            lost = sorted(
+                {*others, *lost}, key=lambda frame: frame.before.at if frame.before else 0
+            )
+        start, end = (gap.start, gap.end) if gap else (at, at)
+        if follows is not None:
+            yield Fault(start, end, OVERTAKEN, "it was kept, and is restored by the next job")
+        elif gap:
+            yield Fault(start, end, walk.DAMAGE)
+        else:
+            yield Fault(start, end, LOST, "a transaction before it is missing")
+        for frame in lost:
+            yield from self._told(frame, known)
 
     def _walk(self) -> Iterator[Frame | walk.Gap]:
         """Yield frames and gaps, restored frames in their places."""
@@ -248,31 +308,29 @@ class Examiner:
 
     def _restorations(self) -> dict[int, framing.Restored]:
         found = self.found
-        if not (found.header.content or {}).get("write_ahead"):
+        if not self._folder:
             return {}
         data = b""
         while len(data) < found.size and (more := self._file.read(len(data))):
             data += more
         return {one.start: one for one in framing.restorations(data, 0)}
 
-    def _overtaken(self, known: set[int]) -> Iterator[Fault]:
-        """Tell if the frame that was acknowledged last isn't there."""
-        header, size = self.found.header, self.found.size
-        if not (header.content or {}).get("write_ahead"):
+    def _find_kept(self) -> None:
+        """Find out whether writers keep what they write, and where, by header or by folder."""
+        header = self.found.header.content
+        if header is not None:
+            self.found.keeps = header.get("write_ahead") is True
+            folder = layout.write_ahead_folder(self.path, str(header["id"]))
+            self._folder = folder if self.found.keeps else ""
             return
-        folder = layout.write_ahead_folder(self.path, str((header.content or {})["id"]))
+        above = os.path.dirname(layout.write_ahead_folder(self.path, "id"))
         try:
-            last = LastFrame(folder).read()
-        except StorageError as error:
-            yield Fault(size, size, LOST, error.message)
-            return
-        if last is None or last.at == 0 or last.checksum in known:
-            return
-        kept = {one.link.checksum: one for one in frames_in(folder)}
-        if lost_before(kept, last, lambda link: link.checksum in known) is None:
-            yield Fault(size, size, LOST, "what was recorded last is missing")
-        else:
-            yield Fault(size, size, OVERTAKEN, "what was recorded last is restored by the next job")
+            names = os.listdir(above)
+        except OSError:
+            names = []
+        self.found.keeps = bool(names)
+        # Of several it isn't known which one is this file's.
+        self._folder = os.path.join(above, names[0]) if len(names) == 1 else ""
 
 
 def is_known(state: State, number: int) -> bool:

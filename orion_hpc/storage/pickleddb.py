@@ -650,16 +650,16 @@ class PickledDB:
         What was read since that isn't one of these was a late write, and went over them.
         """
         kept = {one.link.checksum: one for one in write_ahead.frames_in(self._folder)}
-        found = write_ahead.lost_before(kept, wanted, self._replay.knows)
-        place = self._replay.place_of(found[0]) if found else None
-        if found is None or place is None:
+        follows, lost = write_ahead.lost_before(kept, wanted, self._replay.knows)
+        place = self._replay.place_of(follows) if follows else None
+        if place is None:
             return False
-        restored = framing.restored(place.end, end, [*place.frames, *found[1]])
+        restored = framing.restored(place.end, end, [*place.frames, *lost])
         if self._restored.get(place.end) == restored:
             return False
         log.warning(
             "%s: %d transactions that a late write of another host destroyed are restored at %d",
-            self.path, sum(map(is_transaction, found[1])), place.end,
+            self.path, sum(map(is_transaction, lost)), place.end,
         )  # fmt: skip
         self._restored[place.end] = restored
         if place.end != self._replay.offset or place.frames:

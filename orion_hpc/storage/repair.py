@@ -148,11 +148,12 @@ def settings_of(found: Examination) -> dict[str, object]:
     if found.header.content is None and not old:
         group = found.status.st_mode & 0o060 == 0o060
         old = {"group": True} if group else {}
-    kind = old.get("lock") or mounts.lock_kind(mounts.mount_of(os.path.dirname(found.path)))
+    mount = mounts.mount_of(os.path.dirname(found.path))
+    kind = str(old.get("lock") or (mounts.LEASE if found.keeps else mounts.lock_kind(mount)))
     header: dict[str, object] = {"lock": kind, "id": os.urandom(16).hex()}
     if old.get("group") is True:
         header["group"] = True
-    if old.get("write_ahead") is True:
+    if found.keeps or (found.header.content is None and mounts.needs_write_ahead(mount, kind)):
         header["write_ahead"] = True
     return header
 

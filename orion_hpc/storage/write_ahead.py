@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 
 from orion_hpc.errors import StorageError, StorageUnusable
 from orion_hpc.files import framing, layout
@@ -70,7 +71,10 @@ class WriteAheadLog:
         # Synchronous: each write is durable on return.
         flags = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_DSYNC
         if self._begun:
-            return os.open(self.path, flags)
+            try:
+                return os.open(self.path, flags)
+            except FileNotFoundError:  # it was settled, and tidied away
+                self._files += 1
         layout.make_folder(self._folder)
         fd = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
         self._begun = True
@@ -191,9 +195,31 @@ def frames_in(folder: str) -> Iterator[Frame]:
         yield from framing.frames(data, 0)
 
 
+def settled(folder: str, names: Iterable[str], in_journal: Container[int]) -> list[str]:
+    """Return those of the writers' files all of whose frames are in the journal.
+
+    Parameters
+    ----------
+    folder : str
+    names : iterable of str
+        Of files in it.
+    in_journal : container of int
+        The checksums of the journal's frames.
+    """
+    found = []
+    for name in names:
+        with contextlib.suppress(OSError), open(os.path.join(folder, name), "rb") as file:
+            data = file.read()
+            frames = list(framing.frames(data, 0))
+            rest = len(data) - (frames[-1].end if frames else 0)
+            if not rest and all(one.link.checksum in in_journal for one in frames):
+                found.append(name)
+    return found
+
+
 def lost_before(
     kept: Mapping[int, Frame], wanted: Link, knows: Callable[[Link], bool]
-) -> tuple[Link, list[Frame]] | None:
+) -> tuple[Link | None, list[Frame]]:
     """Return the frames that led to ``wanted``, the last of them being it, and what they follow.
 
     Parameters
@@ -207,14 +233,30 @@ def lost_before(
 
     Returns
     -------
-    tuple or None
-        None if one of the frames isn't kept.
+    tuple
+        None and the last ones if one of the frames isn't kept.
     """
     lost: list[Frame] = []
     while not knows(wanted):
         frame = kept.get(wanted.checksum)
         if frame is None or frame.before is None or frame in lost:
-            return None
+            return None, lost
         lost.insert(0, frame)
         wanted = frame.before
     return wanted, lost
+
+
+def lost_between(
+    kept: Mapping[int, Frame], start: int, end: int, knows: Callable[[Link], bool]
+) -> list[Frame]:
+    """Return the frames that aren't known and followed others that stood between two offsets.
+
+    Of several that followed the same one at most one was acknowledged; such are left out.
+    """
+    found = [
+        frame
+        for frame in kept.values()
+        if frame.before is not None and start <= frame.before.at < end and not knows(frame.link)
+    ]
+    followed = Counter(frame.before for frame in found)
+    return [frame for frame in found if followed[frame.before] == 1]

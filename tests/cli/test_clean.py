@@ -120,6 +120,25 @@ def test_what_a_trial_may_go_on_from_stays(tmp_path):
     assert "trials/0/model" not in listing(folder)
 
 
+@pytest.mark.usefixtures("no_slurm")
+def test_what_workers_kept_for_themselves_goes_once_the_database_has_it_for_a_week(tmp_path):
+    """Only files that are old; the search can go on afterwards."""
+    config = project(tmp_path / "p", CONFIG + "lock: lease\n")
+    assert orion_hpc("submit", config).returncode == 0
+    folder = config.parent / "db.pkl.files" / "write-ahead"
+    files = [path for path in folder.glob("*/*") if path.is_file()]
+    assert files
+    assert "nothing to be removed" in orion_hpc("clean", config).stdout
+    week = time.time() - 8 * 86400
+    os.utime(files[0], (week, week))
+    done = orion_hpc("clean", config, "--json")
+    kinds = {entry["kind"] for entry in json.loads(done.stdout)["litter"]}
+    assert kinds == {"workers' own copies of what the database has"}
+    assert [path for path in files if path.exists()] == files[1:]
+    assert orion_hpc("submit", "--max-trials", "12", config).returncode == 0
+    assert status_of(config)["state"] == "done"
+
+
 def psutil_children(pid: int):
     import psutil
 

@@ -38,9 +38,11 @@ def configuration(**changes: Any) -> dict[str, Any]:
     }
 
 
-def create(path: Path | str, name: str = "e", version: int = 1, **changes: Any) -> PickledDB:
+def create(
+    path: Path | str, name: str = "e", version: int = 1, lock: str | None = None, **changes: Any
+) -> PickledDB:
     """Make an experiment in the database, which is made too if need be."""
-    storage = PickledDB.create(str(path))
+    storage = PickledDB.create(str(path), lock=lock)
     event = ev.CreateExperiment(name, version, configuration(**changes), 1.0)
     number = max(storage.transact(CATALOGUE, lambda state: [event]).experiments)
     launched = ev.LaunchJobs("local", ("1",), "/logs", 2.0)

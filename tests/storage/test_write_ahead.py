@@ -57,18 +57,22 @@ def test_a_full_disk_is_told_and_the_next_file_is_whole(small_disk):
 
 
 def test_lost_frames_are_found_back_to_one_that_is_known(tmp_path):
-    """In their order, with what they follow; None where one of them is nowhere."""
+    """In their order, with what they follow; the last of them where one is nowhere."""
     log = WriteAheadLog(str(tmp_path), "a")
     for frame in chain(4):
         log.write(frame)
     frames = list(frames_in(str(tmp_path)))
     kept = {frame.link.checksum: frame for frame in frames}
-    found = lost_before(kept, frames[3].link, lambda link: link.checksum == frames[0].link.checksum)
-    assert found is not None
-    assert found[0].checksum == frames[0].link.checksum
-    assert [frame.payload for frame in found[1]] == [b"payload 1", b"payload 2", b"payload 3"]
+    follows, lost = lost_before(
+        kept, frames[3].link, lambda link: link.checksum == frames[0].link.checksum
+    )
+    assert follows is not None
+    assert follows.checksum == frames[0].link.checksum
+    assert [frame.payload for frame in lost] == [b"payload 1", b"payload 2", b"payload 3"]
     del kept[frames[1].link.checksum]
-    assert lost_before(kept, frames[3].link, lambda link: link == FIRST) is None
+    follows, lost = lost_before(kept, frames[3].link, lambda link: link == FIRST)
+    assert follows is None
+    assert [frame.payload for frame in lost] == [b"payload 2", b"payload 3"]
 
 
 def test_of_two_who_acknowledge_at_once_the_server_lets_one(tmp_path):
