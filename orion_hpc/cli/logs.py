@@ -42,8 +42,7 @@ def logs(
     Without a choice the last ten lines of each job's log, else whole logs. --follow goes on until
     the experiment is done, or Ctrl-C.
     """
-    from orion_hpc.client.experiments import the_one, wanted
-    from orion_hpc.client.trials import find_trial
+    from orion_hpc.client.experiments import find_trial, the_one, wanted
     from orion_hpc.commands import logs as found
     from orion_hpc.commands.asking import asked
     from orion_hpc.model.trial import BROKEN

@@ -1,11 +1,19 @@
-"""Finds experiments in a database by name and version, and tells which there are if it can't."""
+"""Finds experiments by name and version, and their trials, and tells which there are if it can't.
+
+Reads by replay, without the lock, while workers go on.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 
-from orion_hpc.errors import NoConfigurationError, did_you_mean
+from orion_hpc.errors import ConfigurationError, NoConfigurationError, did_you_mean
 from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import STATUSES, Trial
+from orion_hpc.storage.pickleddb import PickledDB
+
+_FEWEST_DIGITS = 4
 
 
 def wanted(name: str | None, version: int | None) -> Callable[[ExperimentState], bool]:
@@ -62,3 +70,70 @@ def the_one(
             f"there is no experiment in {where}", "'orion-hpc submit CONFIG' makes one."
         )
     return max(found, key=lambda one: one.version)
+
+
+def read_experiments(
+    storage: str | os.PathLike[str], name: str | None = None, version: int | None = None
+) -> list[ExperimentState]:
+    """Return the experiments of this name and version as they stand now; None: any.
+
+    Raises
+    ------
+    NoConfigurationError
+        There is none of the name or version that is given.
+    StorageError
+        There is no database, or it can't be read.
+    """
+    database = PickledDB(os.fspath(storage), wanted(name, version))
+    try:
+        found = database.refresh().experiments.values()
+    finally:
+        database.close()
+    return chosen(found, database.path, name, version)
+
+
+def read_experiment(
+    storage: str | os.PathLike[str], name: str | None = None, version: int | None = None
+) -> ExperimentState:
+    """Return one experiment as it stands now; see :func:`the_one`."""
+    return the_one(read_experiments(storage, name, version), os.fspath(storage), name, version)
+
+
+def find_trial(experiment: ExperimentState, asked: str | int) -> Trial:
+    """Return the trial of a number or an id.
+
+    The beginning of an id will do where only one has it.
+
+    Raises
+    ------
+    ConfigurationError
+        There is none.
+    """
+    trials, text = experiment.trials, str(asked)
+    if text.isdecimal() and text.isascii() and len(text) < 10 and int(text) < len(trials):
+        return trials[int(text)]
+    if isinstance(asked, str):
+        found = [trial for trial in trials if trial.id == asked] or [
+            trial for trial in trials if len(asked) >= _FEWEST_DIGITS and trial.id.startswith(asked)
+        ]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise ConfigurationError(
+                f"{len(found)} trials of {experiment.title} have an id that begins with {asked!r}",
+                "Give more of the id, or the number.",
+            )
+    numbers = f"0 to {len(trials) - 1}" if trials else "none yet"
+    raise ConfigurationError(
+        f"there is no trial {text!r:.100} in {experiment.title}",
+        f"Give a number ({numbers}) or an id, as 'orion-hpc db export' shows them.",
+    )
+
+
+def check_status(status: str) -> None:
+    """Raise ConfigurationError if there is no such status."""
+    if status not in STATUSES:
+        raise ConfigurationError(
+            f"there is no status {status!r:.100}{did_you_mean(status, STATUSES)}",
+            f"There are: {', '.join(STATUSES)}.",
+        )

@@ -5,12 +5,11 @@ What a launch looks like to a person is the command's part; the same steps serve
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -18,24 +17,23 @@ from typing import NamedTuple
 from orion_hpc.client.building import Built, build, check, wanted_limits
 from orion_hpc.client.freezing import Code, code_for, would_be
 from orion_hpc.client.place import Place
+from orion_hpc.client.target_check import check_settings
 from orion_hpc.client.warm_start import to_learn
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, NoConfigurationError
-from orion_hpc.executors.base import check_executor, runs_in_process
+from orion_hpc.executors.base import runs_in_process
 from orion_hpc.executors.limits import environment as thread_limits
 from orion_hpc.files import creation, layout
 from orion_hpc.launch.base import Jobs, Launcher, LaunchRequest, make_launcher
-from orion_hpc.launch.sbatch import slurm_is_here
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
+from orion_hpc.slurm.commands import slurm_is_here
 from orion_hpc.slurm.queue import in_queue
 from orion_hpc.slurm.site import ask_site
 from orion_hpc.storage.pickleddb import PickledDB
-from orion_hpc.worker.function import check_signature, load_function
 from orion_hpc.worker.grace import KILL_WAIT
 from orion_hpc.worker.job import WAIT_FOR_EXPERIMENT, WorkerJob, available_cpus, run_job
 from orion_hpc.worker.recovery import release_lost
-from orion_hpc.worker.script import check_placeholders
 
 
 def choose_launcher(name: str, settings: Settings | None = None) -> Launcher:
@@ -56,35 +54,6 @@ def choose_launcher(name: str, settings: Settings | None = None) -> Launcher:
 
         return TemplateLauncher(read_template(Path(template)))
     return make_launcher(name)
-
-
-def check_settings(settings: Settings) -> None:
-    """Find what would only come to light in a job: nothing is written.
-
-    Raises
-    ------
-    ConfigurationError
-        The function can't be imported or doesn't take the hyperparameters, a placeholder of the
-        command is unknown, or the executor isn't there.
-    """
-    space = settings.parsed_space()
-    check_executor(settings.worker.executor, settings.worker.n_workers)
-    if settings.command is not None:
-        check_placeholders(settings.command, list(space))
-    elif settings.function is not None:
-        with _no_bytecode():
-            function = load_function(str(settings.directory), settings.function)
-        check_signature(function, space.arguments, settings.kwargs, settings.trial_arg)
-
-
-@contextlib.contextmanager
-def _no_bytecode() -> Iterator[None]:
-    """A check leaves nothing in the user's directory, not even ``__pycache__``."""
-    before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = before
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from orion_hpc.client.trials import read_experiments
+from orion_hpc.client.experiments import read_experiments
 from orion_hpc.errors import ConfigurationError, StorageError
 from orion_hpc.files.whole import new_file
 from orion_hpc.report import frames

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from orion_hpc.client.building import Built, build, check
 from orion_hpc.client.place import Place
 from orion_hpc.client.portions import MOST, fits
-from orion_hpc.client.submission import check_settings
+from orion_hpc.client.target_check import check_settings
 from orion_hpc.client.warm_start import to_learn
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import (

@@ -7,8 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orion_hpc.client.experiments import the_one
-from orion_hpc.client.trials import read_experiments
+from orion_hpc.client.experiments import read_experiments, the_one
 from orion_hpc.commands.living import refuse_if_alive
 from orion_hpc.errors import NoConfigurationError, StorageError
 from orion_hpc.files import layout, removal

@@ -6,8 +6,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from orion_hpc.client.experiments import the_one, wanted
-from orion_hpc.client.trials import check_status, find_trial
+from orion_hpc.client.experiments import check_status, find_trial, the_one, wanted
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState, State

@@ -10,10 +10,10 @@ from orion_hpc.commands.asking import asked
 from orion_hpc.config.settings import Settings
 from orion_hpc.files import layout
 from orion_hpc.files.identity import Identity
-from orion_hpc.launch.sbatch import slurm_is_here
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.report.resources import resources
 from orion_hpc.report.summary import experiment_summary
+from orion_hpc.slurm.commands import slurm_is_here
 from orion_hpc.slurm.proof import is_suspended, jobs_of
 from orion_hpc.slurm.queue import queued
 from orion_hpc.storage.heartbeat import signs

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Mapping
 
 from orion_hpc.config import forms
 from orion_hpc.errors import LaunchError
+from orion_hpc.slurm.commands import slurm_is_here
 
 _AHEAD = 90
 """Seconds before the time limit at which Slurm sends its signal, at most."""
 
 _NO_CONTROLLER = ("Unable to contact slurm controller", "configuration source")
-
-
-def slurm_is_here() -> bool:
-    """Whether jobs can be submitted from this machine."""
-    return shutil.which("sbatch") is not None
 
 
 def check_slurm() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Mapping
@@ -27,6 +28,11 @@ class Answer(NamedTuple):
     def may_pass(self) -> bool:
         """Whether the trouble is one of those that pass."""
         return not self.ok and any(sign in self.error for sign in _PASSING)
+
+
+def slurm_is_here() -> bool:
+    """Whether jobs can be submitted from this machine."""
+    return shutil.which("sbatch") is not None
 
 
 def ask(*command: str, timeout: float = _TIMEOUT, tries: int = 1, pause: float = 1.0) -> Answer:

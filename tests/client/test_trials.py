@@ -6,13 +6,8 @@ import os
 
 import pytest
 
-from orion_hpc.client.trials import (
-    fetch_trials,
-    fetch_trials_by_status,
-    get_trial,
-    read_experiments,
-    to_pandas,
-)
+from orion_hpc.client.experiments import read_experiments
+from orion_hpc.client.trials import fetch_trials, fetch_trials_by_status, get_trial, to_pandas
 from orion_hpc.errors import ConfigurationError, NoConfigurationError, StorageUnusable
 from orion_hpc.files.flock import Flock
 from orion_hpc.model import event as ev
