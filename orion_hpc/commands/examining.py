@@ -39,9 +39,9 @@ def check(path: str, during: During) -> dict[str, Any]:
     """Return whether a database is sound, as plain data.
 
     ``sound``; ``path``; ``size`` and ``torn`` in bytes; ``transactions``; ``seals``;
-    ``restorations`` (of what a late write of another host destroyed), and whether there is more
-    ``to_restore``, which the next writer does; ``damage``
-    (``start``, ``end``, ``kind``, ``why``); ``orphans`` (transactions of experiments that nothing
+    ``restorations`` (of what was destroyed and its writers had kept), and where there is more
+    ``to_restore``, which the next writer and ``db repair`` do; ``damage`` (both are lists of
+    ``start``, ``end``, ``kind``, ``why``); ``orphans`` (transactions of experiments that nothing
     made); ``experiments`` (``name``, ``version``, ``number``, ``trials`` by status) as far as they
     can be read before the damage.
     """
@@ -58,8 +58,12 @@ def checked(found: Examination) -> dict[str, Any]:
         "transactions": found.frames,
         "seals": found.seals,
         "restorations": found.restorations,
-        "to_restore": any(one.kind == OVERTAKEN for one in found.faults),
-        "torn": sum(one.end - one.start for one in found.faults if not one.is_damage),
+        "to_restore": [fault_record(one) for one in found.faults if one.kind == OVERTAKEN],
+        "torn": sum(
+            one.end - one.start
+            for one in found.faults
+            if not one.is_damage and one.kind != OVERTAKEN
+        ),
         "damage": [fault_record(one) for one in damage],
         "orphans": sum(found.orphans.values()),
         "experiments": found.until if damage else experiments(found.state),

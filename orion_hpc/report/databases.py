@@ -35,13 +35,18 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
         )
     if found["restorations"]:
         yield (
-            f"Late writes of another host destroyed results {found['restorations']} times; all of "
-            "them were restored from what their writers had kept."
+            f"What had been destroyed in {_count(found['restorations'], 'place')} was put back "
+            "from its writers' copies."
         )
     if found["to_restore"]:
+        places = ", ".join(f"{one['start']:,}" for one in found["to_restore"][:_MOST_TOLD])
         yield (
-            "A late write of another host went over what was recorded last. The writers have kept "
-            "it; 'orion-hpc submit CONFIG' restores it."
+            f"What was destroyed at offset {places} is read from its writers' copies. "
+            + (
+                "The repair takes it from there, too."
+                if found["damage"]
+                else f"'orion-hpc db repair {shlex.quote(path)}' puts it back; so does a job."
+            )
         )
     if found["orphans"]:
         yield (
@@ -53,7 +58,12 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
 def repair_lines(done: Mapping[str, Any], path: str) -> Iterator[str]:
     """Yield what ``db repair`` tells: what was left out, what was kept, and how things stand."""
     if not done["repaired"]:
-        yield f"Nothing is to be repaired. {next(check_lines(done, path))}"
+        if done["restored"]:
+            places = ", ".join(f"{one['start']:,}" for one in done["restored"][:_MOST_TOLD])
+            yield f"What was destroyed at offset {places} was put back from its writers' copies."
+            yield next(check_lines(done, path))
+        else:
+            yield f"Nothing is to be repaired. {next(check_lines(done, path))}"
         return
     lost = sum(one["end"] - one["start"] for one in done["damage"])
     yield (
@@ -95,10 +105,9 @@ def _put_in(put_in: Mapping[str, Any], title: str) -> Iterator[str]:
 def info_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return names and values of what ``db info`` tells of the file."""
     workers = sum(map(len, found["workers"].values()))
-    damage = found["damage"]
     return [
         ("path", found["path"]),
-        ("state", "sound" if found["sound"] else f"damaged at offset {damage[0]['start']:,}"),
+        ("state", _state(found)),
         ("format", "unknown" if found["format"] is None else str(found["format"])),
         ("lock", found["lock"] or "unknown"),
         ("id", found["id"] or "unknown"),
@@ -109,6 +118,15 @@ def info_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("torn bytes", f"{found['torn']:,}"),
         ("workers alive", str(workers)),
     ]
+
+
+def _state(found: Mapping[str, Any]) -> str:
+    if not found["sound"]:
+        return f"damaged at offset {found['damage'][0]['start']:,}"
+    if found["to_restore"]:
+        places = _count(len(found["to_restore"]), "place")
+        return f"sound; {places} to be put back from writers' copies (db repair)"
+    return "sound"
 
 
 INFO_COLUMNS = ("experiment", "trials", "completed", "reserved", "waiting", "broken", "workers")

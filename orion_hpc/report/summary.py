@@ -223,7 +223,9 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
                 f"{one['max_broken'] + 3}."
             )
         if one["state"] == "stopped":
-            notes.append(f"{title}: stopped: {one['reason']}. 'orion-hpc resume' goes on with it.")
+            notes.append(
+                f"{title}: stopped: {one['reason']}. 'orion-hpc resume CONFIG' goes on with it."
+            )
         for source, count in one["learned"].items():
             notes.append(f"{title}: learned from {count} trials of {source}.")
         for source in one["half_learned"]:
@@ -240,8 +242,8 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             pass  # they are at work again when they are resumed
         elif one["state"] == "waiting" and not one["trials"]["reserved"] and one["queue"]:
             notes.append(
-                f"{title}: no worker is at work and no task is in the queue; 'orion-hpc resume' "
-                "goes on."
+                f"{title}: no worker is at work and no task is in the queue; 'orion-hpc resume "
+                "CONFIG' goes on."
             )
         elif one["state"] == "waiting" and not one["trials"]["reserved"]:
             queued = [
@@ -249,9 +251,10 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             ]
             notes.append(
                 f"{title}: no worker is at work. Its jobs may still wait: "
-                f"squeue -j {','.join(queued[-3:])}; if they don't, 'orion-hpc resume' goes on."
+                f"squeue -j {','.join(queued[-3:])}; if they don't, 'orion-hpc resume "
+                "CONFIG' goes on."
                 if queued
-                else f"{title}: no worker is at work; 'orion-hpc resume' goes on."
+                else f"{title}: no worker is at work; 'orion-hpc resume CONFIG' goes on."
             )
         notes.extend(f"{title}: {note}" for note in comparison_notes(one))
         if one["best"] is not None:

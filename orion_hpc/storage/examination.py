@@ -231,7 +231,8 @@ class Examiner:
                 gap = piece
                 continue
             before = piece.before
-            if before is not None and known and before.checksum not in known:
+            unknown = before is not None and before.checksum not in known
+            if before is not None and unknown and (known or self._folder):
                 yield from self._lost(before, known, last_read, gap, piece.start)
             elif gap is not None:
                 yield Fault(*gap)
@@ -277,7 +278,8 @@ class Examiner:
             self._kept = {one.link.checksum: one for one in frames_in(self._folder)}
 
         def knows(link: Link) -> bool:
-            return link.checksum in known
+            # Of a header that can't be read only the place is known.
+            return link.checksum in known or (link.at == 0 and self.found.header.link is None)
 
         follows, lost = lost_before(self._kept, wanted, knows)
         if follows is None and last is not None:
@@ -287,7 +289,7 @@ class Examiner:
             )
         start, end = (gap.start, gap.end) if gap else (at, at)
         if follows is not None:
-            yield Fault(start, end, OVERTAKEN, "it was kept, and is restored by the next job")
+            yield Fault(start, end, OVERTAKEN, "its writers have kept it")
         elif gap:
             yield Fault(start, end, walk.DAMAGE)
         else:

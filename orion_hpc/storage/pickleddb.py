@@ -38,6 +38,7 @@ import gc
 import logging
 import os
 import pickle
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -142,6 +143,7 @@ class PickledDB:
         self._header = header = self._read_header()
         self._chained = header.version > 1
         self._replay = Replay(self.path, header, follows)
+        self._refreshed = False
         self._restored: dict[int, Restored] = {}
         # Those that the journal itself tells of.
         self._told: list[Restored] = []
@@ -218,8 +220,26 @@ class PickledDB:
 
     def refresh(self) -> State:
         with self._opened():
-            self._catch_up()
+            left = self._catch_up()
+            if self._last_frame is not None and not self._refreshed:
+                self._read_what_is_kept(self._last_frame, left)
+            self._refreshed = True
         return self.state
+
+    def _read_what_is_kept(self, last_frame: LastFrame, left: int) -> None:
+        """See that what was acknowledged last is there; what isn't, is read from its writer's copy.
+
+        Once: each later transaction names the one before it.
+        """
+        last = last_frame.read()
+        if last is None or last.at == 0 or self._knows(last):
+            return
+        left = self._catch_up()  # it may have been recorded after the file was read
+        if self._knows(last):
+            return
+        if not self._restore(last, self._replay.offset + left):
+            raise self._damaged(self._lacking())
+        self._catch_up()
 
     def transact(self, number: int, plan: Plan) -> State:
         self._be_one_writer()
@@ -275,13 +295,16 @@ class PickledDB:
             raise self._overdue("what was written has to be looked for")
 
     def recover(self) -> None:
-        """Restore what a late write destroyed of what was acknowledged.
+        """Put back into the file what was destroyed of it, and its writers have kept.
 
         Every transaction does that first; this is for those who only read. The lock is taken if
         need be.
         """
         self.refresh()
-        if self._last_frame is not None and not self._replay.knows(self._last_frame.read()):
+        found_here = any(one not in self._told for one in self._restored.values())
+        if self._last_frame is not None and (
+            found_here or not self._replay.knows(self._last_frame.read())
+        ):
             with self._lock.held(self._look_ahead), self._opened(writable=True):
                 self._prepare()
 
@@ -470,8 +493,8 @@ class PickledDB:
     def _damaged(self, trouble: str) -> DamagedDatabase:
         return DamagedDatabase(
             f"{self.path} {trouble}",
-            f"Stop the workers. 'orion-hpc db check {self.path}' tells more, and 'orion-hpc db "
-            "repair' saves what is whole.",
+            f"'orion-hpc db check {shlex.quote(self.path)}' tells more; once no worker is at work, "
+            f"'orion-hpc db repair {shlex.quote(self.path)}' saves what is whole.",
         )
 
     def _replay_new(self, but_last: bool = False, to_the_end: bool = False) -> _Stop:
@@ -658,8 +681,9 @@ class PickledDB:
         if self._restored.get(place.end) == restored:
             return False
         log.warning(
-            "%s: %d transactions that a late write of another host destroyed are restored at %d",
-            self.path, sum(map(is_transaction, lost)), place.end,
+            "%s: what was destroyed at offset %s (transactions: %d) is read from its writers' "
+            "copies. To put it back: orion-hpc db repair %s",
+            self.path, f"{place.end:,}", sum(map(is_transaction, lost)), shlex.quote(self.path),
         )  # fmt: skip
         self._restored[place.end] = restored
         if place.end != self._replay.offset or place.frames:
@@ -690,7 +714,7 @@ class PickledDB:
 
     def _reload(self) -> None:
         """Begin anew: what was read isn't what the file holds."""
-        log.warning("%s: what was read of it has changed; it is read anew", self.path)
+        log.info("%s: what was read of it has changed; it is read anew", self.path)
         self._replay = Replay(self.path, self._header, self._follows)
 
     # -- writing ---------------------------------------------------------------------------------

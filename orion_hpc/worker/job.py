@@ -273,7 +273,9 @@ def run_worker(
             # away only in good order: a trial that couldn't be released is found by its silence.
             executor.close(kill=True)
             heartbeat.stop(remove=orderly)
-        log.info("worker leaves: %s", summary)
+        log.info(
+            "worker leaves; trials completed: %d, broken: %d", summary.completed, summary.broken
+        )
         # While notices are still listened to: Slurm sends one when it requeues.
         if batch_job is not None:
             state = storage.state.experiments[experiment.number]

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from orion_hpc.commands.examining import check
+from orion_hpc.commands.examining import check, info
 from orion_hpc.commands.repairing import repair
 from orion_hpc.files import layout
 from orion_hpc.model import event as ev
 from orion_hpc.model.trial import COMPLETED
-from orion_hpc.report.databases import check_lines
+from orion_hpc.report.databases import check_lines, info_rows, repair_lines
 from orion_hpc.storage.examination import Examiner
 from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.database import create, flip, frames, work
@@ -62,19 +62,47 @@ def test_what_is_kept_needs_no_repair(path, which):
     """Check says so; readers have all of it, and so has the next writer."""
     before = trials(path)
     zero(path, *which)
+    damaged = path.read_bytes()
     found = check(str(path), during)
     assert found["sound"]
     assert found["to_restore"]
+    assert found["torn"] == 0
     assert found["experiments"][0]["trials"]["completed"] == 7
-    assert "The writers have kept it" in " ".join(check_lines(found, str(path)))
-    assert not repair(str(path), during)["repaired"]
-    storage = PickledDB(str(path))
-    storage.recover()
+    told = " ".join(check_lines(found, str(path)))
+    assert f"{found['to_restore'][0]['start']:,}" in told
+    assert "is read from its writers' copies" in told
+    assert "put back" in dict(info_rows(info(str(path), during)))["state"]
     assert trials(path) == before
-    assert work(storage, 2).count(COMPLETED) == 8
-    found = check(str(path), during)
-    assert (found["sound"], found["to_restore"]) == (True, False)
-    assert found["restorations"] > 0
+    assert path.read_bytes() == damaged, "looking changes nothing"
+    done = repair(str(path), during)
+    assert not done["repaired"]
+    assert done["restored"] == found["to_restore"]
+    assert "was put back" in next(repair_lines(done, str(path)))
+    for one in (done, check(str(path), during)):
+        assert (one["sound"], one["to_restore"]) == (True, [])
+        assert one["restorations"] > 0
+    assert trials(path) == before
+    assert work(PickledDB(str(path)), 2).count(COMPLETED) == 8
+
+
+def test_a_file_that_was_cut_short_is_read_whole(path):
+    """By who comes then; and the next writer puts back what is missing."""
+    before = trials(path)
+    with path.open("r+b") as file:
+        file.truncate(frames(path)[4].start + 7)
+    assert trials(path) == before
+    assert work(PickledDB(str(path)), 2).count(COMPLETED) == 8
+    assert check(str(path), during)["to_restore"] == []
+
+
+def test_a_beginning_that_is_lost_is_repaired_from_the_copies(path):
+    """Also the experiment's name and settings, which stand in the first frame."""
+    before, name = trials(path), PickledDB(str(path)).refresh().experiments[1].name
+    data, end = path.read_bytes(), frames(path)[1].end
+    path.write_bytes(bytes(end) + data[end:])
+    assert repair(str(path), during)["repaired"]
+    assert trials(path) == before
+    assert PickledDB(str(path)).refresh().experiments[1].name == name
 
 
 @pytest.mark.parametrize("where", [3, 30])

@@ -80,7 +80,7 @@ def test_a_repair_tells_what_was_lost_and_what_was_put_in():
         "  max_broken: 3 -> 5, for the trials that the damage broke.",
         "lost-2-v1 stands for an experiment whose name and settings are lost.",
     ]
-    assert list(repair_lines({"repaired": False, **found()}, "db.pkl")) == [
+    assert list(repair_lines({"repaired": False, "restored": [], **found()}, "db.pkl")) == [
         f"Nothing is to be repaired. {next(check_lines(found(), 'db.pkl'))}"
     ]
 

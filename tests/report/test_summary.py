@@ -140,7 +140,7 @@ def test_a_stopped_experiment_says_how_it_goes_on():
     state.apply(ev.StopExperiment("cancelled", 1.0))
     summary = experiment_summary(state, {})
     assert (summary["state"], summary["reason"]) == ("stopped", "cancelled")
-    assert "e v2: stopped: cancelled. 'orion-hpc resume' goes on with it." in status_notes(
+    assert "e v2: stopped: cancelled. 'orion-hpc resume CONFIG' goes on with it." in status_notes(
         [summary]
     )
 
