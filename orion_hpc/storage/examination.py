@@ -309,7 +309,9 @@ class Examiner:
                 {*others, *lost}, key=lambda frame: frame.before.at if frame.before else 0
             )
         start, end = (gap.start, gap.end) if gap else (at, at)
-        if follows is not None:
+        if follows is not None and not framing.is_restorable(lost):
+            yield Fault(start, end, LOST, "more is missing than a job can restore; it was kept")
+        elif follows is not None:
             yield Fault(start, end, OVERTAKEN, "it was kept, and is restored by the next job")
         elif isinstance(self._last, StorageError) and not wanted:
             yield Fault(start, end, LOST, self._last.message)

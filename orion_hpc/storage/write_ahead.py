@@ -289,14 +289,15 @@ def lost_before(
     tuple
         None and the last ones if one of the frames isn't kept.
     """
-    lost: list[Frame] = []
-    while not knows(wanted):
-        frame = kept.get(wanted.checksum)
-        if frame is None or frame.before is None or frame in lost:
-            return None, lost
-        lost.insert(0, frame)
-        wanted = frame.before
-    return wanted, lost
+    lost: dict[int, Frame] = {}
+    follows: Link | None = wanted
+    while follows is not None and not knows(follows):
+        frame = kept.get(follows.checksum)
+        follows = None
+        if frame is not None and frame.before is not None and frame.link.checksum not in lost:
+            lost[frame.link.checksum] = frame
+            follows = frame.before
+    return follows, list(reversed(lost.values()))
 
 
 def lost_between(

@@ -9,8 +9,8 @@ import pytest
 
 from orion_hpc.commands.examining import check
 from orion_hpc.commands.repairing import repair
-from orion_hpc.errors import StorageUnusable
-from orion_hpc.files import layout
+from orion_hpc.errors import DamagedDatabase, StorageUnusable
+from orion_hpc.files import framing, layout
 from orion_hpc.model import event as ev
 from orion_hpc.model.trial import COMPLETED
 from orion_hpc.report.databases import check_lines
@@ -92,6 +92,20 @@ def test_a_lost_header_takes_nothing_with_it(path, where):
     assert storage.lock == "lease"
     assert work(storage, 2).count(COMPLETED) == 8
     assert kept(path), "its writers go on to keep what they write"
+
+
+def test_more_than_a_job_can_restore_is_for_repair(path, monkeypatch):
+    """No transaction holds all that is lost; the writer, check and repair agree on that."""
+    before = trials(path)
+    largest = max(len(one.payload) for one in frames(path))
+    zero(path, -4, -3, -2, -1)
+    monkeypatch.setattr(framing, "MAX_PAYLOAD", largest)
+    with pytest.raises(DamagedDatabase, match="more than a job can restore"):
+        work(PickledDB(str(path)), 1)
+    found = check(str(path), during)
+    assert "more is missing than a job can restore; it was kept" in str(found["damage"])
+    assert repair(str(path), during)["repaired"]
+    assert trials(path) == before
 
 
 @pytest.mark.parametrize("first", [0, 1, 5])
