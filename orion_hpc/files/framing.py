@@ -239,6 +239,11 @@ def encode_restoration(restored: Restored) -> bytes:
     return _OFFSETS.pack(restored.start, restored.end) + b"".join(lost)
 
 
+def is_restorable(lost: list[Frame]) -> bool:
+    """Return whether one restoration can hold all these frames."""
+    return _OFFSETS.size + sum(one.end - one.start for one in lost) <= MAX_PAYLOAD
+
+
 def decode_restoration(frame: Frame) -> Restored | None:
     """Return what a restoration says, None if it says nothing that can be read."""
     if frame.experiment != RESTORATION or len(frame.payload) < _OFFSETS.size:

@@ -51,7 +51,7 @@ class HostQueue:
         try:
             self._make_folder()
             return self._first.try_acquire() or self._first.wait(seconds)
-        except OSError:
+        except (OSError, RuntimeError):  # RuntimeError: the host has no thread left to wait in
             self.avoid()
             return True
 
@@ -76,9 +76,10 @@ class HostQueue:
         self._made = False
 
     def _make_folder(self) -> None:
-        """Have a folder that nobody else can write to: anyone may write where it is made."""
-        if self._made:
-            return
+        """Have a folder that nobody else can write to: anyone may write where it is made.
+
+        Each time: whoever leaves last takes it away.
+        """
         with contextlib.suppress(FileExistsError):
             os.mkdir(self._folder, 0o700)
         found = os.lstat(self._folder)

@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import stat
 from collections.abc import Callable, Iterator
 
@@ -40,7 +41,9 @@ def files_folder(database: str) -> str:
 
 def write_ahead_folder(database: str, identity: str) -> str:
     """Return where the writers' own copies lie of what they appended to the database of this id."""
-    return os.path.join(files_folder(database), "write-ahead", identity)
+    # A header that was tampered with mustn't lead elsewhere.
+    name = identity if re.fullmatch("[0-9a-f]+", identity) else "unknown"
+    return os.path.join(files_folder(database), "write-ahead", name)
 
 
 def experiment_folder(database: str, title: str) -> str:

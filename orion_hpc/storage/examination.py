@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -161,12 +162,18 @@ class Examiner:
     def _open(self) -> None:
         self._file.reopen()
         status = self._file.status()
-        header = read_header(self.path, self._file.read, status.st_size, self._force)
+        kept = next(frames_in(self._only_folder()), None) is not None
+        header = read_header(self.path, self._file.read, status.st_size, self._force, kept)
         shared = (header.content or header.guess).get("group") is True
         creation.check_owner(self.path, status, shared)
-        self.found = Examination(self.path, status, status.st_size, header)
         self._kept: dict[int, Frame] | None = None
-        self._find_kept()
+        keeps = self._find_kept(header, status.st_size)
+        self._last = self._read_last()
+        if keeps:
+            # Others are at work: what was named last has to stand in what is looked at.
+            self._file.reopen()
+            status = self._file.status()
+        self.found = Examination(self.path, status, status.st_size, header, keeps=keeps)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -194,7 +201,8 @@ class Examiner:
                 continue
             if time.monotonic() - told > _STEP:
                 told = time.monotonic()
-                yield f"{piece.frame.end / found.size:.0%} of {found.size:,} bytes"
+                part = min(1.0, piece.frame.end / max(1, found.size))
+                yield f"{part:.0%} of {found.size:,} bytes"
             number = piece.frame.experiment
             if number == CATALOGUE:
                 makers[piece.writer] = piece.writer, piece.counter
@@ -231,23 +239,36 @@ class Examiner:
                 gap = piece
                 continue
             before = piece.before
-            unknown = before is not None and before.checksum not in known
-            if before is not None and unknown and (known or self._folder):
+            if before is not None and not self._knows(before, known):
                 yield from self._lost(before, known, last_read, gap, piece.start)
             elif gap is not None:
                 yield Fault(*gap)
             gap, last_read = None, piece.link
             found.checksums.add(piece.link.checksum)
             yield from self._told(piece, known)
-        try:
-            last = LastFrame(self._folder).read() if self._folder else None
-        except StorageError as error:
-            yield Fault(found.size, found.size, LOST, error.message)
-            last = None
-        if last is not None and last.at > 0 and last.checksum not in known:
-            yield from self._lost(last, known, last_read, gap, found.size)
+        if isinstance(self._last, StorageError):
+            yield from self._lost(None, known, last_read, gap, found.size)
+        elif self._last is not None and self._last.at > 0 and self._last.checksum not in known:
+            yield from self._lost(self._last, known, last_read, gap, found.size)
         elif gap is not None:
             yield Fault(*gap)
+
+    def _read_last(self) -> Link | StorageError | None:
+        """Return which frame was acknowledged last, or why that can't be told."""
+        try:
+            return LastFrame(self._folder).read() if self._folder else None
+        except StorageError as error:
+            return error
+
+    def _knows(self, link: Link, known: set[int]) -> bool:
+        """Whether the frame of this name is among the ``known`` ones.
+
+        What stands first names the header, which may be damaged; behind that, where nothing is
+        kept, whatever stands first in the file has to do.
+        """
+        if self.found.header.link is None and (link.at == 0 or not (known or self._folder)):
+            return True
+        return link.checksum in known
 
     def _told(self, frame: Frame, known: set[int]) -> Iterator[Piece]:
         """Count a frame that is to be read next, and yield what it says."""
@@ -262,7 +283,7 @@ class Examiner:
 
     def _lost(
         self,
-        wanted: Link,
+        wanted: Link | None,
         known: set[int],
         last: Link | None,
         gap: walk.Gap | None,
@@ -272,24 +293,28 @@ class Examiner:
         it and of those before it, back to the ``last`` that was read.
 
         A gap may be what is left in its place: what was cut short was never acknowledged, unless
-        something was built on it.
+        something was built on it. Of None that are ``wanted`` nobody can tell whether one is lost.
         """
         if self._kept is None:
             self._kept = {one.link.checksum: one for one in frames_in(self._folder)}
 
         def knows(link: Link) -> bool:
-            # Of a header that can't be read only the place is known.
-            return link.checksum in known or (link.at == 0 and self.found.header.link is None)
+            return self._knows(link, known)
 
-        follows, lost = lost_before(self._kept, wanted, knows)
-        if follows is None and last is not None:
-            others = lost_between(self._kept, last.at, at, knows)
+        follows, lost = lost_before(self._kept, wanted, knows) if wanted else (None, [])
+        if follows is None:
+            end = max(at, wanted.at) if wanted else sys.maxsize
+            others = lost_between(self._kept, last.at if last else 0, end, knows)
             lost = sorted(
                 {*others, *lost}, key=lambda frame: frame.before.at if frame.before else 0
             )
         start, end = (gap.start, gap.end) if gap else (at, at)
-        if follows is not None:
+        if follows is not None and not framing.is_restorable(lost):
+            yield Fault(start, end, LOST, "more is missing than a job can restore; it was kept")
+        elif follows is not None:
             yield Fault(start, end, OVERTAKEN, "its writers have kept it")
+        elif isinstance(self._last, StorageError) and not wanted:
+            yield Fault(start, end, LOST, self._last.message)
         elif gap:
             yield Fault(start, end, walk.DAMAGE)
         else:
@@ -317,22 +342,45 @@ class Examiner:
             data += more
         return {one.start: one for one in framing.restorations(data, 0)}
 
-    def _find_kept(self) -> None:
+    def _find_kept(self, header: Header, size: int) -> bool:
         """Find out whether writers keep what they write, and where, by header or by folder."""
-        header = self.found.header.content
-        if header is not None:
-            self.found.keeps = header.get("write_ahead") is True
-            folder = layout.write_ahead_folder(self.path, str(header["id"]))
-            self._folder = folder if self.found.keeps else ""
-            return
+        content = header.content or header.guess
+        if content:
+            keeps = content.get("write_ahead") is True
+            folder = layout.write_ahead_folder(self.path, str(content["id"]))
+            self._folder = folder if keeps else ""
+            return keeps
+        folders = self._folders()
+        self._folder = self._folder_of(folders, header, size) if folders else ""
+        return bool(folders)
+
+    def _folders(self) -> list[str]:
+        """Return where writers may keep, or have kept, what they write into files of this name."""
         above = os.path.dirname(layout.write_ahead_folder(self.path, "id"))
         try:
-            names = os.listdir(above)
+            return [os.path.join(above, name) for name in sorted(os.listdir(above))]
         except OSError:
-            names = []
-        self.found.keeps = bool(names)
-        # Of several it isn't known which one is this file's.
-        self._folder = os.path.join(above, names[0]) if len(names) == 1 else ""
+            return []
+
+    def _only_folder(self) -> str:
+        folders = self._folders()
+        return folders[0] if len(folders) == 1 else ""
+
+    def _folder_of(self, folders: list[str], header: Header, size: int) -> str:
+        """Return that of the folders in which frames of this file are kept, or such that follow one
+        of its: each repair begins another. ``''`` where none are."""
+        there = {
+            piece.link.checksum
+            for piece in walk.walk(self._file.read, header.end, size)
+            if not isinstance(piece, walk.Gap)
+        }
+        if not there:
+            return self._only_folder()
+        for folder in folders:
+            for frame in frames_in(folder):
+                if frame.link.checksum in there or (frame.before or frame.link).checksum in there:
+                    return folder
+        return ""
 
 
 def is_known(state: State, number: int) -> bool:
@@ -361,14 +409,16 @@ def read_frame(frame: framing.Frame) -> Piece:
         return Fault(frame.start, frame.end, STRANGE, str(error))
 
 
-def read_header(path: str, read: walk.Read, size: int, force: bool = False) -> Header:
-    """Return what the file begins with.
+def read_header(
+    path: str, read: walk.Read, size: int, force: bool = False, kept: bool = False
+) -> Header:
+    """Return what the file begins with; ``kept``: its writers have kept transactions elsewhere.
 
     Raises
     ------
     StorageUnusable
-        It is no database: neither has it a header, nor does it hold a transaction. Or a newer
-        version made it.
+        It is no database: neither has it a header, nor does it hold a transaction, and none is
+        kept. Or a newer version made it.
     """
     data = read(0, min(size, _HEADER_LIMIT))
     newer = None
@@ -387,20 +437,21 @@ def read_header(path: str, read: walk.Read, size: int, force: bool = False) -> H
             "Upgrade with: pip install --upgrade orion-hpc. If you know that it wasn't, its header "
             "is damaged: 'orion-hpc db repair --force'.",
         )
-    return _damaged_header(path, read, size, data)
+    return _damaged_header(path, read, size, data, kept)
 
 
-def _damaged_header(path: str, read: walk.Read, size: int, data: bytes) -> Header:
+def _damaged_header(path: str, read: walk.Read, size: int, data: bytes, kept: bool) -> Header:
     try:
         first = walk.first_frame(read, size)
     except framing.Overwhelmed:
         first = None
-    if first is None or not isinstance(read_frame(first), Transaction):
+    is_first = first is not None and isinstance(read_frame(first), Transaction)
+    if not is_first and not kept:
         raise StorageUnusable(
             f"{path} is empty" if not size else f"{path} isn't a database of orion-hpc",
             "Check the path of the database.",
         )
-    end = first.start
+    end = first.start if first is not None and is_first else size
     guess: dict[str, Any] = {}
     # The magic and the version aren't covered by the checksum: what it covers may be whole.
     start = framing.MAGIC + framing.VERSION.to_bytes(2, "little")

@@ -234,12 +234,16 @@ class PickledDB:
         last = last_frame.read()
         if last is None or last.at == 0 or self._knows(last):
             return
-        left = self._catch_up()  # it may have been recorded after the file was read
-        if self._knows(last):
-            return
-        if not self._restore(last, self._replay.offset + left):
-            raise self._damaged(self._lacking())
-        self._catch_up()
+        for pause in _STALE_WAITS:  # it may have been recorded after the file was read
+            time.sleep(pause)
+            self._file.reopen()
+            left = self._catch_up()
+            if self._knows(last):
+                return
+            if self._restore(last, self._replay.offset + left):
+                self._catch_up()
+                return
+        raise self._damaged(self._lacking(self._replay.offset))
 
     def transact(self, number: int, plan: Plan) -> State:
         self._be_one_writer()
@@ -367,10 +371,14 @@ class PickledDB:
         if last is not None and last.at > 0 and not self._replay.knows(last):
             # What stands behind the last frame that it builds on was never acknowledged.
             if not self._restore(last, self._replay.offset + left):
-                raise self._damaged(self._lacking())
+                raise self._damaged(self._lacking(self._replay.offset))
             left = self._catch_up(mend=True)
         for restored in list(self._restored.values()):
             if restored not in self._told:
+                if not framing.is_restorable(restored.frames):
+                    raise self._damaged(
+                        self._lacking(restored.start, "and it is more than a job can restore")
+                    )
                 self._append(framing.RESTORATION, framing.encode_restoration(restored), left)
                 left = self._catch_up(mend=True)
         if self._last_frame and last is None:
@@ -478,16 +486,16 @@ class PickledDB:
     def _damage(self, stop: _Stop, beyond: Frame | None) -> DamagedDatabase:
         offset = self._replay.offset
         if stop.orphan:
-            return self._damaged(self._lacking())
+            return self._damaged(self._lacking(self._replay.offset))
         if stop.changed:
             return self._damaged(f"is shorter than it was: {offset} bytes of it were read before")
         trouble = f"is damaged at offset {offset}: no frame begins there"
         return self._damaged(trouble + (f", but one does at {beyond.link.at}" if beyond else ""))
 
-    def _lacking(self) -> str:
+    def _lacking(self, at: int, why: str = "and no writer has kept it") -> str:
         return (
-            f"lacks at offset {self._replay.offset} what other results build on: it was destroyed, "
-            "by a late write of another host or by the file system, and no writer has kept it"
+            f"lacks at offset {at} what other results build on: it was destroyed, "
+            f"by a late write of another host or by the file system, {why}"
         )
 
     def _damaged(self, trouble: str) -> DamagedDatabase:

@@ -15,14 +15,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
+import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
 
 from orion_hpc.errors import StorageError, StorageUnusable
 from orion_hpc.files import framing, layout
 from orion_hpc.files.framing import Frame, Link
 
 _NOTHING = Link(0, 0)
+_PAUSES = (0.0, 0.02, 0.2)
+"""Seconds before each look: a list that is made while a file is renamed may have neither name."""
 
 
 class WriteAheadLog:
@@ -134,10 +138,10 @@ class LastFrame:
             That can't be told.
         """
         try:
-            for name in os.listdir(self._folder):
-                at, _, checksum = name.partition("-")
-                with contextlib.suppress(ValueError):
-                    return Link(int(at, 16), int(checksum, 16))
+            for pause in _PAUSES:
+                time.sleep(pause)
+                if found := self._names():
+                    return max(found)  # a copy that was made bit by bit has older ones, too
             reason = "it is empty"
         except FileNotFoundError:
             return None
@@ -147,6 +151,14 @@ class LastFrame:
             f"can't tell from {self._folder} which result was recorded last: {reason}",
             "Put the folder back as it was; or, while no job uses the database, remove it.",
         )
+
+    def _names(self) -> list[Link]:
+        found = []
+        for name in os.listdir(self._folder):
+            at, _, checksum = name.partition("-")
+            with contextlib.suppress(ValueError):
+                found.append(Link(int(at, 16), int(checksum, 16)))
+        return found
 
     def begin(self, link: Link) -> None:
         """Make the folder of a database that was copied without it; the lock is held.
@@ -183,16 +195,61 @@ class LastFrame:
 
 
 def frames_in(folder: str) -> Iterator[Frame]:
-    """Yield the frames of all writers' files."""
+    """Yield the frames of all writers' files.
+
+    Raises
+    ------
+    StorageError
+        One of them can't be read: it isn't known what is kept.
+    """
     names: list[str] = []
-    with contextlib.suppress(OSError):
+    try:
         names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise _unreadable(folder, error) from error
     for name in names:
-        data = b""
-        # The folder of LastFrame, and what can't be read, holds none.
-        with contextlib.suppress(OSError), open(os.path.join(folder, name), "rb") as file:
-            data = file.read()
-        yield from framing.frames(data, 0)
+        path = os.path.join(folder, name)
+        try:
+            yield from _frames_of(path)
+        except FileNotFoundError:  # it was settled, and tidied away
+            continue
+        except OSError as error:
+            raise _unreadable(path, error) from error
+
+
+def _frames_of(path: str) -> Generator[Frame, None, bool]:
+    """Yield the frames of one writer's file; return whether nothing else is in it.
+
+    What isn't a file has none, such as the folder of :class:`LastFrame`. No more is read than the
+    frames that there are, and what may be one.
+    """
+    # O_NONBLOCK: a FIFO would block the open for ever.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return False
+        data, base = b"", 0
+        while more := os.pread(fd, framing.LONGEST_FRAME, base + len(data)):
+            data += more
+            end = base
+            for frame in framing.frames(data, base):
+                yield frame
+                end = frame.end
+            data, base = data[end - base :], end
+            if len(data) >= framing.LONGEST_FRAME:
+                return False
+        return not data
+    finally:
+        os.close(fd)
+
+
+def _unreadable(path: str, error: OSError) -> StorageError:
+    return StorageError(
+        f"can't read {path}, which may hold what was lost of the database: {error.strerror}",
+        "Check the permissions there, and whether its file system is in order.",
+    )
 
 
 def settled(folder: str, names: Iterable[str], in_journal: Container[int]) -> list[str]:
@@ -206,15 +263,19 @@ def settled(folder: str, names: Iterable[str], in_journal: Container[int]) -> li
     in_journal : container of int
         The checksums of the journal's frames.
     """
-    found = []
-    for name in names:
-        with contextlib.suppress(OSError), open(os.path.join(folder, name), "rb") as file:
-            data = file.read()
-            frames = list(framing.frames(data, 0))
-            rest = len(data) - (frames[-1].end if frames else 0)
-            if not rest and all(one.link.checksum in in_journal for one in frames):
-                found.append(name)
-    return found
+    return [name for name in names if _is_settled(os.path.join(folder, name), in_journal)]
+
+
+def _is_settled(path: str, in_journal: Container[int]) -> bool:
+    frames = _frames_of(path)
+    try:
+        while next(frames).link.checksum in in_journal:
+            pass
+    except StopIteration as end:
+        return bool(end.value)
+    except OSError:
+        pass
+    return False
 
 
 def lost_before(
@@ -236,14 +297,15 @@ def lost_before(
     tuple
         None and the last ones if one of the frames isn't kept.
     """
-    lost: list[Frame] = []
-    while not knows(wanted):
-        frame = kept.get(wanted.checksum)
-        if frame is None or frame.before is None or frame in lost:
-            return None, lost
-        lost.insert(0, frame)
-        wanted = frame.before
-    return wanted, lost
+    lost: dict[int, Frame] = {}
+    follows: Link | None = wanted
+    while follows is not None and not knows(follows):
+        frame = kept.get(follows.checksum)
+        follows = None
+        if frame is not None and frame.before is not None and frame.link.checksum not in lost:
+            lost[frame.link.checksum] = frame
+            follows = frame.before
+    return follows, list(reversed(lost.values()))
 
 
 def lost_between(

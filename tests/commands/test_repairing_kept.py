@@ -9,12 +9,14 @@ import pytest
 
 from orion_hpc.commands.examining import check, info
 from orion_hpc.commands.repairing import repair
-from orion_hpc.files import layout
+from orion_hpc.errors import DamagedDatabase, StorageUnusable
+from orion_hpc.files import framing, layout
 from orion_hpc.model import event as ev
 from orion_hpc.model.trial import COMPLETED
 from orion_hpc.report.databases import check_lines, info_rows, repair_lines
 from orion_hpc.storage.examination import Examiner
 from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.storage.write_ahead import LastFrame
 from tests.rigs.database import create, flip, frames, work
 
 
@@ -118,6 +120,94 @@ def test_a_lost_header_takes_nothing_with_it(path, where):
     assert storage.lock == "lease"
     assert work(storage, 2).count(COMPLETED) == 8
     assert kept(path), "its writers go on to keep what they write"
+
+
+def test_more_than_a_job_can_restore_is_for_repair(path, monkeypatch):
+    """No transaction holds all that is lost; the writer, check and repair agree on that."""
+    before = trials(path)
+    largest = max(len(one.payload) for one in frames(path))
+    zero(path, -4, -3, -2, -1)
+    monkeypatch.setattr(framing, "MAX_PAYLOAD", largest)
+    with pytest.raises(DamagedDatabase, match="more than a job can restore"):
+        work(PickledDB(str(path)), 1)
+    found = check(str(path), during)
+    assert "more is missing than a job can restore; it was kept" in str(found["damage"])
+    assert repair(str(path), during)["repaired"]
+    assert trials(path) == before
+
+
+@pytest.mark.parametrize("first", [0, 1, 5])
+def test_what_stood_first_is_put_first(path, first):
+    """The experiment itself, and its first trials, when they are lost with the header."""
+    before = trials(path)
+    zero(path, *range(first))
+    path.write_bytes(bytes(70) + path.read_bytes()[70:])
+    assert repair(str(path), during)["repaired"]
+    assert trials(path) == before
+    assert work(PickledDB(str(path)), 1).count(COMPLETED) == 8
+
+
+@pytest.mark.parametrize("content", [b"", bytes(5000), b"something else"])
+def test_a_file_of_which_nothing_is_left_is_made_anew(path, content):
+    """Where all of it is kept, and nobody can tell what else may be meant."""
+    before = trials(path)
+    path.write_bytes(content)
+    assert not check(str(path), during)["sound"]
+    assert repair(str(path), during)["repaired"]
+    assert trials(path) == before
+    storage = PickledDB(str(path))
+    work(storage, 1)
+    path.write_bytes(content)
+    with pytest.raises(StorageUnusable):  # a repaired one has a folder of its own
+        repair(str(path), during)
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+@pytest.mark.parametrize("where", [3, 30])
+def test_a_second_repair_finds_the_right_folder(path, where, turns):
+    """Each repair begins another; the header that names it may be lost, or its magic alone."""
+    zero(path, 5)
+    flip(path, 30)
+    assert repair(str(path), during)["repaired"]
+    work(PickledDB(str(path)), turns)
+    before = trials(path)
+    zero(path, -1)
+    flip(path, where)
+    assert repair(str(path), during)["repaired"]
+    assert trials(path) == before
+
+
+@pytest.mark.parametrize("left", ["nothing", "no name"])
+def test_without_a_name_of_the_last_one_all_that_is_kept_is_taken(path, left):
+    """The end of the file may be lost with it."""
+    before = trials(path)
+    (name,) = (kept(path)[0].parent / "last").iterdir()
+    name.unlink()
+    if left == "no name":
+        name.with_name("x").touch()
+    os.truncate(path, frames(path)[5].start)
+    found = check(str(path), during)
+    assert not found["sound"]
+    assert "can't tell" in found["damage"][0]["why"]
+    assert repair(str(path), during)["repaired"]
+    assert trials(path) == before
+
+
+def test_who_is_at_work_meanwhile_has_lost_nothing(path, monkeypatch):
+    """What is recorded while the file is looked at isn't missed in it."""
+    storage = PickledDB(str(path))
+    read_last = LastFrame.read
+
+    def after_another(last):
+        monkeypatch.setattr(LastFrame, "read", read_last)
+        work(storage, 1)
+        found = last.read()
+        work(storage, 1)
+        return found
+
+    monkeypatch.setattr(LastFrame, "read", after_another)
+    found = check(str(path), during)
+    assert (found["sound"], found["to_restore"]) == (True, [])
 
 
 @pytest.mark.parametrize("writer", [0, 1])

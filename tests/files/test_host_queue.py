@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -120,3 +121,33 @@ def test_a_host_without_that_folder_has_no_queue(monkeypatch, tmp_path):
     assert queue.wait(10)
     assert queue.is_avoided
     queue.close()
+
+
+def test_the_queue_goes_on_when_somebody_has_closed_it(folder):
+    """Who had a turn before, and stood elsewhere when the folder was removed, makes it again."""
+    queue, other = HostQueue("a"), HostQueue("a")
+    for one in (queue, other):
+        assert one.wait(0.0)
+        one.leave()
+    other.close()
+    assert list(folder.iterdir()) == []
+    assert queue.wait(0.0)
+    assert not queue.is_avoided
+    assert not HostQueue("a").wait(0.0)
+    queue.close()
+    assert list(folder.iterdir()) == []
+
+
+def test_a_host_without_threads_has_no_queue(folder, monkeypatch):
+    """Where no thread can be started to wait in, the lock is had without the queue."""
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with first(folder, "a") as process:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        lock = DatabaseLock(str(folder / "db.pkl.lock"), FLOCK, 20, queue=HostQueue("a"))
+        with lock.held():
+            pass
+        lock.close()
+        process.stdin.close()

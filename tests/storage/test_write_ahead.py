@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import deque
 from contextlib import suppress
@@ -10,9 +11,15 @@ from pathlib import Path
 import pytest
 
 from orion_hpc.errors import StorageError
-from orion_hpc.files import framing
+from orion_hpc.files import framing, layout
 from orion_hpc.files.framing import Link
-from orion_hpc.storage.write_ahead import LastFrame, WriteAheadLog, frames_in, lost_before
+from orion_hpc.storage.write_ahead import (
+    LastFrame,
+    WriteAheadLog,
+    frames_in,
+    lost_before,
+    settled,
+)
 
 FIRST = Link(0, 7)
 
@@ -96,6 +103,13 @@ def test_nothing_is_left_where_the_database_cannot_be_made(tmp_path):
     assert list(Path(tmp_path).iterdir()) == []
 
 
+def test_a_header_leads_to_no_other_folder(tmp_path):
+    """Whatever it says of the database's id."""
+    for name in ("..", "a/b", "", "/etc"):
+        folder = layout.write_ahead_folder(str(tmp_path / "db.pkl"), name)
+        assert folder == str(tmp_path / "db.pkl.files" / "write-ahead" / "unknown")
+
+
 def test_a_folder_that_says_nothing_is_told(tmp_path):
     """An empty one is no copy without its folder, which is None."""
     last = LastFrame(str(tmp_path))
@@ -106,3 +120,55 @@ def test_a_folder_that_says_nothing_is_told(tmp_path):
     (tmp_path / "last").rmdir()
     last.begin(Link(5, 6))
     assert last.read() == Link(5, 6)
+
+
+def test_of_several_names_the_latest_counts(tmp_path):
+    """A copy of the folder that was brought up to date again and again has older names, too."""
+    (tmp_path / "last").mkdir()
+    for at in (0x20, 0x100, 0x3):
+        (tmp_path / "last" / f"{at:x}-00000001").touch()
+    assert LastFrame(str(tmp_path)).read() == Link(0x100, 1)
+
+
+def make_sparse(path):
+    with open(path, "wb") as file:
+        os.truncate(file.fileno(), 1 << 40)
+
+
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, os.mkdir, make_sparse, lambda path: os.symlink("/dev/zero", path)]
+)
+def test_what_is_no_writers_file_is_passed_by(tmp_path, make):
+    """It blocks nobody, is read no further than need be, and is nothing to be tidied away."""
+    log = WriteAheadLog(str(tmp_path), "b")
+    for frame in chain(2):
+        log.write(frame)
+    make(tmp_path / "a.0")
+    found = list(frames_in(str(tmp_path)))
+    assert len(found) == 2
+    known = {frame.link.checksum for frame in found}
+    assert settled(str(tmp_path), ["a.0", "b.0"], known) == ["b.0"]
+
+
+def test_a_file_of_many_frames_is_read_to_its_end(tmp_path):
+    """Also where a frame stands across the places at which reading goes on."""
+    payload = bytes(framing.MAX_PAYLOAD // 3)
+    frames = [framing.encode_frame(1, payload + b"%d" % n, FIRST) for n in range(8)]
+    (tmp_path / "a.0").write_bytes(b"".join(frames) + frames[0][:-1])
+    assert len(list(frames_in(str(tmp_path)))) == 8
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_what_cannot_be_read_is_not_taken_for_lost(tmp_path, monkeypatch, number):
+    """Else a server that is in trouble would be told as damage, and repair would leave it out."""
+    WriteAheadLog(str(tmp_path), "a").write(chain(1)[0])
+    real = os.open
+
+    def refuse(path, *rest, **named):
+        if str(path).endswith("a.0"):
+            raise OSError(number, os.strerror(number))
+        return real(path, *rest, **named)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(StorageError, match=r"can't read .*a\.0, which may hold"):
+        list(frames_in(str(tmp_path)))
