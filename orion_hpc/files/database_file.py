@@ -368,8 +368,7 @@ class DatabaseFile:
         if self.coherent:
             return os.write(fd, data)
         if self._past_cache is None:
-            kind = mounts.mount_of(os.path.dirname(self.path)).kind
-            self._past_cache = kind.startswith("fuse.")
+            self._past_cache = mounts.is_fuse(mounts.mount_of(os.path.dirname(self.path)))
         if self._past_cache:
             flags = fcntl.fcntl(fd, fcntl.F_GETFL)
             try:

@@ -23,6 +23,7 @@ all others              appending   The server decides where an append lands (Gl
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -74,12 +75,20 @@ def mount_of(path: str) -> Mount:
     real = os.path.realpath(path)
     best, found = "", Mount("")
     for mount in psutil.disk_partitions(all=True):
-        point = mount.mountpoint
+        point = _unescaped(mount.mountpoint)
         inside = real == point or real.startswith(point.rstrip("/") + "/")
         # The later of two mounts on one point hides the earlier.
         if inside and len(point) >= len(best):
-            best, found = point, Mount.of(mount.fstype, mount.opts, mount.device)
+            best, found = point, Mount.of(mount.fstype, mount.opts, _unescaped(mount.device))
     return found
+
+
+def _unescaped(word: str) -> str:
+    """Return a word of the mount table as it is.
+
+    The C library leaves the kernel's ``\\043`` in it: ``#``, as in the names of MooseFS's mounts.
+    """
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), word)
 
 
 def is_coherent(mount: Mount) -> bool:
@@ -93,6 +102,11 @@ def access(mount: Mount) -> str:
     if is_coherent(mount):
         return CACHED
     return DIRECT if mount.kind in _DIRECT else APPENDING
+
+
+def is_fuse(mount: Mount) -> bool:
+    """Return whether a program serves it, of whatever name: MooseFS calls itself just ``fuse``."""
+    return mount.kind == "fuse" or mount.kind.startswith("fuse.")
 
 
 def needs_write_ahead(mount: Mount, lock: str) -> bool:

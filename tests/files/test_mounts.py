@@ -15,6 +15,7 @@ from orion_hpc.files.mounts import (
     Mount,
     access,
     is_coherent,
+    is_fuse,
     lock_kind,
     mount_of,
     recorded_lock,
@@ -111,6 +112,22 @@ def test_a_path_lies_on_the_innermost_mount_and_the_latest_of_two(monkeypatch, t
     monkeypatch.setattr(psutil, "disk_partitions", lambda all: parts)
     found = {path: mount_of(path).kind for path in ("/scratch2/x", "/scratch/x", "/scratch/fast")}
     assert found == {"/scratch2/x": "ext4", "/scratch/x": "nfs4", "/scratch/fast": "xfs"}
+
+
+def test_a_mount_is_called_what_it_is_called(monkeypatch, tmp_path):
+    """The kernel writes ``#`` as ``\\043``, which psutil leaves as it is."""
+    parts = [psutil._ntuples.sdiskpart(r"mfs\043master:9421", rf"{tmp_path}/\043mfs", "fuse", "rw")]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda all: parts)
+    assert mount_of(f"{tmp_path}/#mfs/db.pkl") == Mount("fuse", {"rw": ""}, "mfs#master:9421")
+
+
+@pytest.mark.parametrize(
+    ("kind", "fuse"),
+    [("fuse", True), ("fuse.sshfs", True), ("fuseblk", False), ("nfs4", False), ("lustre", False)],
+)
+def test_what_a_program_serves(kind, fuse):
+    """MooseFS has no name of its own in the mount table; ``fuseblk`` is a disk of this host."""
+    assert is_fuse(Mount(kind)) is fuse
 
 
 def test_this_machines_mounts_can_be_read(tmp_path):
