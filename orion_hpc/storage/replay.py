@@ -44,7 +44,7 @@ class Replay:
     last : Link
         The last frame, or the header.
     previous : Link
-        The frame before that one.
+        The frame before the write that brought that one, which may have brought a seal, too.
     is_verifiable : bool
         Whether the last frame stands in the file, as far as is known.
     restored : set of int
@@ -56,6 +56,7 @@ class Replay:
         self.offset = header.end
         self.last = self.previous = header.link
         self.is_verifiable = False
+        self._after_seal = False
         self.restored: set[int] = set()
         self._path = path
         self._recent = deque([(header.link, Place(header.end))], maxlen=_RECENT)
@@ -78,12 +79,14 @@ class Replay:
                     f"writes: {error}",
                     "Don't use this file: somebody or something else has written into it.",
                 ) from error
-        self.pass_by(frame.link, frame.end)
+        self.pass_by(frame.link, frame.end, frame.experiment == framing.SEAL)
 
-    def pass_by(self, link: Link, end: int) -> None:
+    def pass_by(self, link: Link, end: int, is_seal: bool = False) -> None:
         """Stand behind a frame that needs no applying, or was applied."""
         self.offset = end
-        self.previous, self.last = self.last, link
+        if not self._after_seal:
+            self.previous = self.last
+        self.last, self._after_seal = link, is_seal
         self.is_verifiable = True
         self._recent.append((link, Place(end)))
 

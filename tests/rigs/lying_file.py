@@ -70,7 +70,11 @@ class Server:
 
 
 class LyingFile:
-    """A client's file, in place of an :class:`orion_hpc.files.database_file.DatabaseFile`."""
+    """A client's file, in place of an :class:`orion_hpc.files.database_file.DatabaseFile`.
+
+    ``vanishes`` is called when the next append is synced: what others do who see it in the cache
+    that they share with the writer. Then it is gone, since the sync fails.
+    """
 
     coherent = False
     direct = False
@@ -82,6 +86,8 @@ class LyingFile:
         self.lies: list[Lie] = []
         self.fault: Fault | None = None
         self.sync_fails = False
+        self.vanishes: Callable[[], None] | None = None
+        self._appended = 0
         self._view = server.view(None)
 
     def open(self, writable: bool = False) -> None:
@@ -118,6 +124,7 @@ class LyingFile:
         fault, self.fault = self.fault, None
         landed = data if fault is None else data[: int(fault.lands * len(data))]
         self.server.data += landed
+        self._appended = len(landed)
         # The client sees what it wrote behind what it knew of, wherever that was.
         self._view += landed
         if fault is not None and fault.then == "dies":
@@ -127,6 +134,11 @@ class LyingFile:
         return len(landed), len(self._view)
 
     def sync(self) -> None:
+        vanishes, self.vanishes = self.vanishes, None
+        if vanishes is not None:
+            vanishes()
+            del self.server.data[len(self.server.data) - self._appended :]
+            raise StorageError("the disk is full")
         if self.sync_fails:
             self.sync_fails = False
             raise StorageError("the file server is in trouble")
