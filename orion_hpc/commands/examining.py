@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from orion_hpc.commands.living import living_workers
+from orion_hpc.model.trial import COMPLETED
 from orion_hpc.storage.examination import OVERTAKEN, Examination, Examiner, Fault, experiments
 
 During: TypeAlias = Callable[[Iterable[str]], None]
@@ -39,11 +40,12 @@ def check(path: str, during: During) -> dict[str, Any]:
     """Return whether a database is sound, as plain data.
 
     ``sound``; ``path``; ``size`` and ``torn`` in bytes; ``transactions``; ``seals``;
-    ``restorations`` (of what was destroyed and its writers had kept), and where there is more
-    ``to_restore``, which the next writer and ``db repair`` do; ``damage`` (both are lists of
-    ``start``, ``end``, ``kind``, ``why``); ``orphans`` (transactions of experiments that nothing
-    made); ``experiments`` (``name``, ``version``, ``number``, ``trials`` by status) as far as they
-    can be read before the damage.
+    ``restorations`` (of what was destroyed, and its writers had kept); ``gaps``, where there is
+    more to restore, which the next writer does, and ``kept``, the trials that this is about
+    (``experiment``, ``trial``, ``worker``); ``damage`` (as ``gaps``: ``start``, ``end``, ``kind``,
+    ``why``), and ``missing``, the trials whose results it may have held; ``orphans`` (transactions
+    of experiments that nothing made); ``experiments`` (``name``, ``version``, ``number``,
+    ``trials`` by status) as far as they can be read before the damage.
     """
     return checked(examine(path, during))
 
@@ -51,20 +53,20 @@ def check(path: str, during: During) -> dict[str, Any]:
 def checked(found: Examination) -> dict[str, Any]:
     """Return the result of :func:`check`."""
     damage = found.damage
+    gaps = [one for one in found.faults if one.kind == OVERTAKEN]
+    torn = [one for one in found.faults if not one.is_damage and one not in gaps]
     return {
-        "sound": not damage,
+        "sound": not damage and not gaps,
         "path": found.path,
         "size": found.size,
         "transactions": found.frames,
         "seals": found.seals,
         "restorations": found.restorations,
-        "to_restore": [fault_record(one) for one in found.faults if one.kind == OVERTAKEN],
-        "torn": sum(
-            one.end - one.start
-            for one in found.faults
-            if not one.is_damage and one.kind != OVERTAKEN
-        ),
+        "gaps": [fault_record(one) for one in gaps],
+        "kept": _trial_records(found, sorted(found.kept)),
+        "torn": sum(one.end - one.start for one in torn),
         "damage": [fault_record(one) for one in damage],
+        "missing": _trial_records(found, found.held, without_result=True),
         "orphans": sum(found.orphans.values()),
         "experiments": found.until if damage else experiments(found.state),
     }
@@ -86,6 +88,21 @@ def info(path: str, during: During) -> dict[str, Any]:
         "mode": f"{stat.S_IMODE(found.status.st_mode):04o}",
         "workers": {title: [sign.worker for sign in signs] for title, signs in alive.items()},
     }
+
+
+def _trial_records(
+    found: Examination, trials: Iterable[tuple[int, int]], without_result: bool = False
+) -> list[dict[str, Any]]:
+    """Return trials as plain data, in the state that the whole file comes to."""
+    told = []
+    for number, of_it in trials:
+        experiment = found.state.experiments.get(number)
+        if experiment is None or of_it >= len(experiment.trials):
+            continue
+        trial = experiment.trials[of_it]
+        if not without_result or trial.status != COMPLETED:
+            told.append({"experiment": experiment.title, "trial": of_it, "worker": trial.worker})
+    return told
 
 
 def fault_record(fault: Fault) -> dict[str, Any]:

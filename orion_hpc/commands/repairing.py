@@ -7,13 +7,13 @@ from typing import Any
 
 from orion_hpc.algorithms.base import Algorithm, draw_generator
 from orion_hpc.algorithms.choice import BUILTIN, make_algorithm
-from orion_hpc.commands.examining import During, checked, examine
+from orion_hpc.commands.examining import During, checked
 from orion_hpc.commands.living import refuse_if_alive
 from orion_hpc.model.mending import Derive, Mends
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.model.trial import Params
-from orion_hpc.storage.examination import Examination, Examiner, experiments
+from orion_hpc.storage.examination import Examiner, experiments
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.storage.repair import Repairer, locked
 
@@ -21,12 +21,11 @@ from orion_hpc.storage.repair import Repairer, locked
 def repair(path: str, during: During, force: bool = False) -> dict[str, Any]:
     """Repair the database at ``path`` if it is damaged; return what was done, as plain data.
 
-    ``repaired``; ``restored`` (places of an undamaged file into which was put back what its writers
-    had kept; workers may be at work meanwhile); all that :func:`~.examining.check` tells of the old
-    file, or of the restored one; and if it was repaired
-    ``aside`` (the old file's new path), ``now`` (``size``, ``experiments`` as ``check`` tells them)
-    and ``put_in`` (what the mending added: see :class:`~orion_hpc.model.mending.Mends`, with titles
-    for numbers).
+    ``repaired``; ``restored``, the trials that were put back from the writers' own files, None
+    where nothing was to be; all that :func:`~.examining.check` tells of the old file; and if it was
+    repaired ``aside`` (the old file's new path), ``now`` (``size``, ``experiments`` as ``check``
+    tells them) and ``put_in`` (what the mending added: see :class:`~orion_hpc.model.mending.Mends`,
+    with titles for numbers).
 
     Parameters
     ----------
@@ -46,7 +45,14 @@ def repair(path: str, during: During, force: bool = False) -> dict[str, Any]:
     try:
         during(examiner.steps())
         if not examiner.found.damage:
-            return _put_back(examiner.found, during)
+            restored = None
+            if (found := checked(examiner.found))["gaps"]:
+                restored = found["kept"]
+                _restore(examiner.path)
+                examiner.close()
+                examiner = Examiner(path, force)
+                during(examiner.steps())
+            return {"repaired": False, "restored": restored, **checked(examiner.found)}
         with locked(examiner):
             # The last look is with the lock held: nobody has written since.
             if not force:
@@ -55,7 +61,7 @@ def repair(path: str, during: During, force: bool = False) -> dict[str, Any]:
             examiner = Examiner(path, force)
             during(examiner.steps())
             if not examiner.found.damage:  # another repair was faster
-                return {"repaired": False, "restored": [], **checked(examiner.found)}
+                return {"repaired": False, "restored": None, **checked(examiner.found)}
             repairer = Repairer(examiner, derive())
             during(repairer.steps(examiner.found))
     finally:
@@ -64,7 +70,7 @@ def repair(path: str, during: During, force: bool = False) -> dict[str, Any]:
     assert done is not None
     return {
         "repaired": True,
-        "restored": [],
+        "restored": None,
         **checked(examiner.found),
         "aside": done.aside,
         "now": {"size": done.size, "experiments": experiments(done.state)},
@@ -72,17 +78,13 @@ def repair(path: str, during: During, force: bool = False) -> dict[str, Any]:
     }
 
 
-def _put_back(found: Examination, during: During) -> dict[str, Any]:
-    """Put back what was destroyed and kept, as the next writer would."""
-    restored = checked(found)["to_restore"]
-    if restored:
-        storage = PickledDB(found.path)
-        try:
-            storage.recover()
-        finally:
-            storage.close()
-        found = examine(found.path, during)
-    return {"repaired": False, "restored": restored, **checked(found)}
+def _restore(path: str) -> None:
+    """Put back what the writers have kept, as the next one would."""
+    storage = PickledDB(path)
+    try:
+        storage.recover()
+    finally:
+        storage.close()
 
 
 def put_in(mends: Mends, state: State) -> dict[str, Any]:

@@ -11,7 +11,9 @@ _MOST_TOLD = 8
 
 def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
     """Yield what ``db check`` tells: a sentence on soundness, and what to know beyond it."""
-    if found["sound"]:
+    if found["gaps"] and not found["damage"]:
+        yield f"{path} has gaps, of which nothing is lost ({_experiments(found['experiments'])}):"
+    elif found["sound"]:
         yield (
             f"{path} is sound: {_count(found['transactions'], 'transaction')} in "
             f"{found['size']:,} bytes, {_experiments(found['experiments'])}."
@@ -28,6 +30,9 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
             yield f"  offset {other['start']:,}: {_what(other)}"
         if found["experiments"]:
             yield f"Before the damage: {_experiments(found['experiments'])}."
+        if found["missing"]:
+            yield f"What is missing may be the result of {_of_trials(found['missing'])}."
+    yield from _gap_lines(found, path)
     if found["torn"]:
         yield (
             f"{found['torn']:,} bytes are a write that is in progress or was cut short; the next "
@@ -35,18 +40,8 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
         )
     if found["restorations"]:
         yield (
-            f"What had been destroyed in {_count(found['restorations'], 'place')} was put back "
-            "from its writers' copies."
-        )
-    if found["to_restore"]:
-        places = ", ".join(f"{one['start']:,}" for one in found["to_restore"][:_MOST_TOLD])
-        yield (
-            f"What was destroyed at offset {places} is read from its writers' copies. "
-            + (
-                "The repair takes it from there, too."
-                if found["damage"]
-                else f"'orion-hpc db repair {shlex.quote(path)}' puts it back; so does a job."
-            )
+            f"What had been destroyed in {_count(found['restorations'], 'place')} was restored "
+            "from what its writers had kept."
         )
     if found["orphans"]:
         yield (
@@ -58,12 +53,10 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
 def repair_lines(done: Mapping[str, Any], path: str) -> Iterator[str]:
     """Yield what ``db repair`` tells: what was left out, what was kept, and how things stand."""
     if not done["repaired"]:
-        if done["restored"]:
-            places = ", ".join(f"{one['start']:,}" for one in done["restored"][:_MOST_TOLD])
-            yield f"What was destroyed at offset {places} was put back from its writers' copies."
-            yield next(check_lines(done, path))
-        else:
-            yield f"Nothing is to be repaired. {next(check_lines(done, path))}"
+        told = "Nothing is to be repaired."
+        if (trials := done["restored"]) is not None:
+            told = f"What its writers had kept is restored: {_of_trials(trials) or 'no trial'}."
+        yield f"{told} {next(check_lines(done, path))}"
         return
     lost = sum(one["end"] - one["start"] for one in done["damage"])
     yield (
@@ -105,9 +98,12 @@ def _put_in(put_in: Mapping[str, Any], title: str) -> Iterator[str]:
 def info_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return names and values of what ``db info`` tells of the file."""
     workers = sum(map(len, found["workers"].values()))
+    state = "sound" if found["sound"] else "has gaps, of which nothing is lost"
+    if damage := found["damage"]:
+        state = f"damaged at offset {damage[0]['start']:,}"
     return [
         ("path", found["path"]),
-        ("state", _state(found)),
+        ("state", state),
         ("format", "unknown" if found["format"] is None else str(found["format"])),
         ("lock", found["lock"] or "unknown"),
         ("id", found["id"] or "unknown"),
@@ -118,15 +114,6 @@ def info_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("torn bytes", f"{found['torn']:,}"),
         ("workers alive", str(workers)),
     ]
-
-
-def _state(found: Mapping[str, Any]) -> str:
-    if not found["sound"]:
-        return f"damaged at offset {found['damage'][0]['start']:,}"
-    if found["to_restore"]:
-        places = _count(len(found["to_restore"]), "place")
-        return f"sound; {places} to be put back from writers' copies (db repair)"
-    return "sound"
 
 
 INFO_COLUMNS = ("experiment", "trials", "completed", "reserved", "waiting", "broken", "workers")
@@ -160,6 +147,35 @@ def _what(fault: Mapping[str, Any]) -> str:
     if fault["kind"] == "header":
         return f"{size}: {fault['why']}"
     return f"{size} are no transaction"
+
+
+def _gap_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
+    """Yield where something was written over, whose it was, and what becomes of it."""
+    gaps = found["gaps"]
+    for gap in gaps[:_MOST_TOLD]:
+        size = gap["end"] - gap["start"]
+        there = f"{size:,} bytes are" if size else "nothing is"
+        yield f"  offset {gap['start']:,}: {there} in the place of what was recorded"
+    if gaps:
+        whose = f", of {_of_trials(found['kept'])}" if found["kept"] else ""
+        yield (
+            f"It was written over or destroyed. The writers have kept all of it{whose}; "
+            + (
+                "the repair puts it back, too."
+                if found["damage"]
+                else f"the next job restores it, or 'orion-hpc db repair {shlex.quote(path)}'."
+            )
+        )
+
+
+def _of_trials(trials: Sequence[Mapping[str, Any]]) -> str:
+    """Return which trials these are, and whose."""
+    told = [
+        f"trial {one['trial']} of {one['experiment']}"
+        + (f" (worker {one['worker']})" if one["worker"] else "")
+        for one in trials[:_MOST_TOLD]
+    ]
+    return ", ".join([*told, "…"] if len(trials) > _MOST_TOLD else told)
 
 
 def _experiments(experiments: Sequence[Mapping[str, Any]]) -> str:

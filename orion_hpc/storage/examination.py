@@ -19,11 +19,19 @@ from orion_hpc.files import creation, framing, layout, plain, walk
 from orion_hpc.files.database_file import DatabaseFile
 from orion_hpc.files.framing import Frame, Link
 from orion_hpc.model import wire
-from orion_hpc.model.event import Event, RegisterTrial
+from orion_hpc.model.event import (
+    CompleteTrial,
+    Event,
+    RegisterTrial,
+    ReleaseTrial,
+    ReserveTrial,
+    SetStatus,
+)
 from orion_hpc.model.state import CATALOGUE, State
-from orion_hpc.model.trial import STATUSES
+from orion_hpc.model.trial import RESERVED, STATUSES
 from orion_hpc.storage.write_ahead import LastFrame, frames_in, lost_before, lost_between, settled
 
+_OF_TRIALS = (RegisterTrial, ReserveTrial, CompleteTrial, ReleaseTrial, SetStatus)
 _GARBAGE = (pickle.UnpicklingError, ValueError, TypeError, KeyError, RecursionError)
 _HEADER_LIMIT = 1 << 17
 _HEADER_LENGTH = len(framing.encode_header({"lock": "flock", "id": "0" * 32}))
@@ -115,6 +123,10 @@ class Examination:
     state: State = field(default_factory=State)
     orphans: dict[int, int] = field(default_factory=dict)
     """Number of an experiment that nothing made -> transactions that speak of it."""
+    kept: set[tuple[int, int]] = field(default_factory=set)
+    """Experiment and trial of what only the writers' own files hold, until somebody restores it."""
+    held: list[tuple[int, int]] = field(default_factory=list)
+    """Experiment and trial of what was reserved when the first damage is met."""
     until: list[dict[str, Any]] = field(default_factory=list)
     """The experiments as they are when the first damage is met; see :func:`experiments`."""
     made: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -197,6 +209,7 @@ class Examiner:
                 if piece.is_damage and not damaged:
                     damaged = True
                     found.until = experiments(found.state)
+                    found.held = reserved(found.state)
                 found.faults.append(piece)
                 continue
             if time.monotonic() - told > _STEP:
@@ -226,7 +239,7 @@ class Examiner:
         """Yield what the file consists of, in its order; frames and seals are counted."""
         found = self.found
         found.frames = found.seals = found.restorations = 0
-        found.checksums = set()
+        found.checksums, found.kept = set(), set()
         if found.header.fault is not None:
             yield found.header.fault
         known = {found.header.link.checksum} if found.header.link else set()
@@ -312,6 +325,7 @@ class Examiner:
         if follows is not None and not framing.is_restorable(lost):
             yield Fault(start, end, LOST, "more is missing than a job can restore; it was kept")
         elif follows is not None:
+            self.found.kept |= {one for frame in lost for one in trials_of(frame)}
             yield Fault(start, end, OVERTAKEN, "its writers have kept it")
         elif isinstance(self._last, StorageError) and not wanted:
             yield Fault(start, end, LOST, self._last.message)
@@ -399,6 +413,24 @@ def experiments(state: State) -> list[dict[str, Any]]:
         }
         for one in state.experiments.values()
     ]
+
+
+def reserved(state: State) -> list[tuple[int, int]]:
+    """Return experiment and number of each trial that somebody holds."""
+    return [
+        (one.number, trial.number)
+        for one in state.experiments.values()
+        for trial in one.having(RESERVED)
+    ]
+
+
+def trials_of(frame: framing.Frame) -> Iterator[tuple[int, int]]:
+    """Yield experiment and number of each trial that a frame speaks of."""
+    piece = read_frame(frame) if frame.experiment < framing.SPECIAL else None
+    if isinstance(piece, Transaction):
+        for event in piece.events:
+            if isinstance(event, _OF_TRIALS):
+                yield frame.experiment, event.number
 
 
 def read_frame(frame: framing.Frame) -> Piece:

@@ -13,7 +13,7 @@ from orion_hpc.errors import DamagedDatabase, StorageUnusable
 from orion_hpc.files import framing, layout
 from orion_hpc.model import event as ev
 from orion_hpc.model.trial import COMPLETED
-from orion_hpc.report.databases import check_lines, info_rows, repair_lines
+from orion_hpc.report.databases import check_lines, info_rows
 from orion_hpc.storage.examination import Examiner
 from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.storage.write_ahead import LastFrame
@@ -61,30 +61,29 @@ def zero(path, *indices: int) -> None:
 
 @pytest.mark.parametrize("which", [[4], [-1], [4, 5], [4, -1], [4, -2, -1]])
 def test_what_is_kept_needs_no_repair(path, which):
-    """Check says so; readers have all of it, and so has the next writer."""
+    """Check calls it a gap and says whose it was; readers have all of it, and so has the next
+    writer."""
     before = trials(path)
     zero(path, *which)
     damaged = path.read_bytes()
     found = check(str(path), during)
-    assert found["sound"]
-    assert found["to_restore"]
-    assert found["torn"] == 0
+    assert not found["sound"]
+    assert (found["damage"], found["torn"]) == ([], 0)
+    assert found["gaps"]
+    assert {one["worker"] for one in found["kept"]} == {"w"}
     assert found["experiments"][0]["trials"]["completed"] == 7
-    told = " ".join(check_lines(found, str(path)))
-    assert f"{found['to_restore'][0]['start']:,}" in told
-    assert "is read from its writers' copies" in told
-    assert "put back" in dict(info_rows(info(str(path), during)))["state"]
-    assert trials(path) == before
+    assert "The writers have kept all of it" in " ".join(check_lines(found, str(path)))
+    assert "gaps" in dict(info_rows(info(str(path), during)))["state"]
+    assert trials(path) == before, "readers have all of it"
     assert path.read_bytes() == damaged, "looking changes nothing"
-    done = repair(str(path), during)
-    assert not done["repaired"]
-    assert done["restored"] == found["to_restore"]
-    assert "was put back" in next(repair_lines(done, str(path)))
-    for one in (done, check(str(path), during)):
-        assert (one["sound"], one["to_restore"]) == (True, [])
-        assert one["restorations"] > 0
+    storage = PickledDB(str(path))
+    storage.recover()
     assert trials(path) == before
-    assert work(PickledDB(str(path)), 2).count(COMPLETED) == 8
+    assert check(str(path), during)["sound"], "who asks for it has it restored for all"
+    assert work(storage, 2).count(COMPLETED) == 8
+    found = check(str(path), during)
+    assert (found["sound"], found["gaps"], found["kept"]) == (True, [], [])
+    assert found["restorations"] > 0
 
 
 def test_a_file_that_was_cut_short_is_read_whole(path):
@@ -94,7 +93,7 @@ def test_a_file_that_was_cut_short_is_read_whole(path):
         file.truncate(frames(path)[4].start + 7)
     assert trials(path) == before
     assert work(PickledDB(str(path)), 2).count(COMPLETED) == 8
-    assert check(str(path), during)["to_restore"] == []
+    assert check(str(path), during)["sound"]
 
 
 def test_a_beginning_that_is_lost_is_repaired_from_the_copies(path):
@@ -105,6 +104,21 @@ def test_a_beginning_that_is_lost_is_repaired_from_the_copies(path):
     assert repair(str(path), during)["repaired"]
     assert trials(path) == before
     assert PickledDB(str(path)).refresh().experiments[1].name == name
+
+
+@pytest.mark.parametrize("which", [[4], [-1]])
+def test_repair_puts_back_what_the_writers_have_kept(path, which):
+    """It says whose that is; the database stays the same file, with more in it."""
+    before, inode = trials(path), path.stat().st_ino
+    zero(path, *which)
+    kept_of = check(str(path), during)["kept"]
+    done = repair(str(path), during)
+    assert (done["repaired"], done["restored"]) == (False, kept_of)
+    assert kept_of
+    assert done["sound"]
+    assert trials(path) == before
+    assert path.stat().st_ino == inode
+    assert repair(str(path), during)["restored"] is None
 
 
 @pytest.mark.parametrize("where", [3, 30])
@@ -207,7 +221,7 @@ def test_who_is_at_work_meanwhile_has_lost_nothing(path, monkeypatch):
 
     monkeypatch.setattr(LastFrame, "read", after_another)
     found = check(str(path), during)
-    assert (found["sound"], found["to_restore"]) == (True, [])
+    assert (found["sound"], found["gaps"]) == (True, [])
 
 
 @pytest.mark.parametrize("writer", [0, 1])

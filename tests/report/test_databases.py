@@ -18,14 +18,18 @@ def found(**changes: Any) -> dict[str, Any]:
     experiment = {"name": "e", "version": 1, "number": 1, "trials": trials(completed=3, new=1)}
     return {
         "sound": True, "path": "/a/db.pkl", "size": 12345, "transactions": 1, "seals": 0, "torn": 0,
-        "restorations": 0, "to_restore": False,
-        "damage": [], "orphans": 0, "experiments": [experiment], **changes,
+        "restorations": 0, "gaps": [], "kept": [], "damage": [], "missing": [],
+        "orphans": 0, "experiments": [experiment], **changes,
     }  # fmt: skip
 
 
 def damage(start: int, size: int, kind: str = "damage", why: str = "") -> dict[str, Any]:
     """Return a fault."""
     return {"start": start, "end": start + size, "kind": kind, "why": why}
+
+
+HELD = [{"experiment": "e-v1", "trial": 3, "worker": "c1:7:abc.0"}]
+GAPS = [damage(5000, 120, "overtaken"), damage(7000, 0, "overtaken")]
 
 
 DAMAGE = [damage(0, 90, "header", "the header can't be read"), damage(5000, 120),
@@ -54,6 +58,31 @@ def test_damage_is_told_with_the_first_offset_and_what_to_type():
         "  offset 7,000: 50 bytes that no version of orion-hpc writes: no event looks like (99, 1)",
         "Before the damage: 1 experiment, 4 trials (3 completed).",
     ]
+    lines = list(check_lines(found(sound=False, damage=DAMAGE, missing=HELD), "db.pkl"))
+    assert lines[-1] == (
+        "What is missing may be the result of trial 3 of e-v1 (worker c1:7:abc.0)."
+    )
+
+
+def test_a_gap_that_can_be_filled_is_told_and_not_called_sound():
+    """Where it is, whose results it was, and who puts them back."""
+    lines = list(check_lines(found(sound=False, gaps=GAPS, kept=HELD), "db.pkl"))
+    assert lines == [
+        "db.pkl has gaps, of which nothing is lost (1 experiment, 4 trials (3 completed)):",
+        "  offset 5,000: 120 bytes are in the place of what was recorded",
+        "  offset 7,000: nothing is in the place of what was recorded",
+        "It was written over or destroyed. The writers have kept all of it, of trial 3 of e-v1 "
+        "(worker c1:7:abc.0); the next job restores it, or 'orion-hpc db repair db.pkl'.",
+    ]
+    done = {"repaired": False, "restored": HELD, **found(restorations=1)}
+    assert list(repair_lines(done, "db.pkl")) == [
+        "What its writers had kept is restored: trial 3 of e-v1 (worker c1:7:abc.0). "
+        f"{next(check_lines(found(), 'db.pkl'))}"
+    ]
+    assert list(check_lines(found(restorations=1), "db.pkl"))[1] == (
+        "Late writes of another host have 1 time destroyed what was recorded; all of it was "
+        "restored from what their writers had kept."
+    )
 
 
 def test_a_repair_tells_what_was_lost_and_what_was_put_in():
@@ -80,7 +109,7 @@ def test_a_repair_tells_what_was_lost_and_what_was_put_in():
         "  max_broken: 3 -> 5, for the trials that the damage broke.",
         "lost-2-v1 stands for an experiment whose name and settings are lost.",
     ]
-    assert list(repair_lines({"repaired": False, "restored": [], **found()}, "db.pkl")) == [
+    assert list(repair_lines({"repaired": False, "restored": None, **found()}, "db.pkl")) == [
         f"Nothing is to be repaired. {next(check_lines(found(), 'db.pkl'))}"
     ]
 

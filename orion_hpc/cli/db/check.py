@@ -16,8 +16,8 @@ from orion_hpc.cli.terminal import Terminal
 def check(terminal: Terminal, /, file: str, as_json: bool) -> None:
     """Look at every transaction of the database FILE.
 
-    Exits with 0 if it is sound, 1 if it is damaged, and 2 if it is no database. Workers may be at
-    work meanwhile.
+    Exits with 0 if it is sound, 1 if it is damaged or has gaps, and 2 if it is no database. Workers
+    may be at work meanwhile.
     """
     from orion_hpc.commands import examining
     from orion_hpc.report.databases import check_lines

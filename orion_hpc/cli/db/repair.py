@@ -15,8 +15,9 @@ from orion_hpc.cli.terminal import Terminal
 def repair(terminal: Terminal, /, file: str, force: bool, as_json: bool) -> None:
     """Write the database FILE anew with every transaction that is whole.
 
-    The damaged file is kept beside it as FILE.damaged-1. No worker may be at work. A sound database
-    is left alone.
+    The damaged file is kept beside it as FILE.damaged-1. No worker may be at work. Where nothing is
+    missing that the writers haven't kept, that is put back, and the file stays; a sound database is
+    left alone.
     """
     from orion_hpc.commands import repairing
     from orion_hpc.report.databases import repair_lines
