@@ -80,8 +80,7 @@ def test_a_gap_that_can_be_filled_is_told_and_not_called_sound():
         f"{next(check_lines(found(), 'db.pkl'))}"
     ]
     assert list(check_lines(found(restorations=1), "db.pkl"))[1] == (
-        "Late writes of another host have 1 time destroyed what was recorded; all of it was "
-        "restored from what their writers had kept."
+        "What had been destroyed in 1 place was restored from what its writers had kept."
     )
 
 
