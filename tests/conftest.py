@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from orion_hpc.files import host_queue
+from orion_hpc.sharedfs import host_queue
 from tests import options
 from tests.rigs.cephfs import CephFS, missing_for_cephfs
 from tests.rigs.fake_slurm import FakeSlurm, path_without_slurm

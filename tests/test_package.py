@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.event import ChangeLimits
-from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.command import orion_hpc, project
 
 ROOT = Path(__file__).parents[1]

@@ -9,7 +9,7 @@ from bisect import bisect_left, insort
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms import rungs
+from orion_hpc.algorithms import fidelity_levels
 from orion_hpc.algorithms.base import WAIT
 from orion_hpc.algorithms.options import check_count
 from orion_hpc.errors import ConfigurationError
@@ -96,10 +96,10 @@ class Asha:
             reduction_factor=reduction_factor,
             sampler=sampler,
         )
-        fidelity = rungs.fidelity_of(space)
+        fidelity = fidelity_levels.fidelity_of(space)
         self._name = fidelity.name
-        self._factor = rungs.reduction_factor(fidelity, reduction_factor)
-        self._levels = rungs.levels(fidelity, self._factor, num_rungs)
+        self._factor = fidelity_levels.reduction_factor(fidelity, reduction_factor)
+        self._levels = fidelity_levels.levels(fidelity, self._factor, num_rungs)
         if num_brackets > len(self._levels):
             raise ConfigurationError(
                 f"num_brackets is {num_brackets}, but there are {len(self._levels)} rungs: "
@@ -111,7 +111,7 @@ class Asha:
             self._factor**-first * len(self._levels) / (len(self._levels) - first)
             for first in range(num_brackets)
         ]
-        self._drawer = rungs.Drawer(sampler, space, self._levels)
+        self._drawer = fidelity_levels.Drawer(sampler, space, self._levels)
         self.cheap = self._drawer.cheap
         self._undone: int | None = None
 
@@ -128,8 +128,8 @@ class Asha:
         if num_rungs is not None:
             check_count("num_rungs", num_rungs, "4, or leave it out", most=1_000)
         check_count("num_brackets", num_brackets, "1")
-        rungs.check_factor(reduction_factor)
-        rungs.check_sampler(sampler)
+        fidelity_levels.check_factor(reduction_factor)
+        fidelity_levels.check_sampler(sampler)
 
     def advice(self, max_trials: int) -> list[str]:
         """Return what there is to say of a search with so many trials."""
@@ -166,7 +166,7 @@ class Asha:
                     continue
                 while (number := bracket[place].candidate(self._factor)) is not None:
                     trial = history.trials[number]
-                    found = rungs.raised(trial, self._name, self._levels[place + 1])
+                    found = fidelity_levels.raised(trial, self._name, self._levels[place + 1])
                     if not history.has(found.params):
                         return found
                     # Somebody inserted that very point, or it came up in another bracket.

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orion_hpc.algorithms.libraries import lacking
-from orion_hpc.algorithms.modelled import Modelled
 from orion_hpc.algorithms.options import check_count, check_flag, check_strategy
+from orion_hpc.algorithms.optuna_sampler import Modelled
 
 if TYPE_CHECKING:
     from orion_hpc.model.space import Space

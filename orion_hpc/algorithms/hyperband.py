@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms import rungs
+from orion_hpc.algorithms import fidelity_levels
 from orion_hpc.algorithms.base import WAIT, Branch
 from orion_hpc.algorithms.options import check_count
 from orion_hpc.model.trial import BROKEN, COMPLETED
@@ -75,12 +75,12 @@ class Hyperband:
         sampler: str | dict[str, Any] = "random",
     ) -> None:
         self.check(repetitions=repetitions, reduction_factor=reduction_factor, sampler=sampler)
-        fidelity = rungs.fidelity_of(space)
+        fidelity = fidelity_levels.fidelity_of(space)
         self._name = fidelity.name
-        self._factor = rungs.reduction_factor(fidelity, reduction_factor)
-        self._levels = rungs.levels(fidelity, self._factor, None)
+        self._factor = fidelity_levels.reduction_factor(fidelity, reduction_factor)
+        self._levels = fidelity_levels.levels(fidelity, self._factor, None)
         self._repetitions = repetitions
-        self._drawer = rungs.Drawer(sampler, space, self._levels)
+        self._drawer = fidelity_levels.Drawer(sampler, space, self._levels)
         self.cheap = self._drawer.cheap
         self._places: dict[int, tuple[_Bracket, int]] = {}
         self._begun = 0
@@ -92,8 +92,8 @@ class Hyperband:
         """Raise ConfigurationError unless the options have their forms."""
         if repetitions is not None:
             check_count("repetitions", repetitions, "1, or leave it out")
-        rungs.check_factor(reduction_factor)
-        rungs.check_sampler(sampler)
+        fidelity_levels.check_factor(reduction_factor)
+        fidelity_levels.check_sampler(sampler)
 
     def advice(self, max_trials: int) -> list[str]:
         """Return what there is to say of a search with so many trials."""
@@ -177,7 +177,7 @@ class Hyperband:
             if trial.status == COMPLETED and trial.objective is not None
         )
         for _, number in ranked:
-            found = rungs.raised(history.trials[number], self._name, level)
+            found = fidelity_levels.raised(history.trials[number], self._name, level)
             # Somebody may have inserted that very point; the next best takes its place.
             if number not in promoted and not history.has(found.params):
                 return found

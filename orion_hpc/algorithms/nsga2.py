@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms.modelled import Modelled
 from orion_hpc.algorithms.options import check_count, check_probability
+from orion_hpc.algorithms.optuna_sampler import Modelled
 
 if TYPE_CHECKING:
     from orion_hpc.model.space import Space

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms import rungs
+from orion_hpc.algorithms import fidelity_levels
 from orion_hpc.algorithms.base import WAIT, Branch
 from orion_hpc.algorithms.options import check_count, check_probability, check_share
 from orion_hpc.algorithms.random import Random
@@ -81,7 +81,7 @@ class Pbt:
         )
         self._space = space
         self._random = Random(space)
-        self._fidelity = rungs.fidelity_of(space)
+        self._fidelity = fidelity_levels.fidelity_of(space)
         low, high = self._fidelity.interval()
         steps = (low + (high - low) * step / max(1, generations - 1) for step in range(generations))
         self._levels = (
@@ -173,7 +173,7 @@ class Pbt:
         else:
             params = trial.params
         for _ in range(_TRIES):
-            found = rungs.at_level(params, self._fidelity.name, level)
+            found = fidelity_levels.at_level(params, self._fidelity.name, level)
             if not history.has(found):
                 return Branch(found, trial.number)
             params = self._shaken(params, rng)
@@ -183,9 +183,11 @@ class Pbt:
     def _random_point(
         self, history: History, level: int, number: int, rng: random.Random
     ) -> Params | None:
-        view = rungs.levelled(history, self._fidelity, level)
+        view = fidelity_levels.levelled(history, self._fidelity, level)
         point = self._random.suggest(view, number, rng)
-        return None if point is None else rungs.at_level(point, self._fidelity.name, level)
+        return (
+            None if point is None else fidelity_levels.at_level(point, self._fidelity.name, level)
+        )
 
     def _shaken(self, params: Params, rng: random.Random) -> Params:
         return {

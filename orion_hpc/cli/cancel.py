@@ -36,13 +36,13 @@ def cancel(
     Jobs that wait are cancelled; those that run get their stop notice first, so that their trials
     can save their state. Nothing that was recorded is lost: 'orion-hpc resume' goes on.
     """
-    from orion_hpc.commands import cancelling
-    from orion_hpc.commands.asking import asked
+    from orion_hpc.experiments.progress import counted
+    from orion_hpc.experiments.selection import asked
+    from orion_hpc.jobs import cancellation
     from orion_hpc.model.trial import COMPLETED, INTERRUPTED, RESERVED
-    from orion_hpc.report.progress import counted
 
     settings = asked(config, storage, name, version)
-    done = cancelling.cancel(settings)
+    done = cancellation.cancel(settings)
     title = f"{done.experiment.name} v{done.experiment.version}"
     if done.jobs and not done.trouble:
         tasks = "" if done.tasks is None else f", {done.tasks} task{'s' * (done.tasks != 1)}"

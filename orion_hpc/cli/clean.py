@@ -37,15 +37,15 @@ def clean(
     Never a result, and of trials that can go on nothing. Logs stay, and so does what trials have
     written, unless you ask with --logs and --trials. It may run while the experiment does.
     """
-    from orion_hpc.commands import cleaning
-    from orion_hpc.commands.asking import asked
-    from orion_hpc.report.litter import LITTER_COLUMNS, litter_rows
+    from orion_hpc.experiments.selection import asked
+    from orion_hpc.maintenance import cleanup
+    from orion_hpc.maintenance.litter_table import LITTER_COLUMNS, litter_rows
 
-    litter = cleaning.find_litter(asked(config, storage, name, version), logs, trials)
+    litter = cleanup.find_litter(asked(config, storage, name, version), logs, trials)
     gone, failed = [], []
     for found in litter.found:
         try:
-            if dry_run or cleaning.remove(found):
+            if dry_run or cleanup.remove(found):
                 gone.append(found)
         except OSError as error:
             failed.append(f"can't remove {found.path}: {error.strerror}")

@@ -20,10 +20,10 @@ def config(terminal: Terminal, /, config: Path | None, as_json: bool) -> None:
     Without CONFIG, what holds here for every experiment: the site's file, yours, and variables
     such as ORION_HPC_WORKER__GRACE.
     """
-    from orion_hpc.commands.asking import asked
+    from orion_hpc.config.config_files import is_there, standing_files
     from orion_hpc.config.resolve import explain
-    from orion_hpc.config.standing import is_there, standing_files
-    from orion_hpc.report.settings import SETTINGS_COLUMNS, settings_record, settings_rows
+    from orion_hpc.config.settings_table import SETTINGS_COLUMNS, settings_record, settings_rows
+    from orion_hpc.experiments.selection import asked
 
     found = list(explain(asked(config, None, None, None)))
     files = {str(path): is_there(path) for path in standing_files(os.environ)}

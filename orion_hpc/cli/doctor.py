@@ -55,7 +55,7 @@ def doctor(
     orion-hpc doctor config.yaml -- --exclusive
     """
     if on_node is not None:
-        from orion_hpc.worker.checkup import attend
+        from orion_hpc.doctor.agent import attend
 
         attend(on_node)
         return
@@ -74,11 +74,11 @@ def _examine(
     as_json: bool,
     flags: dict[str, Any],
 ) -> None:
-    from orion_hpc.commands.doctor import Doctor, choose
+    from orion_hpc.config.config_files import standing_layers
     from orion_hpc.config.document import read_yaml
     from orion_hpc.config.resolve import Layer, document_layer, resolve
-    from orion_hpc.config.standing import standing_layers
-    from orion_hpc.report.diagnosis import diagnosis_lines, diagnosis_record, is_bad, verdicts
+    from orion_hpc.doctor.coordinator import Doctor, choose
+    from orion_hpc.doctor.diagnosis import diagnosis_lines, diagnosis_record, is_bad, verdicts
 
     layers = standing_layers(os.environ)
     if config is not None:

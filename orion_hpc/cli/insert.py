@@ -40,11 +40,11 @@ def insert(
     orion-hpc insert config.yaml lr=0.1 depth=3
     orion-hpc insert config.yaml --from points.csv
     """
-    from orion_hpc.client.points import point_in_words, points_in_file
-    from orion_hpc.commands.inserting import insert as insert_points
+    from orion_hpc.config.config_files import standing_layers
     from orion_hpc.config.document import read_yaml
     from orion_hpc.config.resolve import Layer, document_layer, resolve
-    from orion_hpc.config.standing import standing_layers
+    from orion_hpc.experiments.insertion import insert as insert_points
+    from orion_hpc.experiments.point_parser import point_in_words, points_in_file
 
     if bool(values) is bool(file):
         raise click.UsageError("Give either NAME=VALUE for each hyperparameter, or --from FILE.")

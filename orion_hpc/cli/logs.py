@@ -42,11 +42,11 @@ def logs(
     Without a choice the last ten lines of each job's log, else whole logs. --follow goes on until
     the experiment is done, or Ctrl-C.
     """
-    from orion_hpc.client.experiments import find_trial, the_one, wanted
-    from orion_hpc.commands import logs as found
-    from orion_hpc.commands.asking import asked
+    from orion_hpc.experiments.lookup import find_trial, the_one, wanted
+    from orion_hpc.experiments.selection import asked
+    from orion_hpc.jobs import logs as found
+    from orion_hpc.journal.pickleddb import PickledDB
     from orion_hpc.model.trial import BROKEN
-    from orion_hpc.storage.pickleddb import PickledDB
 
     if (trial is not None) + (worker is not None) + failed > 1:
         raise click.UsageError("Give one of --trial, --worker and --failed.")

@@ -31,9 +31,9 @@ def status(
 
     With CONFIG the experiment it describes; with --storage alone all that the database holds.
     """
-    from orion_hpc.commands.status import summaries, used
-    from orion_hpc.report.resources import resource_lines
-    from orion_hpc.report.summary import STATUS_COLUMNS, status_notes, status_rows
+    from orion_hpc.experiments.resources import resource_lines
+    from orion_hpc.experiments.status import summaries, used
+    from orion_hpc.experiments.summary import STATUS_COLUMNS, status_notes, status_rows
 
     if resources:
         asked = used(config, storage, name, version)

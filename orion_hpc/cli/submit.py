@@ -91,10 +91,10 @@ def run(
     **flags: Any,
 ) -> None:
     """Submit, and tell what came of it; ``resume``: only an experiment that is there."""
-    from orion_hpc.client import submission
+    from orion_hpc.config.config_files import standing_layers
     from orion_hpc.config.document import read_yaml
     from orion_hpc.config.resolve import Layer, document_layer, resolve
-    from orion_hpc.config.standing import standing_layers
+    from orion_hpc.jobs import submission
 
     settings = resolve(
         [

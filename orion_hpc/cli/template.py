@@ -16,6 +16,6 @@ def template(terminal: Terminal) -> None:
     orion-hpc template > site.sbatch.j2
     orion-hpc submit --template site.sbatch.j2 --array 10 config.yaml
     """
-    from orion_hpc.launch.template import shipped_template
+    from orion_hpc.jobs.template import shipped_template
 
     terminal.say(shipped_template().rstrip("\n"))

@@ -7,30 +7,30 @@ import time
 from dataclasses import dataclass
 
 from orion_hpc.cli.terminal import Terminal
-from orion_hpc.client.building import Built
-from orion_hpc.client.submission import (
-    Submission,
-    missing_tasks,
-    tasks_in_queue,
-    useful_tasks,
-)
-from orion_hpc.commands.keeping import Patience, now, top_up
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import LaunchError
-from orion_hpc.files import layout
-from orion_hpc.launch.base import Jobs, Launcher
-from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import BROKEN, COMPLETED
-from orion_hpc.report.comparison import comparison, comparison_notes
-from orion_hpc.report.progress import counted, progress
-from orion_hpc.report.summary import (
+from orion_hpc.experiments.comparison import comparison, comparison_notes
+from orion_hpc.experiments.get_or_create import Built
+from orion_hpc.experiments.progress import counted, progress
+from orion_hpc.experiments.summary import (
     best_trial,
     exhaustion,
     experiment_summary,
     shown,
     status_notes,
 )
-from orion_hpc.storage.heartbeat import signs
+from orion_hpc.jobs.base import Jobs, Launcher
+from orion_hpc.jobs.replenishment import Patience, now, top_up
+from orion_hpc.jobs.submission import (
+    Submission,
+    missing_tasks,
+    tasks_in_queue,
+    useful_tasks,
+)
+from orion_hpc.journal.heartbeat import signs
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import BROKEN, COMPLETED
+from orion_hpc.sharedfs import layout
 from orion_hpc.worker.recovery import release_lost
 from orion_hpc.worker.stop import StopNotice
 

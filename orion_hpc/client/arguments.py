@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from orion_hpc.client.trial import Trial
+from orion_hpc.config.config_files import standing_layers
 from orion_hpc.config.resolve import Layer, resolve
 from orion_hpc.config.settings import Settings, known_keys
-from orion_hpc.config.standing import standing_layers
 from orion_hpc.errors import ConfigurationError, did_you_mean
 from orion_hpc.model.space import Space
 from orion_hpc.worker.function import check_signature

@@ -14,16 +14,16 @@ from typing import Any
 
 from orion_hpc.client.arguments import settings_of
 from orion_hpc.client.executor_choice import ExecutorChoice
-from orion_hpc.client.freezing import code_for
-from orion_hpc.client.place import Place
 from orion_hpc.client.session import Session
-from orion_hpc.client.submission import choose_launcher, launch_event, launch_request, useful_tasks
 from orion_hpc.config.settings import Settings, known_keys
 from orion_hpc.errors import ConfigurationError
-from orion_hpc.files import layout
-from orion_hpc.launch.base import Jobs, LaunchRequest
-from orion_hpc.report.summary import experiment_summary
-from orion_hpc.storage.heartbeat import signs
+from orion_hpc.experiments.location import Place
+from orion_hpc.experiments.summary import experiment_summary
+from orion_hpc.jobs.base import Jobs, LaunchRequest
+from orion_hpc.jobs.code_snapshot import code_for
+from orion_hpc.jobs.submission import choose_launcher, launch_event, launch_request, useful_tasks
+from orion_hpc.journal.heartbeat import signs
+from orion_hpc.sharedfs import layout
 from orion_hpc.worker.grace import GRACE
 from orion_hpc.worker.job import WorkerJob
 from orion_hpc.worker.portable import pack, write_packed

@@ -9,21 +9,21 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orion_hpc.algorithms.choice import make_algorithm
+from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.client.arguments import settings_of
-from orion_hpc.client.building import build
 from orion_hpc.client.executor_choice import ExecutorChoice
 from orion_hpc.client.experiment import MODES, ExperimentClient
-from orion_hpc.client.experiments import the_one
-from orion_hpc.client.place import Place, place_of
 from orion_hpc.client.session import Session
-from orion_hpc.client.warm_start import to_learn
-from orion_hpc.config.identity import search_differences
+from orion_hpc.config.experiment_identity import search_differences
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, NoConfigurationError
 from orion_hpc.executors.base import Executor
+from orion_hpc.experiments.get_or_create import build
+from orion_hpc.experiments.location import Place, place_of
+from orion_hpc.experiments.lookup import the_one
+from orion_hpc.experiments.warm_start import to_learn
+from orion_hpc.journal.base import Storage
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.storage.base import Storage
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def build_experiment(
     storage : path or mapping, optional
         The database file, ``./db.pkl`` by default; or Oríon's ``{"type": "legacy", "database":
         {"type": "pickleddb", "host": path}}``. ``{"type": "ephemeraldb"}`` is memory; another type
-        is a third party's (see :class:`orion_hpc.storage.base.Opener`).
+        is a third party's (see :class:`orion_hpc.journal.base.Opener`).
     heartbeat : float, optional
         Seconds between signs of life: 60. Who is silent for four of them loses its trials.
     working_dir : path, optional

@@ -11,24 +11,24 @@ from datetime import datetime, timezone
 from typing import Any
 
 from orion_hpc.algorithms.base import Algorithm
-from orion_hpc.algorithms.choice import make_algorithm
+from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.client import arguments
 from orion_hpc.client.array import SubmittedJobs, submit
 from orion_hpc.client.executor_choice import ExecutorChoice
-from orion_hpc.client.experiments import check_status
-from orion_hpc.client.place import Place
 from orion_hpc.client.reservations import Reservations
 from orion_hpc.client.running import Run, broken_error, lazy_error, run_trials
 from orion_hpc.client.session import Session
-from orion_hpc.client.stats import ExperimentStats, statistics
 from orion_hpc.client.trial import Home, Parent, Trial
 from orion_hpc.errors import ReservationLost, UnsupportedOperation
 from orion_hpc.executors.base import Executor
+from orion_hpc.experiments import frames
+from orion_hpc.experiments.location import Place
+from orion_hpc.experiments.lookup import check_status
+from orion_hpc.experiments.stats import ExperimentStats, statistics
+from orion_hpc.experiments.trial_table import record, suggested_columns
 from orion_hpc.model import trial as model
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.report import frames
-from orion_hpc.report.trials import record, suggested_columns
 
 log = logging.getLogger(__name__)
 

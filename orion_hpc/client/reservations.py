@@ -8,8 +8,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from orion_hpc.algorithms.base import Algorithm
-from orion_hpc.algorithms.choice import make_algorithm
-from orion_hpc.client.points import point_of
+from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.client.session import Session
 from orion_hpc.errors import (
     AlreadyReleased,
@@ -22,6 +21,7 @@ from orion_hpc.errors import (
     ReservationRaceCondition,
     WaitingForTrials,
 )
+from orion_hpc.experiments.point_parser import point_of
 from orion_hpc.model import event as ev
 from orion_hpc.model.result import check_results
 from orion_hpc.model.space import Space

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from orion_hpc.client.place import Place
 from orion_hpc.client.session import new_name
 from orion_hpc.errors import BrokenExperiment, InvalidResult, LazyWorkers, StorageError
 from orion_hpc.executors.base import Executor
+from orion_hpc.experiments.location import Place
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, CANCELLED, Trial
 from orion_hpc.worker.grace import KILL_WAIT, NO_GRACE, grace_of

@@ -16,13 +16,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from orion_hpc.client.place import Place
-from orion_hpc.files import identity
+from orion_hpc.experiments.location import Place
+from orion_hpc.journal.base import Storage
+from orion_hpc.journal.heartbeat import Heartbeat
 from orion_hpc.model.event import Event
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.model.trial import RESERVED, Trial
-from orion_hpc.storage.base import Storage
-from orion_hpc.storage.heartbeat import Heartbeat
+from orion_hpc.sharedfs import process_identity
 from orion_hpc.worker.job_states import OnSuspend
 
 _numbers = itertools.count(1)
@@ -30,7 +30,7 @@ _numbers = itertools.count(1)
 
 def new_name() -> str:
     """Return a name for one more worker in this process: no two share a sign of life."""
-    own = identity.own()
+    own = process_identity.own()
     return str(replace(own, job=f"{own.job or 'client'}+{next(_numbers)}"))
 
 

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from orion_hpc.files.layout import make_folder
 from orion_hpc.model import trial as model
 from orion_hpc.model.space import Space
-from orion_hpc.worker.inheriting import inherit
+from orion_hpc.sharedfs.layout import make_folder
+from orion_hpc.worker.checkpoint_copy import inherit
 
 
 @dataclass(frozen=True, slots=True)

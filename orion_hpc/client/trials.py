@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 
-from orion_hpc.client.experiments import check_status, find_trial, read_experiment, read_experiments
+from orion_hpc.experiments import frames
+from orion_hpc.experiments.lookup import check_status, find_trial, read_experiment, read_experiments
+from orion_hpc.experiments.trial_table import record, suggested_columns
 from orion_hpc.model.trial import Trial
-from orion_hpc.report import frames
-from orion_hpc.report.trials import record, suggested_columns
 
 
 def fetch_trials(

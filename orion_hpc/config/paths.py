@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orion_hpc.config.forms import Malformed
+from orion_hpc.config.slurm_formats import Malformed
 from orion_hpc.errors import did_you_mean
 
 DEFAULT_STORAGE = "./db.pkl"

@@ -22,8 +22,8 @@ from pydantic import (
     ValidationInfo,
 )
 
-from orion_hpc.config import forms, paths
-from orion_hpc.config.forms import ArraySize, Malformed
+from orion_hpc.config import paths, slurm_formats
+from orion_hpc.config.slurm_formats import ArraySize, Malformed
 from orion_hpc.errors import did_you_mean
 from orion_hpc.model.space import Space
 from orion_hpc.model.wire import valid_name
@@ -90,7 +90,7 @@ def _trial_time(value: Any) -> Any:
         if value.isdecimal():
             raise Malformed("write seconds without quotes, or a time with ':'")
         try:
-            value = forms.time_limit_seconds(value)
+            value = slurm_formats.time_limit_seconds(value)
         except Malformed:
             raise Malformed("") from None
     if value is None or isinstance(value, bool) or (not isinstance(value, str) and value <= 0):
@@ -294,17 +294,17 @@ class WorkerOptions(_Block):
 class SlurmOptions(_Block):
     """The ``slurm`` block: options of sbatch, as texts in the user's own form."""
 
-    array: Annotated[str, _checked(forms.array_size)] | None = Field(
+    array: Annotated[str, _checked(slurm_formats.array_size)] | None = Field(
         default=None, description="a number of tasks, as in 10 or 10%4"
     )
     cpus_per_task: _Count | None = Field(default=None, description="a whole number of at least 1")
-    time: Annotated[str, _checked(forms.time_limit_seconds)] | None = Field(
-        default=None, description=forms.TIME
+    time: Annotated[str, _checked(slurm_formats.time_limit_seconds)] | None = Field(
+        default=None, description=slurm_formats.TIME
     )
-    mem: Annotated[str, _checked(forms.check_memory)] | None = Field(
+    mem: Annotated[str, _checked(slurm_formats.check_memory)] | None = Field(
         default=None, description="an amount of memory, such as 2G"
     )
-    mem_per_cpu: Annotated[str, _checked(forms.check_memory)] | None = Field(
+    mem_per_cpu: Annotated[str, _checked(slurm_formats.check_memory)] | None = Field(
         default=None, description="an amount of memory, such as 2G"
     )
     partition: _Text | None = Field(default=None, description="the name of a partition")
@@ -326,12 +326,12 @@ class SlurmOptions(_Block):
     @property
     def array_size(self) -> ArraySize | None:
         """How many tasks the array has, and how many run at once."""
-        return None if self.array is None else forms.array_size(self.array)
+        return None if self.array is None else slurm_formats.array_size(self.array)
 
     @property
     def time_limit(self) -> int | None:
         """The time limit in seconds; None where there is none or the site's default holds."""
-        return None if self.time is None else forms.time_limit_seconds(self.time)
+        return None if self.time is None else slurm_formats.time_limit_seconds(self.time)
 
 
 class Settings(_Block):

@@ -14,15 +14,15 @@ from typing import NoReturn
 
 from orion_hpc.errors import TrialInterrupted
 from orion_hpc.executors.processes import notices
-from orion_hpc.files.processes import OomWatch
 from orion_hpc.model.result import check_results
 from orion_hpc.model.trial import CANCELLED, COMPLETED, INTERRUPTED
+from orion_hpc.sharedfs.processes import OomWatch
 from orion_hpc.worker import portable
+from orion_hpc.worker.checkpoint_copy import inherit_in_time
 from orion_hpc.worker.failure import failure
 from orion_hpc.worker.function import call_function
-from orion_hpc.worker.gauge import gauge
-from orion_hpc.worker.inheriting import inherit_in_time
 from orion_hpc.worker.notice import posted
+from orion_hpc.worker.resource_usage import gauge
 from orion_hpc.worker.script import run_command
 from orion_hpc.worker.task import CallableTarget, CommandTarget, Outcome, TrialTask
 

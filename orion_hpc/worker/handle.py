@@ -11,7 +11,7 @@ import time
 from typing import Any
 
 from orion_hpc.executors.processes import notices
-from orion_hpc.files.layout import make_folder
+from orion_hpc.sharedfs.layout import make_folder
 from orion_hpc.worker.notice import posted
 from orion_hpc.worker.task import TrialTask
 

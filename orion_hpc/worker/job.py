@@ -20,17 +20,15 @@ from typing import Any
 from orion_hpc.errors import NoConfigurationError, StorageError, StorageUnusable
 from orion_hpc.executors import limits
 from orion_hpc.executors.base import make_executor
-from orion_hpc.files import identity, layout
-from orion_hpc.files.awake import AwakeClock
+from orion_hpc.journal.base import Storage
+from orion_hpc.journal.heartbeat import Heartbeat, Watch
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import TIMED_OUT
+from orion_hpc.sharedfs import layout, process_identity
+from orion_hpc.sharedfs.awake_clock import AwakeClock
 from orion_hpc.slurm.own_job import OwnJob, own_job, requested_memory
-from orion_hpc.storage.base import Storage
-from orion_hpc.storage.heartbeat import Heartbeat, Watch
-from orion_hpc.storage.pickleddb import PickledDB
-from orion_hpc.worker.fitting import TrialTime
-from orion_hpc.worker.gauge import own_peak
 from orion_hpc.worker.grace import GRACE, KILL_WAIT, grace_of, time_to_notice
 from orion_hpc.worker.job_states import CLUSTER, ON_SUSPEND, JobStates, OnSuspend
 from orion_hpc.worker.leaving import MAX_REQUEUES, leave
@@ -39,8 +37,10 @@ from orion_hpc.worker.making import make_worker, seed_of
 from orion_hpc.worker.notice import Notice
 from orion_hpc.worker.portable import read_packed
 from orion_hpc.worker.recovery import MARK, Recovery
+from orion_hpc.worker.resource_usage import own_peak
 from orion_hpc.worker.stop import StopNotice, in_batch_job, notice_delay
 from orion_hpc.worker.task import CallableTarget, CommandTarget, FunctionTarget, Target
+from orion_hpc.worker.walltime import TrialTime
 
 log = logging.getLogger("orion_hpc.worker")
 
@@ -90,7 +90,7 @@ class WorkerJob:
     max_requeues : int
         How often this job may go back into the queue at its time limit.
     trial_time : float, "auto" or "off"
-        As of :func:`~orion_hpc.worker.fitting.is_too_late`.
+        As of :func:`~orion_hpc.worker.walltime.is_too_late`.
     function : str or None
         The file that holds a Python program's function (:mod:`orion_hpc.worker.portable`), instead
         of what the database says that trials run.
@@ -209,7 +209,7 @@ def run_worker(
 ) -> Summary:
     """Run one worker of ``experiment`` on an open storage."""
     cpus, began = job.cpus or available_cpus(os.environ), time.time()
-    who = identity.own()
+    who = process_identity.own()
     name = str(who)
     # Inherited by all that is started from here on: what outlives this process can be found by it.
     os.environ[MARK] = name

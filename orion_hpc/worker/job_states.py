@@ -12,17 +12,7 @@ from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Literal, TypeAlias
 
-from orion_hpc.files.identity import Identity
-from orion_hpc.model.trial import (
-    CANCELLED,
-    OUT_OF_MEMORY,
-    PREEMPTED,
-    TIMED_OUT,
-    WORKER_SUSPENDED,
-)
-from orion_hpc.slurm.proof import known_runs
-from orion_hpc.slurm.site import ask_site
-from orion_hpc.storage.heartbeat import (
+from orion_hpc.journal.heartbeat import (
     Sign,
     Verdict,
     signs,
@@ -30,6 +20,16 @@ from orion_hpc.storage.heartbeat import (
     tell_suspended,
     told_suspended,
 )
+from orion_hpc.model.trial import (
+    CANCELLED,
+    OUT_OF_MEMORY,
+    PREEMPTED,
+    TIMED_OUT,
+    WORKER_SUSPENDED,
+)
+from orion_hpc.sharedfs.process_identity import Identity
+from orion_hpc.slurm.proof import known_runs
+from orion_hpc.slurm.site import ask_site
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ import logging
 import os
 from collections.abc import Collection
 
-from orion_hpc.files import layout
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import TIMED_OUT
+from orion_hpc.sharedfs import layout
 from orion_hpc.slurm.own_job import OwnJob
 
 log = logging.getLogger(__name__)

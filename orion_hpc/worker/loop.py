@@ -17,6 +17,7 @@ from typing import NamedTuple
 from orion_hpc.algorithms.base import Algorithm
 from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.executors.base import Executor, ExecutorLost, ProcessDied
+from orion_hpc.journal.base import Storage
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.model.trial import (
@@ -29,14 +30,13 @@ from orion_hpc.model.trial import (
     USER_ERROR,
     Trial,
 )
-from orion_hpc.storage.base import Storage
 from orion_hpc.worker import plan
-from orion_hpc.worker.fitting import JobTime, TrialTime, is_too_late
 from orion_hpc.worker.grace import NO_GRACE, Grace
 from orion_hpc.worker.notice import Notice
 from orion_hpc.worker.recovery import Recovery
 from orion_hpc.worker.stop import StopNotice
 from orion_hpc.worker.task import Outcome, TrialTask
+from orion_hpc.worker.walltime import JobTime, TrialTime, is_too_late
 
 log = logging.getLogger(__name__)
 

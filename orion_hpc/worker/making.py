@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orion_hpc.algorithms.choice import make_algorithm
+from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.executors.base import Executor
+from orion_hpc.journal.base import Storage
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import CANCELLED, INTERRUPTED, Trial
-from orion_hpc.storage.base import Storage
 from orion_hpc.worker.attempt import run_task
 from orion_hpc.worker.herald import Herald
 from orion_hpc.worker.loop import Worker, WorkerOptions

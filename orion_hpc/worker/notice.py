@@ -10,7 +10,7 @@ import os
 import threading
 from contextlib import suppress
 
-from orion_hpc.files import layout
+from orion_hpc.sharedfs import layout
 
 
 class Notice:

@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
-from orion_hpc.files import layout
-from orion_hpc.files.identity import Identity
-from orion_hpc.files.processes import kill_marked
+from orion_hpc.journal.heartbeat import Watch
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import RESERVED, WORKER_SUSPENDED, Results
-from orion_hpc.storage.heartbeat import Watch
-from orion_hpc.storage.pickleddb import PickledDB
-from orion_hpc.worker import aside, plan
+from orion_hpc.sharedfs import layout
+from orion_hpc.sharedfs.process_identity import Identity
+from orion_hpc.sharedfs.processes import kill_marked
+from orion_hpc.worker import plan, unrecorded_results
 from orion_hpc.worker.job_states import JobStates
 from orion_hpc.worker.plan import Loss
 
@@ -33,7 +33,7 @@ _UNTOLD = 60.0
 
 
 class Watches(Protocol):
-    """Tells who is lost; :class:`orion_hpc.storage.heartbeat.Watch` does."""
+    """Tells who is lost; :class:`orion_hpc.journal.heartbeat.Watch` does."""
 
     def lost(self, workers: Collection[str]) -> set[str]:
         """Return those of ``workers`` that are."""
@@ -84,19 +84,20 @@ class Recovery:
             (trial.number, trial.attempt): results
             for trial in state.having(RESERVED)
             if trial.worker in workers
-            and (results := aside.kept(self._folder_of(trial.number), trial.attempt)) is not None
+            and (results := unrecorded_results.kept(self._folder_of(trial.number), trial.attempt))
+            is not None
         }
         return Loss(workers, kept)
 
     def settle(self, loss: Loss) -> None:
         """Remove what was kept aside, once it stands in the journal."""
         for number, attempt in loss.kept:
-            aside.forget(self._folder_of(number), attempt)
+            unrecorded_results.forget(self._folder_of(number), attempt)
 
     def keep(self, number: int, attempt: int, results: Results) -> None:
         """Put results that the database didn't take where the next worker will find them."""
         try:
-            path = aside.keep(self._folder_of(number), attempt, results)
+            path = unrecorded_results.keep(self._folder_of(number), attempt, results)
             log.error("trial %d: its results are kept in %s", number, path)
         except OSError as error:
             log.error("trial %d: its results can't be kept (%s): %s", number, error, results)

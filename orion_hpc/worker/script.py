@@ -19,13 +19,13 @@ from datetime import datetime
 from typing import IO, Any
 
 from orion_hpc.executors.processes import notices
-from orion_hpc.files.layout import make_folder
-from orion_hpc.files.processes import die_with_parent, kill_group, kill_tree, oom_kills
 from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
+from orion_hpc.sharedfs.layout import make_folder
+from orion_hpc.sharedfs.processes import die_with_parent, kill_group, kill_tree, oom_kills
 from orion_hpc.worker.failure import CommandFailed
-from orion_hpc.worker.gauge import gauge
 from orion_hpc.worker.notice import posted
 from orion_hpc.worker.placeholders import check_placeholders, fill
+from orion_hpc.worker.resource_usage import gauge
 from orion_hpc.worker.script_results import LOG, RESULTS, from_output, read_results
 from orion_hpc.worker.task import CommandTarget, TrialTask
 

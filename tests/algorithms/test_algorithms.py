@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orion_hpc.algorithms.base import draw_generator
-from orion_hpc.algorithms.choice import ALIASES, BUILTIN, advice, make_algorithm, normalise
+from orion_hpc.algorithms.factory import ALIASES, BUILTIN, advice, make_algorithm, normalise
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.space import Space
 from orion_hpc.model.trial import Params
@@ -283,7 +283,7 @@ def test_import_is_light() -> None:
     """A random-search worker loads none of the heavy libraries."""
     code = (
         "import sys\n"
-        "from orion_hpc.algorithms.choice import make_algorithm\n"
+        "from orion_hpc.algorithms.factory import make_algorithm\n"
         "from orion_hpc.model.space import Space\n"
         "make_algorithm({'random': {'seed': 1}}, Space.parse({'x': 'uniform(0, 1)'}))\n"
         "print({'numpy', 'scipy', 'pydantic', 'importlib.metadata'} & set(sys.modules))\n"

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from orion_hpc.algorithms.base import WAIT, Branch, draw_generator
-from orion_hpc.algorithms.choice import BUILTIN, make_algorithm
+from orion_hpc.algorithms.factory import BUILTIN, make_algorithm
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.space import Space
 from orion_hpc.model.trial import BROKEN, COMPLETED

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orion_hpc.algorithms.base import Branch, draw_generator
-from orion_hpc.algorithms.choice import BUILTIN, make_algorithm, needs_fidelity
+from orion_hpc.algorithms.factory import BUILTIN, make_algorithm, needs_fidelity
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.trial import COMPLETED, SUSPENDED, Trial, params_key

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from orion_hpc.algorithms.choice import make_algorithm
+from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.model.space import Space
 from orion_hpc.model.trial import BROKEN, Params
 from tests.rigs.history import FakeHistory, simulate

@@ -11,16 +11,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from orion_hpc.algorithms.choice import make_algorithm
-from orion_hpc.files import layout
-from orion_hpc.files.database_file import DatabaseFile
-from orion_hpc.files.mounts import CACHED
+from orion_hpc.algorithms.factory import make_algorithm
+from orion_hpc.journal.base import Storage
+from orion_hpc.journal.database_file import DatabaseFile
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
 from orion_hpc.model.trial import COMPLETED, Results, Trial
-from orion_hpc.storage.base import Storage
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.sharedfs import layout
+from orion_hpc.sharedfs.mounts import CACHED
 from orion_hpc.worker import plan
 from orion_hpc.worker.task import Outcome
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.journal.pickleddb import PickledDB
 from tests.benchmarks import apart, experiment
 from tests.benchmarks.processes import Together
 from tests.benchmarks.report import Line, Target

@@ -38,7 +38,7 @@ _MODULES = (
     "orion_hpc.worker.job",
     "orion_hpc.algorithms.random",
     "orion_hpc.executors.single",
-    "orion_hpc.storage.pickleddb",
+    "orion_hpc.journal.pickleddb",
 )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.journal.pickleddb import PickledDB
 from tests.benchmarks import experiment, optuna_peer, ours
 from tests.benchmarks.processes import Body, race
 from tests.rigs.waiting import wait_until

@@ -86,8 +86,8 @@ def fill_optuna(path: str, trials: int) -> None:
 def open_ours(path: str, trials: int) -> dict[str, Any]:
     """Open our database as a worker does; the imports aren't counted."""
     import orion_hpc.worker.job  # noqa: F401
+    from orion_hpc.journal.pickleddb import PickledDB
     from orion_hpc.model.trial import COMPLETED
-    from orion_hpc.storage.pickleddb import PickledDB
 
     before = peak_mb()
     start = time.perf_counter()

@@ -18,9 +18,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from orion_hpc.journal.base import Plan
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.state import State
-from orion_hpc.storage.base import Plan
-from orion_hpc.storage.pickleddb import PickledDB
 from orion_hpc.worker.job import WorkerJob, run_worker
 from orion_hpc.worker.stop import StopNotice
 from tests.benchmarks import experiment

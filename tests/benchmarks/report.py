@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from orion_hpc.files.mounts import mount_of
+from orion_hpc.sharedfs.mounts import mount_of
 from tests.benchmarks import optuna_peer
 
 FORMAT = 1

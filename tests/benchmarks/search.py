@@ -90,7 +90,7 @@ def leave_out(pool: ProcessPoolExecutor, options: argparse.Namespace) -> dict[st
 
 def _lacks(name: str, configuration: Any) -> str:
     """Return what an algorithm, or its peer, lacks on this machine."""
-    from orion_hpc.algorithms.choice import make_algorithm
+    from orion_hpc.algorithms.factory import make_algorithm
     from orion_hpc.errors import ConfigurationError
 
     try:
@@ -257,7 +257,7 @@ def speed(name: str, size: int, rounds: int = 9) -> dict[str, Any]:
     import optuna
 
     from orion_hpc.algorithms.base import draw_generator
-    from orion_hpc.algorithms.choice import make_algorithm
+    from orion_hpc.algorithms.factory import make_algorithm
     from tests.rigs.history import FakeHistory
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.trial import COMPLETED
-from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.command import COMMAND, CONFIG, orion_hpc, project, status_of
 from tests.rigs.processes import kill
 from tests.rigs.slurm import SlurmCluster

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from orion_hpc.client.trials import fetch_trials
-from orion_hpc.storage.heartbeat import signs
+from orion_hpc.journal.heartbeat import signs
 from tests.rigs.command import COMMAND, CONFIG, orion_hpc, project, status_of
 from tests.rigs.database import flip, frames
 from tests.rigs.waiting import wait_until

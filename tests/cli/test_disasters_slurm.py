@@ -15,8 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.trial import BROKEN, COMPLETED, LOST_WORKER, OUT_OF_MEMORY, RESERVED, Trial
-from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.command import orion_hpc, project, status_of
 from tests.rigs.processes import below, kill, step_daemons
 from tests.rigs.slurm import SlurmCluster, missing_for_slurm

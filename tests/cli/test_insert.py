@@ -9,7 +9,7 @@ import pytest
 
 from orion_hpc.client import build_experiment
 from orion_hpc.errors import ConfigurationError
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.journal.pickleddb import PickledDB
 from tests.rigs.command import orion_hpc, status_of
 
 pytestmark = pytest.mark.usefixtures("no_slurm")

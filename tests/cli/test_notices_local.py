@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from orion_hpc.client import build_experiment
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.trial import COMPLETED, INTERRUPTED, Trial
-from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.command import COMMAND, orion_hpc, project
 from tests.rigs.waiting import wait_until
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.trial import BROKEN, COMPLETED, INTERRUPTED
-from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs.command import COMMAND, CONFIG, orion_hpc, project, status_of
 from tests.rigs.waiting import wait_until
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orion_hpc.files.identity import Identity
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.trial import COMPLETED, INTERRUPTED, RESERVED, WORKER_SUSPENDED, Trial
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.sharedfs.process_identity import Identity
 from tests.cli.test_disasters_slurm import own_hosts
 from tests.rigs.command import orion_hpc, project, status_of
 from tests.rigs.slurm import SlurmCluster, missing_for_slurm

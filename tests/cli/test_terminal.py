@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orion_hpc.cli.terminal import Terminal
-from orion_hpc.client.experiments import read_experiments
+from orion_hpc.experiments.lookup import read_experiments
 from orion_hpc.model import event as ev
 from orion_hpc.model.trial import BROKEN
 from tests.rigs.command import COMMAND, orion_hpc

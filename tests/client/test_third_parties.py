@@ -9,14 +9,14 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from orion_hpc import plugins
-from orion_hpc.algorithms.choice import make_algorithm
+from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.client import build_experiment, get_experiment
 from orion_hpc.errors import AlgorithmError, ConfigurationError, OrionHpcError
 
 THIRD = """\
 from concurrent.futures import Future
 
-from orion_hpc.storage.memory import MemoryStorage, SharedJournal
+from orion_hpc.journal.memory import MemoryStorage, SharedJournal
 
 journals = {}
 

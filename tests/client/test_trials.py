@@ -6,13 +6,13 @@ import os
 
 import pytest
 
-from orion_hpc.client.experiments import read_experiments
 from orion_hpc.client.trials import fetch_trials, fetch_trials_by_status, get_trial, to_pandas
 from orion_hpc.errors import ConfigurationError, NoConfigurationError, StorageUnusable
-from orion_hpc.files.flock import Flock
+from orion_hpc.experiments.lookup import read_experiments
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.trial import BROKEN, COMPLETED, RESERVED, USER_ERROR
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.sharedfs.flock import Flock
 from tests.rigs.database import create, result, work
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from orion_hpc.config.forms import Malformed
 from orion_hpc.config.paths import absolute_path, storage_path
+from orion_hpc.config.slurm_formats import Malformed
 
 BASE = Path("/exp/svm")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.journal.pickleddb import PickledDB
 from tests.rigs.command import COMMAND, orion_hpc
 from tests.rigs.waiting import wait_until
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.journal.pickleddb import PickledDB
 from tests.rigs.command import orion_hpc
 
 pytestmark = pytest.mark.usefixtures("no_slurm")

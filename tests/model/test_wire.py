@@ -7,10 +7,10 @@ import json
 
 import pytest
 
+from orion_hpc.experiments.resources import resources
 from orion_hpc.model import event as ev
 from orion_hpc.model import wire
 from orion_hpc.model.state import CATALOGUE, State
-from orion_hpc.report.resources import resources
 
 RESULTS = [{"name": "o", "type": "objective", "value": 1.0}]
 EVENTS = [

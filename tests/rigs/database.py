@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from orion_hpc.algorithms.base import draw_generator
-from orion_hpc.algorithms.choice import make_algorithm
-from orion_hpc.files import framing, layout
+from orion_hpc.algorithms.factory import make_algorithm
+from orion_hpc.journal import framing
+from orion_hpc.journal.heartbeat import Heartbeat
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, ExperimentState
 from orion_hpc.model.trial import RESERVED
-from orion_hpc.storage.heartbeat import Heartbeat
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.sharedfs import layout
 from orion_hpc.worker import plan
 
 SEED = 3

@@ -1,7 +1,7 @@
 """Opens files that nobody should have written, as commands and workers do, and notes what is bad.
 
 Run as a program: `python -m tests.rigs.fuzz --seed 1 --number 1234` makes one file and examines it.
-How many there are, and what becomes of a process that hangs, is `tests/storage/test_fuzz.py`'s.
+How many there are, and what becomes of a process that hangs, is `tests/journal/test_fuzz.py`'s.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import types
 from pathlib import Path
 from typing import Any
 
-from orion_hpc.algorithms.choice import make_algorithm
+from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.errors import OrionHpcError
-from orion_hpc.files import layout, mounts
+from orion_hpc.experiments.summary import experiment_summary, status_notes, status_rows
+from orion_hpc.journal.heartbeat import signs
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, State
-from orion_hpc.report.summary import experiment_summary, status_notes, status_rows
-from orion_hpc.storage.heartbeat import signs
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.sharedfs import layout, mounts
 from orion_hpc.worker import plan
 from tests.rigs import nasty
 from tests.rigs.mutants import Mutants

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orion_hpc.algorithms.base import Algorithm
-from orion_hpc.algorithms.choice import make_algorithm
+from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from orion_hpc.errors import StorageError
-from orion_hpc.files.database_file import CHUNK
+from orion_hpc.journal.database_file import CHUNK
 
 
 class Killed(BaseException):
@@ -70,7 +70,7 @@ class Server:
 
 
 class LyingFile:
-    """A client's file, in place of an :class:`orion_hpc.files.database_file.DatabaseFile`.
+    """A client's file, in place of an :class:`orion_hpc.journal.database_file.DatabaseFile`.
 
     ``vanishes`` is called when the next append is synced: what others do who see it in the cache
     that they share with the writer. Then it is gone, since the sync fails.

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orion_hpc.files import framing
+from orion_hpc.journal import framing
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE
-from orion_hpc.storage.pickleddb import PickledDB
 from tests.rigs import nasty
 
 _PLACE = "here it goes"

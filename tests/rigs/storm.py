@@ -15,7 +15,7 @@ import sys
 import time
 from typing import Any
 
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.worker.job import WorkerJob, run_job
 
 

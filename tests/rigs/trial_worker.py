@@ -23,13 +23,13 @@ from typing import Any, NamedTuple
 
 from orion_hpc.algorithms.random import Random
 from orion_hpc.errors import DamagedDatabase, StorageError
-from orion_hpc.files import lock, mounts
-from orion_hpc.files.database_file import DatabaseFile
+from orion_hpc.journal.database_file import DatabaseFile
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.model.trial import COMPLETED, Results
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.sharedfs import lock, mounts
 from orion_hpc.worker import plan
 from tests.rigs.lying_file import NoLock
 from tests.rigs.waiting import wait_until

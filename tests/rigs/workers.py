@@ -13,10 +13,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from orion_hpc.files.layout import workers_folder
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE, ExperimentState
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.sharedfs.layout import workers_folder
 from tests.rigs.waiting import wait_until
 
 _FUNCTION = """
@@ -37,7 +37,7 @@ settings = json.loads(sys.argv[1])
 # libfaketime would do this to the time of day, and breaks Python's sleep.
 right, skew = time.time, settings.pop("skew")
 time.time = lambda: right() + skew
-from orion_hpc.files import mounts
+from orion_hpc.sharedfs import mounts
 from orion_hpc.worker import job, loop
 if settings.pop("incoherent"):
     mounts.is_coherent = lambda mount: False

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from orion_hpc.journal.heartbeat import Sign, Verdict, Watch, signs, take_turn, told_suspended
 from orion_hpc.model.trial import (
     CANCELLED,
     OUT_OF_MEMORY,
@@ -13,7 +14,6 @@ from orion_hpc.model.trial import (
     TIMED_OUT,
     WORKER_SUSPENDED,
 )
-from orion_hpc.storage.heartbeat import Sign, Verdict, Watch, signs, take_turn, told_suspended
 from orion_hpc.worker.job_states import JobStates
 from tests.rigs.fake_slurm import FakeSlurm
 

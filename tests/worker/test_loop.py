@@ -12,11 +12,11 @@ from dataclasses import replace
 import pytest
 
 from orion_hpc.algorithms.base import WAIT
-from orion_hpc.algorithms.choice import make_algorithm
+from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.errors import DamagedDatabase, StorageError
 from orion_hpc.executors.base import ProcessDied
 from orion_hpc.executors.single import SingleExecutor
-from orion_hpc.files.awake import AwakeClock
+from orion_hpc.journal.memory import MemoryStorage, SharedJournal
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, ExperimentState
@@ -29,7 +29,7 @@ from orion_hpc.model.trial import (
     RESERVED,
     USER_ERROR,
 )
-from orion_hpc.storage.memory import MemoryStorage, SharedJournal
+from orion_hpc.sharedfs.awake_clock import AwakeClock
 from orion_hpc.worker.grace import NO_GRACE, Grace
 from orion_hpc.worker.loop import Worker, WorkerOptions
 from orion_hpc.worker.notice import Notice, posted

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from orion_hpc.algorithms.base import WAIT, Branch
-from orion_hpc.algorithms.choice import make_algorithm
+from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.model import event as ev
 from orion_hpc.model import wire
 from orion_hpc.model.space import Space

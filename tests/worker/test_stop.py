@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from orion_hpc.files.awake import AwakeClock
 from orion_hpc.model.trial import CANCELLED, TIMED_OUT
+from orion_hpc.sharedfs.awake_clock import AwakeClock
 from orion_hpc.slurm.own_job import OwnJob
 from orion_hpc.worker import job, stop
 from orion_hpc.worker.stop import StopNotice

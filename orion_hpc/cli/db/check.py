@@ -19,10 +19,10 @@ def check(terminal: Terminal, /, file: str, as_json: bool) -> None:
     Exits with 0 if it is sound, 1 if it is damaged or has gaps, and 2 if it is no database. Workers
     may be at work meanwhile.
     """
-    from orion_hpc.commands import examining
-    from orion_hpc.report.databases import check_lines
+    from orion_hpc.maintenance import database_check
+    from orion_hpc.maintenance.database_report import check_lines
 
-    found = examining.check(file, terminal.during)
+    found = database_check.check(file, terminal.during)
     if as_json:
         terminal.json(found)
     else:

@@ -32,9 +32,9 @@ def export(
     force: bool,
 ) -> None:
     """Write the trials of the database FILE, one line or record for each."""
-    from orion_hpc.commands import exporting
+    from orion_hpc.maintenance import exports
 
-    content, trials = exporting.export(file, format_, output, name, version, force)
+    content, trials = exports.export(file, format_, output, name, version, force)
     if output is None:
         terminal.data(content)
     else:

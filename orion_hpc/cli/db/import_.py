@@ -32,8 +32,8 @@ def import_(
     nothing in OLD is run. Afterwards 'orion-hpc submit' with the same name, space and algorithm
     goes on with an experiment.
     """
-    from orion_hpc.commands.importing import import_orion
-    from orion_hpc.report.imports import import_lines
+    from orion_hpc.importers.orion.import_report import import_lines
+    from orion_hpc.importers.orion.importer import import_orion
 
     path, done = import_orion(old, storage, name, version)
     told = [one.as_json() for one in done]

@@ -13,15 +13,14 @@ from orion_hpc.cli.terminal import Terminal
 @click.pass_obj
 def info(terminal: Terminal, /, file: str, as_json: bool) -> None:
     """Show what the database FILE is: format, lock, size, experiments, workers."""
-    from orion_hpc.commands import examining
-    from orion_hpc.report import databases
+    from orion_hpc.maintenance import database_check, database_report
 
-    found = examining.info(file, terminal.during)
+    found = database_check.info(file, terminal.during)
     if as_json:
         terminal.json(found)
         return
-    for name, value in databases.info_rows(found):
+    for name, value in database_report.info_rows(found):
         terminal.say(f"{name:<14} {value}")
     if found["experiments"]:
         terminal.say()
-        terminal.table(databases.INFO_COLUMNS, databases.experiment_rows(found))
+        terminal.table(database_report.INFO_COLUMNS, database_report.experiment_rows(found))

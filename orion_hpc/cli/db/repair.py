@@ -19,10 +19,10 @@ def repair(terminal: Terminal, /, file: str, force: bool, as_json: bool) -> None
     missing that the writers haven't kept, that is put back, and the file stays; a sound database is
     left alone.
     """
-    from orion_hpc.commands import repairing
-    from orion_hpc.report.databases import repair_lines
+    from orion_hpc.maintenance import database_repair
+    from orion_hpc.maintenance.database_report import repair_lines
 
-    done = repairing.repair(file, terminal.during, force)
+    done = database_repair.repair(file, terminal.during, force)
     if as_json:
         terminal.json(done)
         return

@@ -18,13 +18,13 @@ def rm(terminal: Terminal, /, file: str, name: str | None, version: int | None, 
 
     Its name is free afterwards. No worker may be at work on it.
     """
-    from orion_hpc.commands import removing
+    from orion_hpc.maintenance import experiment_removal
 
-    experiment = removing.find_experiment(file, name, version)
+    experiment = experiment_removal.find_experiment(file, name, version)
     trials = f"{len(experiment.trials):,} trial{'' if len(experiment.trials) == 1 else 's'}"
     if not yes:
         terminal.confirm(f"Remove {experiment.title} with {trials} from {file}?", "--yes")
-    done = removing.remove(file, experiment)
+    done = experiment_removal.remove(file, experiment)
     terminal.say(f"Removed {done.title} with {trials}.")
     if done.folder is not None:
         terminal.say(f"Removed {done.folder}")

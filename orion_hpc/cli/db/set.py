@@ -35,8 +35,8 @@ def set_(
     orion-hpc db set db.pkl --status broken --to new
     orion-hpc db set db.pkl --trial 7 --trial 9 --to broken
     """
-    from orion_hpc.commands.setting import set_status
-    from orion_hpc.report.setting import set_lines
+    from orion_hpc.maintenance.status_change import set_status
+    from orion_hpc.maintenance.status_report import set_lines
 
     done = set_status(file, to, name, version, trials, status)
     if as_json:

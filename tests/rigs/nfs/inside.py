@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from orion_hpc.files import lock
-from orion_hpc.files.database_file import DatabaseFile
-from orion_hpc.storage.pickleddb import PickledDB
+from orion_hpc.journal.database_file import DatabaseFile
+from orion_hpc.journal.pickleddb import PickledDB
+from orion_hpc.sharedfs import lock
 
 
 class Look(NamedTuple):

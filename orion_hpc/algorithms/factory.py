@@ -1,0 +1,258 @@
+"""Makes an algorithm from the configuration. Knows ours by name, and a third party's not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from orion_hpc import plugins
+from orion_hpc.algorithms.base import Advise, Algorithm, no_advice
+from orion_hpc.errors import AlgorithmError, ConfigurationError, OrionHpcError, did_you_mean
+
+if TYPE_CHECKING:  # a look at the configuration needs no space
+    from orion_hpc.model.space import Space
+
+BUILTIN = {
+    "random": "orion_hpc.algorithms.random:Random",
+    "gridsearch": "orion_hpc.algorithms.grid:GridSearch",
+    "qmc": "orion_hpc.algorithms.qmc:Qmc",
+    "tpe": "orion_hpc.algorithms.tpe:Tpe",
+    "gp": "orion_hpc.algorithms.gp:Gp",
+    "cmaes": "orion_hpc.algorithms.cmaes:CmaEs",
+    "nsga2": "orion_hpc.algorithms.nsga2:Nsga2",
+    "asha": "orion_hpc.algorithms.asha:Asha",
+    "hyperband": "orion_hpc.algorithms.hyperband:Hyperband",
+    "pbt": "orion_hpc.algorithms.pbt:Pbt",
+}
+"""What ships with the package."""
+
+ALIASES = {
+    "grid_search": "gridsearch",
+    "grid": "gridsearch",
+    "cma-es": "cmaes",
+    "cma_es": "cmaes",
+    "nsgaii": "nsga2",
+    "nsga-ii": "nsga2",
+}
+"""Other names, which the database doesn't know."""
+
+_KINDS = {
+    "requires_type": (None, "real", "numerical"),
+    "requires_dist": (None, "bounded", "linear"),
+    "requires_shape": (None, "flattened"),
+}
+
+
+def make_algorithm(configuration: str | Mapping[str, Any], space: Space) -> Algorithm:
+    """Return the algorithm that ``configuration`` asks for, on ``space``.
+
+    Raises
+    ------
+    ConfigurationError
+        As :func:`normalise` does, or the algorithm can't search this space, or a library that it
+        needs isn't installed.
+    AlgorithmError
+        It is a third party's, and not as an algorithm has to be.
+    """
+    ((name, options),) = normalise(configuration).items()
+    kind = _load(name)
+    _check_kind(name, kind)
+    if getattr(kind, "needs_fidelity", False):
+        if space.fidelity is None:
+            raise ConfigurationError(
+                f"algorithm {name} needs a fidelity, and the search space has none",
+                "Add one, such as epochs: 'fidelity(1, 81, base=3)', or choose another algorithm.",
+            )
+        algorithm = _instance(name, kind, space, options)
+    elif any(getattr(kind, key, None) for key in _KINDS):
+        from orion_hpc.algorithms.space_adapter import Translated
+        from orion_hpc.algorithms.transform import Transform
+
+        transform = Transform(space, *(getattr(kind, key, None) for key in _KINDS))
+        algorithm = Translated(_instance(name, kind, transform.space, options), transform)
+    else:
+        algorithm = _instance(name, kind, space, options)
+    if name in BUILTIN and not getattr(kind, "repeats", False):
+        return algorithm
+    from orion_hpc.algorithms.validated import Guarded
+
+    return Guarded(name, algorithm, space)
+
+
+def advice(
+    configuration: Mapping[str, Any], space: Space, max_trials: int | None, learns_from: str | None
+) -> list[str]:
+    """Return what a user should know who creates an experiment so, in sentences.
+
+    Parameters
+    ----------
+    configuration : mapping
+        As :func:`normalise` returns it.
+    space : Space
+    max_trials : int, optional
+    learns_from : str, optional
+        The experiment whose trials are to count as history.
+    """
+    algorithm = make_algorithm(configuration, space)
+    advise: Advise = getattr(algorithm, "advice", no_advice)
+    name = next(iter(configuration))
+    if learns_from is None:
+        return [] if max_trials is None else _advised(name, advise, max_trials)
+    # One that learns begins with more than its own trials, so what it says doesn't hold.
+    if getattr(algorithm, "learns", True):
+        return []
+    return [f"{name} doesn't learn from results, so the trials of {learns_from} have no effect"]
+
+
+def _advised(name: str, advise: Advise, max_trials: int) -> list[str]:
+    """Ask for the advice; say what is wrong with that of a third party."""
+    try:
+        found: Any = advise(max_trials)
+    except Exception as error:
+        raise AlgorithmError(
+            f"algorithm {name} can't give advice: {plugins.told(error)}"
+        ) from error
+    if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
+        raise AlgorithmError(
+            f"algorithm {name} gives what is no advice: {found!a:.80}",
+            "It returns a list of sentences.",
+        )
+    return list(found)
+
+
+def _instance(name: str, kind: Any, space: Space, options: Mapping[str, Any]) -> Algorithm:
+    """Make the algorithm; say what is wrong with one of a third party."""
+    if name in BUILTIN:
+        ours: Algorithm = kind(space, **options)
+        return ours
+    try:
+        algorithm: Algorithm = kind(space, **options)
+        # Looked up here, since it may be a property that fails.
+        has = {key: hasattr(algorithm, key) for key in ("cheap", "suggest", "learns", "advice")}
+    except OrionHpcError:
+        raise
+    except Exception as error:
+        raise AlgorithmError(f"algorithm {name} can't be made: {plugins.told(error)}") from error
+    for needed in ("cheap", "suggest"):
+        if not has[needed]:
+            raise AlgorithmError(
+                f"algorithm {name} lacks {needed}",
+                "What an algorithm has is told in orion_hpc.algorithms.base.",
+            )
+    return algorithm
+
+
+def _check_kind(name: str, kind: Any) -> None:
+    """Refuse a class that asks for what there isn't: it would be given what it can't take."""
+    for key, known in _KINDS.items():
+        value = getattr(kind, key, None)
+        if value not in known:
+            meant = did_you_mean(str(value), filter(None, known))
+            raise AlgorithmError(
+                f"algorithm {name} has {key} = {value!r:.60}{meant}",
+                f"There are: {', '.join(map(str, known))}.",
+            )
+
+
+def normalise(
+    configuration: str | Mapping[str, Any], seed: int | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return ``{name: options}`` with every option that the algorithm has, defaults filled in.
+
+    Parameters
+    ----------
+    configuration : str or mapping
+        ``"random"``, ``{"random": {"seed": 1}}`` or ``{"random": None}``.
+    seed : int, optional
+        Taken for the option ``seed`` where the algorithm has one and the configuration gives none.
+
+    Raises
+    ------
+    ConfigurationError
+        The algorithm or one of its options is unknown, or an option's value is wrong.
+    AlgorithmError
+        It is a third party's, and can't check its options.
+    """
+    name, given = _split(configuration)
+    algorithm = _load(name)
+    required, defaults, is_open = _options(algorithm)
+    known = [*required, *defaults]
+    for key in given:
+        if key not in known and not is_open:
+            raise ConfigurationError(
+                f"algorithm {name} has no option {key!r}{did_you_mean(str(key), known)}",
+                f"Its options: {', '.join(known)}." if known else "It has no options.",
+            )
+    for key in required:
+        if key not in given:
+            raise ConfigurationError(
+                f"algorithm {name} lacks its option {key}",
+                f"Write algorithm: {{{name}: {{{key}: …}}}}.",
+            )
+    options = {**defaults, **given}
+    if "seed" in known:
+        options["seed"] = _checked_seed(name, options.get("seed"), seed)
+    if check := getattr(algorithm, "check", None):
+        try:
+            check(**options)
+        except OrionHpcError:
+            raise
+        except Exception as error:
+            raise AlgorithmError(
+                f"algorithm {name} can't check its options: {plugins.told(error)}"
+            ) from error
+    return {name: options}
+
+
+def _split(configuration: Any) -> tuple[str, dict[str, Any]]:
+    hint = "Write algorithm: random, or algorithm: {tpe: {seed: 1}}."
+    if isinstance(configuration, Mapping):
+        if len(configuration) != 1:
+            count = f"{len(configuration)} algorithms" if configuration else "no algorithm"
+            raise ConfigurationError(f"algorithm names {count}; it must be one", hint)
+        ((name, options),) = configuration.items()
+    else:
+        name, options = configuration, None
+    if not isinstance(name, str):
+        raise ConfigurationError(f"algorithm is {name!r:.60}, not a name", hint)
+    if not isinstance(options, Mapping | None):
+        raise ConfigurationError(
+            f"the options of {name} are {options!r:.60}, not a mapping",
+            f"Write algorithm: {{{name}: {{seed: 1}}}}, or just algorithm: {name}.",
+        )
+    name = name.lower()
+    return ALIASES.get(name, name), dict(options or {})
+
+
+def _load(name: str) -> Any:
+    found = plugins.load("algorithm", name, BUILTIN)
+    if not callable(found):
+        raise AlgorithmError(f"algorithm {name} is {found!a:.60}, which is no class")
+    return found
+
+
+def _options(algorithm: Any) -> tuple[list[str], dict[str, Any], bool]:
+    """Return an algorithm's required options, the defaults of the others, whether it takes more."""
+    import inspect
+
+    parameters = inspect.signature(algorithm).parameters.values()
+    named = [p for p in parameters if p.kind is p.KEYWORD_ONLY]
+    return (
+        [p.name for p in named if p.default is p.empty],
+        {p.name: p.default for p in named if p.default is not p.empty},
+        any(p.kind is p.VAR_KEYWORD for p in parameters),
+    )
+
+
+def _checked_seed(name: str, given: Any, default: int | None) -> int | None:
+    value = default if given is None else given
+    if value is None or (type(value) is int and value >= 0):
+        return value
+    raise ConfigurationError(
+        f"the seed of {name} is {value!r:.60}, not a whole number from 0", "Write seed: 1."
+    )
+
+
+def needs_fidelity(name: str) -> bool:
+    """Whether the algorithm of this name can't do without a fidelity."""
+    return bool(getattr(_load(name), "needs_fidelity", False))

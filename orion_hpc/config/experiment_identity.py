@@ -1,0 +1,107 @@
+"""What the database keeps of an experiment's settings, and what makes two experiments the same.
+
+Plain data only, pure. Whether an experiment that differs is refused or becomes the next version is
+decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from orion_hpc.algorithms.factory import normalise
+from orion_hpc.model.state import lacks_run
+
+if TYPE_CHECKING:  # a worker compares records and has no need to load pydantic for it
+    from orion_hpc.config.settings import Settings
+
+_LIMITS = ("max_trials", "max_broken", "max_attempts", "working_dir")
+_RUN = ("function", "command", "trial_arg")
+
+
+def experiment_configuration(settings: Settings, seed: int | None = None) -> dict[str, Any]:
+    """Return what the database keeps of an experiment, as plain data.
+
+    Parameters
+    ----------
+    settings : Settings
+        What the user asked for.
+    seed : int, optional
+        The seed of an algorithm that was given none. Left out, an algorithm without a seed stays
+        without one, and :func:`differences` takes that to match any.
+    """
+    return {
+        "space": dict(settings.parsed_space().configuration),
+        "algorithm": normalise(settings.algorithm, seed),
+        "function": settings.function,
+        "command": None if settings.command is None else list(settings.command),
+        "kwargs": settings.kwargs,
+        "trial_arg": settings.trial_arg,
+        "path": str(settings.directory),
+        **{key: getattr(settings, key) for key in _LIMITS},
+        "worker": settings.worker.model_dump(),
+    }
+
+
+def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each difference that makes ``wanted`` another experiment.
+
+    Both are what :func:`experiment_configuration` returns. Limits, paths and the worker block may
+    differ between two runs of one experiment, and so may a seed that ``wanted`` doesn't give. An
+    imported experiment that has nothing to run yet takes whatever is wanted.
+    """
+    if lacks_run(recorded):
+        return search_differences(recorded, wanted)
+    return [
+        *search_differences(recorded, wanted),
+        *_unlike("", {k: recorded.get(k) for k in _RUN}, {k: wanted.get(k) for k in _RUN}),
+        *_unlike("kwargs", recorded.get("kwargs") or {}, wanted.get("kwargs") or {}),
+    ]
+
+
+def search_differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each difference in the search alone, be its trials run by what may."""
+    return [
+        *_unlike("space", recorded.get("space") or {}, wanted.get("space") or {}),
+        *_algorithm(recorded.get("algorithm"), wanted.get("algorithm")),
+    ]
+
+
+def _unlike(block: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for name in (*old, *(name for name in new if name not in old)):
+        path = f"{block}.{name}" if block else name
+        if name not in new:
+            yield f"{path} is {_shown(old[name])} in the database and missing here"
+        elif name not in old:
+            yield f"{path} is {_shown(new[name])} here and missing in the database"
+        elif not _same(old[name], new[name]):
+            yield f"{path} is {_shown(old[name])} in the database and {_shown(new[name])} here"
+
+
+def _algorithm(old: Any, new: Any) -> Iterator[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping) and list(old) == list(new):
+        for name in new:
+            theirs, ours = dict(old[name] or {}), dict(new[name] or {})
+            if ours.get("seed") is None:
+                theirs.pop("seed", None)
+                ours.pop("seed", None)
+            yield from _unlike(f"algorithm.{name}", theirs, ours)
+    elif not _same(old, new):
+        yield f"algorithm is {_shown(old)} in the database and {_shown(new)} here"
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Compare like ``==``, but keep ``1``, ``1.0`` and ``True`` apart and take NaN to equal NaN.
+
+    A list and a tuple are the same, since YAML knows only one of them.
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(_same(old[key], new[key]) for key in old)
+    if isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        return len(old) == len(new) and all(map(_same, old, new))
+    return type(old) is type(new) and repr(old) == repr(new)
+
+
+def _shown(value: Any) -> str:
+    text = "not given" if value is None else value if isinstance(value, str) else repr(value)
+    return text if len(text) <= 80 else text[:79] + "…"

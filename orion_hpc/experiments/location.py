@@ -1,0 +1,158 @@
+"""Where an experiment of the Python API lives: a database file, the memory of this process, or a
+third party's storage."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from orion_hpc import plugins
+from orion_hpc.config.settings import Settings
+from orion_hpc.journal.base import Opener, Storage
+from orion_hpc.journal.heartbeat import Heartbeat, Watch
+from orion_hpc.journal.memory import MemoryStorage, SharedJournal
+from orion_hpc.journal.pickleddb import PickledDB
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.sharedfs import layout
+from orion_hpc.slurm.own_job import own_job
+from orion_hpc.worker.job_states import CLUSTER, ON_SUSPEND, JobStates, OnSuspend
+from orion_hpc.worker.recovery import Recovery
+
+MEMORY = "ephemeraldb"
+FILE = "pickleddb"
+_BUILTIN = {
+    FILE: "orion_hpc.journal.pickleddb:PickledDB",
+    MEMORY: "orion_hpc.journal.memory:MemoryStorage",
+}
+
+
+class Place:
+    """What can be asked of all kinds alike.
+
+    Parameters
+    ----------
+    path : str, optional
+        Of the database file.
+    opener : Opener, optional
+        Of a third party's storage, which is called ``name``. With neither it is memory.
+    name : str
+    """
+
+    def __init__(
+        self, path: str | None = None, opener: Opener | None = None, name: str = MEMORY
+    ) -> None:
+        self.path = path
+        self.name = path or name
+        self._opener = opener
+        self._journal = SharedJournal()
+        self._folder: str | None = opener.folder if opener is not None else None
+        self._cleanup: Callable[[], object] | None = None
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes may be at work on it."""
+        return self.path is not None or self._opener is not None
+
+    def create(self, settings: Settings) -> Storage:
+        """Open the storage to write into; a file that isn't there is made."""
+        if self.path is None:
+            return self.open(lambda one: one.name == settings.name)
+        return PickledDB.create(
+            self.path, lambda one: one.name == settings.name, settings.lock, settings.allow_group
+        )
+
+    def open(self, follows: Callable[[ExperimentState], bool]) -> Storage:
+        """Open it for one more reader and writer; StorageUnusable where there is no such file."""
+        if self._opener is not None:
+            return self._opener(follows)
+        if self.path is None:
+            return MemoryStorage(self._journal, follows)
+        return PickledDB(self.path, follows)
+
+    def discard(self) -> None:
+        """Remove what memory needed of the disk."""
+        if self._cleanup is not None:
+            self._cleanup()
+            self._cleanup = self._folder = None
+
+    def folder_of(self, experiment: ExperimentState) -> Callable[[int], str]:
+        """Return what gives a trial's working directory by its number."""
+        return layout.trial_folders(
+            self._base(), experiment.title, experiment.configuration["working_dir"]
+        )
+
+    def heartbeat(
+        self,
+        experiment: ExperimentState,
+        name: str,
+        interval: float,
+        n_workers: int,
+        on_suspend: OnSuspend,
+    ) -> Heartbeat | None:
+        """Return what tells others that this worker lives; nobody needs to know it in memory."""
+        if not self.is_shared:
+            return None
+        about = {"host": os.uname().nodename, "pid": os.getpid(), "job": "", "n_workers": n_workers}
+        if (job := own_job(os.environ)) is not None:
+            about |= {CLUSTER: job.cluster, ON_SUSPEND: on_suspend}
+        return Heartbeat(self._signs(experiment), name, interval, about)
+
+    def notice_path(self, experiment: ExperimentState, name: str) -> str:
+        """Return where a worker's stop notice lies for its trials."""
+        return os.path.join(layout.notices_folder(self._base(), experiment.title), name)
+
+    def recovery(
+        self,
+        experiment: ExperimentState,
+        interval: float,
+        awake: Callable[[], float] = time.monotonic,
+    ) -> Recovery:
+        """Return what finds lost workers; ``awake`` is as of :class:`Watch`."""
+        signs = self._signs(experiment)
+        states = JobStates(signs, for_worker=True)
+        watch = Watch(signs, interval, states, awake)
+        return Recovery(watch, self.folder_of(experiment), states.causes)
+
+    def _signs(self, experiment: ExperimentState) -> str:
+        return layout.workers_folder(self._base(), experiment.title)
+
+    def _base(self) -> str:
+        """Return the path beside which files go: in memory, in a folder that ends with this."""
+        if self.path is not None:
+            return self.path
+        if self._folder is None:
+            self._folder = tempfile.mkdtemp(prefix="orion-hpc-")
+            self._cleanup = weakref.finalize(self, _remove, self._folder, os.getpid())
+        return f"{self._folder}/db.pkl"
+
+
+def _remove(folder: str, owner: int) -> None:
+    if os.getpid() == owner:  # and not a fork that ends
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def place_of(storage: Any) -> Place | None:
+    """Return the place that Oríon's configuration of a storage names; None if it is a file's.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such storage; the message lists those there are.
+    """
+    if not isinstance(storage, Mapping):
+        return None
+    options = {str(key): value for key, value in storage.items()}
+    kind = str(options.pop("type", FILE)).lower()
+    if kind == "legacy":
+        return place_of(options.get("database"))
+    if kind == FILE:
+        return None
+    if kind == MEMORY:
+        return Place()
+    make = plugins.load("storage", kind, _BUILTIN)
+    return Place(opener=make(**options), name=kind)

@@ -1,0 +1,76 @@
+"""Reads how experiments stand, from the database and the workers' signs of life, without a lock."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from orion_hpc.config.settings import Settings
+from orion_hpc.experiments.lookup import chosen
+from orion_hpc.experiments.resources import resources
+from orion_hpc.experiments.selection import asked
+from orion_hpc.experiments.summary import experiment_summary
+from orion_hpc.journal.heartbeat import signs
+from orion_hpc.journal.pickleddb import PickledDB
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.sharedfs import layout
+from orion_hpc.sharedfs.process_identity import Identity
+from orion_hpc.slurm.commands import slurm_is_here
+from orion_hpc.slurm.proof import is_suspended, jobs_of
+from orion_hpc.slurm.queue import queued
+from orion_hpc.worker.job_states import JobStates, run_of
+
+
+def summaries(
+    config: Path | None, storage: str | None, name: str | None, version: int | None
+) -> list[dict[str, Any]]:
+    """Return the summary of each experiment asked for; see :func:`experiment_summary`.
+
+    Raises
+    ------
+    NoConfigurationError
+        The database has no experiment of this name and version.
+    StorageError
+        There is no database, or it can't be read.
+    """
+    settings = asked(config, storage, name, version)
+    return [_summary(one, settings.storage) for one in _read(settings)]
+
+
+def _summary(experiment: ExperimentState, storage: str) -> dict[str, Any]:
+    folder = layout.workers_folder(storage, experiment.title)
+    found = signs(folder)
+    stopped = {name for name in found if (who := Identity.parse(name)) is not None and who.stopped}
+    # Workers may run in other jobs, too: in a script of the user's own.
+    launched = experiment.job_ids("slurm")
+    jobs = [*launched, *(job for job in jobs_of(map(run_of, found)) if job not in launched)]
+    if experiment.is_done or not jobs or not slurm_is_here():
+        return experiment_summary(experiment, found, None, stopped)
+    tasks = queued(jobs, tries=1)  # who asks how things stand isn't held up
+    if any(one.suspended for one in tasks or ()):
+        runs = JobStates(folder).runs(found)
+        stopped |= {name for name, run in runs.items() if is_suspended(run, tasks or ())}
+    ours = None if tasks is None or not launched else [t for t in tasks if t.job in launched]
+    return experiment_summary(experiment, found, ours, stopped)
+
+
+def used(
+    config: Path | None, storage: str | None, name: str | None, version: int | None
+) -> dict[str, dict[str, Any]]:
+    """Return, by its title, what each experiment asked for used; see :func:`resources`.
+
+    Raises
+    ------
+    NoConfigurationError, StorageError
+        As of :func:`summaries`.
+    """
+    return {one.title: resources(one) for one in _read(asked(config, storage, name, version))}
+
+
+def _read(settings: Settings) -> list[ExperimentState]:
+    database = PickledDB(settings.storage)
+    try:
+        experiments = list(database.refresh().experiments.values())
+    finally:
+        database.close()
+    return chosen(experiments, settings.storage, settings.name, settings.version)

@@ -1,0 +1,297 @@
+"""What there is to tell of an experiment, as plain data. Pure; how it looks is the terminal's
+part."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from orion_hpc.errors import OrionHpcError
+from orion_hpc.experiments.comparison import best_note, comparison, comparison_notes
+from orion_hpc.journal.heartbeat import Sign
+from orion_hpc.model.space import Space
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import BROKEN, RESERVED, STATUSES
+from orion_hpc.slurm.tasks import Tasks
+
+_LONGEST_REASON = 500
+"""Characters that are shown of why a trial broke."""
+
+
+_MOST_LINES = 20
+"""Of a traceback; the fault is at its end."""
+
+
+def experiment_summary(
+    state: ExperimentState,
+    signs: Mapping[str, Sign],
+    tasks: Sequence[Tasks] | None = None,
+    suspended: Collection[str] = (),
+) -> dict[str, Any]:
+    """Return one experiment's status.
+
+    Parameters
+    ----------
+    state : ExperimentState
+    signs : mapping of str to Sign
+        The workers' signs of life.
+    tasks : sequence of Tasks, optional
+        Those of its arrays that Slurm knows.
+    suspended : collection of str
+        The workers that are known to be stopped, by their names.
+
+    Returns
+    -------
+    dict
+        ``name``, ``version``, ``state`` (``done``, ``broken``, ``stopped``, ``running``,
+        ``waiting``), ``reason`` (why it was stopped, else None), ``exhausted`` (why there are no
+        further trials below ``max_trials``, else None), ``learned`` (source -> how many trials of
+        another experiment count as history), ``half_learned`` (sources of which more is to come),
+        ``max_trials``, ``trials``
+        (status -> count), ``best`` (None or ``number``, ``id``, ``objective``, ``params``,
+        ``objectives``: all values, ``feasible``), what :func:`comparison` gives,
+        ``workers`` (those alive: ``id``, ``host``, ``job``, ``age`` in seconds), ``suspended``
+        (names of those that are), ``silent`` (names of those that no longer give signs and hold a
+        trial), ``jobs`` (``launcher``, ``ids``, ``folder``, ``time``,
+        and of their code ``commit``, ``digest``, ``snapshot``), ``broken`` (the last three:
+        ``number``, ``cause``, ``message``), ``queue`` (of Slurm's tasks ``running`` and, by Slurm's
+        reason, ``waiting``: how many; None where that isn't known).
+    """
+    alive = [sign for name, sign in signs.items() if not sign.silent or name in suspended]
+    return {
+        "name": state.name,
+        "version": state.version,
+        "state": condition(state, any(sign.worker not in suspended for sign in alive)),
+        "reason": state.stopped,
+        "exhausted": exhaustion(state),
+        "learned": {source: count for source, (_, count) in state.sources.items()},
+        "half_learned": sorted(state.half_learned),
+        "max_trials": state.max_trials,
+        "max_broken": state.max_broken,
+        "trials": {status: state.count(status) for status in STATUSES},
+        "best": best_trial(state),
+        **comparison(state),
+        "workers": [
+            {
+                "id": sign.worker,
+                "host": sign.about.get("host"),
+                "job": sign.about.get("job"),
+                "age": round(max(0.0, sign.age), 1),
+            }
+            for sign in sorted(alive, key=lambda sign: sign.worker)
+        ],
+        "suspended": sorted(name for name in suspended if name in signs),
+        "silent": sorted(
+            name
+            for name in {trial.worker for trial in state.having(RESERVED)} - set(suspended)
+            if name and (name not in signs or signs[name].silent)
+        ),
+        "jobs": [
+            {
+                "launcher": jobs.launcher,
+                "ids": list(jobs.job_ids),
+                "folder": jobs.folder,
+                "time": jobs.time,
+                "commit": jobs.commit,
+                "digest": jobs.digest,
+                "snapshot": jobs.snapshot,
+            }
+            for jobs in state.jobs
+        ],
+        "broken": [
+            {"number": trial.number, "cause": trial.cause, "message": trial.message}
+            for trial in state.having(BROKEN)[-3:]
+        ],
+        "queue": None if tasks is None else _queue(tasks),
+    }
+
+
+def _queue(tasks: Sequence[Tasks]) -> dict[str, Any]:
+    waiting: dict[str, int] = {}
+    for one in tasks:
+        if one.phase == "waits":
+            waiting[one.reason] = waiting.get(one.reason, 0) + one.count
+    return {
+        "running": sum(one.count for one in tasks if one.phase == "runs"),
+        "waiting": waiting,
+    }
+
+
+def condition(state: ExperimentState, worked_on: bool) -> str:
+    """Return in one word how the experiment stands."""
+    if state.is_done:
+        return "done"
+    if state.is_broken:
+        return "broken"
+    if state.stopped is not None:
+        return "stopped"
+    return "running" if worked_on else "waiting"
+
+
+def exhaustion(state: ExperimentState) -> str | None:
+    """Return why the algorithm suggests no further trial; None while it may."""
+    if not state.exhausted:
+        return None
+    spent = "the algorithm has no further point"
+    try:
+        space = Space.parse(state.configuration.get("space", {}))
+    except OrionHpcError:  # of another program or version, or none at all
+        return spent
+    tried = {
+        str([value for name, value in trial.params.items() if name != space.fidelity])
+        for trial in state.trials
+    }
+    if len(tried) >= space.cardinality:
+        return "every point of the space was tried"
+    return spent
+
+
+def best_trial(state: ExperimentState) -> dict[str, Any] | None:
+    """Return the best trial (see :attr:`ExperimentState.best`), or None while there is none."""
+    if state.best is None:
+        return None
+    return {
+        "number": state.best.number,
+        "id": state.best.id,
+        "objective": state.best.objective,
+        "params": state.best.params,
+        "objectives": list(state.best.objectives),
+        "feasible": state.best.feasible,
+    }
+
+
+def shown(best: Mapping[str, Any]) -> str:
+    """Return the objective of a :func:`best_trial`, and a word if the trial is infeasible."""
+    return f"{best['objective']:.6g}" + ("" if best["feasible"] else " (infeasible)")
+
+
+STATUS_COLUMNS = (
+    "experiment",
+    "state",
+    "completed",
+    "running",
+    "waiting",
+    "broken",
+    "best",
+    "workers",
+    "jobs",
+)
+"""Headings of :func:`status_rows`."""
+
+
+def status_rows(summaries: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Return a row for each experiment, as texts under :data:`STATUS_COLUMNS`."""
+    rows: list[tuple[str, ...]] = []
+    for one in summaries:
+        trials, best = one["trials"], one["best"]
+        budget = f"/{one['max_trials']}" if one["max_trials"] is not None else ""
+        workers = str(len(one["workers"]))
+        if one["suspended"]:
+            workers += f" ({len(one['suspended'])} suspended)"
+        jobs = [f"{jobs['launcher']} {', '.join(jobs['ids'])}" for jobs in one["jobs"][-2:]]
+        rows.append(
+            (
+                f"{one['name']} v{one['version']}",
+                one["state"],
+                f"{trials['completed']}{budget}",
+                str(trials["reserved"]),
+                str(trials["interrupted"] + trials["suspended"] + trials["new"]),
+                str(trials["broken"]),
+                "-" if best is None else shown(best),
+                workers,
+                "; ".join(jobs) or "-",
+            )
+        )
+    return rows
+
+
+def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what a person should know beyond the table: broken trials, silent workers."""
+    notes = []
+    for one in summaries:
+        title = f"{one['name']} v{one['version']}"
+        for broken in one["broken"]:
+            lines = (broken["message"] or "").strip().splitlines() or ["no reason recorded"]
+            why = lines[0] if len(lines[0]) <= _LONGEST_REASON else f"{lines[0][:_LONGEST_REASON]}…"
+            notes.append(f"{title}: trial {broken['number']} broke ({broken['cause']}): {why}")
+        if one["state"] == "broken":
+            count = one["trials"]["broken"]
+            notes.extend(_last_traceback(one["broken"]))
+            notes.append(
+                f"{title}: stopped after {count} broken trial{'s' * (count > 1)}; 'orion-hpc logs "
+                "--failed' shows why of each. Mend the cause, then submit again with --max-broken "
+                f"{one['max_broken'] + 3}."
+            )
+        if one["state"] == "stopped":
+            notes.append(
+                f"{title}: stopped: {one['reason']}. 'orion-hpc resume CONFIG' goes on with it."
+            )
+        for source, count in one["learned"].items():
+            notes.append(f"{title}: learned from {count} trials of {source}.")
+        for source in one["half_learned"]:
+            notes.append(f"{title}: not all of {source} is learned; the same submit again goes on.")
+        if one["exhausted"] and one["state"] == "done":
+            notes.append(f"{title}: {one['exhausted']}.")
+        if one["suspended"]:
+            notes.append(f"{title}: {_suspension_note(one['suspended'])}")
+        for name in one["silent"]:
+            notes.append(f"{title}: worker {name} holds a trial and gives no sign of life.")
+        if one["queue"] is not None and (told := _queue_note(one["queue"])):
+            notes.append(f"{title}: {told}.")
+        elif one["suspended"]:
+            pass  # they are at work again when they are resumed
+        elif one["state"] == "waiting" and not one["trials"]["reserved"] and one["queue"]:
+            notes.append(
+                f"{title}: no worker is at work and no task is in the queue; 'orion-hpc resume "
+                "CONFIG' goes on."
+            )
+        elif one["state"] == "waiting" and not one["trials"]["reserved"]:
+            queued = [
+                job for jobs in one["jobs"] if jobs["launcher"] == "slurm" for job in jobs["ids"]
+            ]
+            notes.append(
+                f"{title}: no worker is at work. Its jobs may still wait: "
+                f"squeue -j {','.join(queued[-3:])}; if they don't, 'orion-hpc resume "
+                "CONFIG' goes on."
+                if queued
+                else f"{title}: no worker is at work; 'orion-hpc resume CONFIG' goes on."
+            )
+        notes.extend(f"{title}: {note}" for note in comparison_notes(one))
+        if one["best"] is not None:
+            notes.append(f"{title}: {best_note(one['best'])}")
+    return notes
+
+
+def _suspension_note(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"worker {names[0]} is suspended: its processes are stopped until it is resumed."
+    return (
+        f"{len(names)} workers are suspended: their processes are stopped until they are resumed."
+    )
+
+
+def _queue_note(queue: Mapping[str, Any]) -> str:
+    """Return what is told of the tasks that Slurm has, ``''`` if none waits."""
+    waiting = queue["waiting"]
+    count = sum(waiting.values())
+    if not count:
+        return ""
+    reasons = ", ".join(
+        f"{reason} {number}" if len(waiting) > 1 else reason
+        for reason, number in sorted(waiting.items())
+        if reason not in ("", "None")
+    )
+    told = f"{count} tasks wait" if count > 1 else "1 task waits"
+    return f"{told} in Slurm's queue{f' ({reasons})' if reasons else ''}"
+
+
+def _last_traceback(broken: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the lines of the last traceback there is, indented; of a long one its end."""
+    for trial in reversed(list(broken)):
+        lines = (trial["message"] or "").strip().splitlines()
+        if "Traceback (most recent call last):" in lines:
+            lines = lines[lines.index("Traceback (most recent call last):") :]
+            if len(lines) > _MOST_LINES:
+                lines = [lines[0], "  …", *lines[2 - _MOST_LINES :]]
+            return [f"  {line}" for line in lines]
+    return []

@@ -1,0 +1,168 @@
+"""Lets an experiment learn from another one of the same space: its completed trials are history.
+
+They are copied into the journal of the one that learns, once, so that neither a worker nor a later
+submission needs the other file. How much of it fits into one transaction is
+:mod:`orion_hpc.experiments.batches`' business.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from orion_hpc.config.settings import Settings
+from orion_hpc.errors import ConfigurationError, NoConfigurationError, did_you_mean
+from orion_hpc.experiments.batches import largest
+from orion_hpc.experiments.location import Place
+from orion_hpc.journal import creation
+from orion_hpc.journal.base import Storage
+from orion_hpc.model import event as ev
+from orion_hpc.model.result import STATISTIC
+from orion_hpc.model.state import ExperimentState, State
+from orion_hpc.model.trial import Params, Results
+
+
+class Source(NamedTuple):
+    """What there is to learn. ``skipped`` counts completed trials that aren't in the space."""
+
+    title: str
+    trials: list[tuple[Params, Results]]
+    skipped: int
+
+
+def to_learn(settings: Settings, experiment: ExperimentState | None, place: Place) -> Source | None:
+    """Return what ``warm_start`` names and the experiment hasn't learned. Writes nothing.
+
+    Parameters
+    ----------
+    settings : Settings
+    experiment : ExperimentState or None
+        That of the settings, with its trials; None where it isn't there yet.
+    place : Place
+        Where it is, or will be.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such database or experiment, it is this very one, or it has another space.
+    StorageError
+        The database can't be read.
+    """
+    wanted = settings.warm_start
+    if wanted is None or (experiment is not None and _is_learned(wanted, experiment, place)):
+        return None
+    where = place if wanted["storage"] is None else Place(wanted["storage"])
+    found = _find(settings, wanted, where, _is_same(where, place))
+    space, theirs = settings.parsed_space(), found.configuration.get("space") or {}
+    if sorted(theirs) != sorted(space):
+        raise ConfigurationError(
+            f"warm_start names {found.title}, which has other dimensions: "
+            f"{', '.join(theirs) or 'none'}",
+            f"This one has {', '.join(space)}. They need the same names.",
+        )
+    trials: list[tuple[Params, Results]] = []
+    skipped = 0
+    for number in found.completions:
+        trial = found.trials[number]
+        try:
+            space.check(trial.params)
+        except ConfigurationError:
+            skipped += 1
+            continue
+        # No algorithm looks at statistics, and they may be large.
+        results = [one for one in trial.results or [] if one["type"] != STATISTIC]
+        trials.append((trial.params, results))
+    return Source(f"{found.title} in {_path(where)}", trials, skipped)
+
+
+def learn(storage: Storage, number: int, source: Source | None, now: float) -> list[str]:
+    """Write what there is to learn into the journal; return a line on what was written.
+
+    It may take several transactions. Where the one before was cut short, this goes on from there.
+    """
+    if source is None:
+        return []
+    title, trials = source.title, source.trials
+    before = storage.state.experiments[number].sources.get(title, (0, 0))
+
+    def missing(state: ExperimentState) -> bool:
+        # What an earlier one learned from there stands, though there may be more by now.
+        return title not in state.sources or title in state.half_learned
+
+    def decide(state: State) -> Sequence[ev.Event]:
+        learner = state.experiments[number]
+        if not missing(learner):
+            return []
+        part, count = learner.sources.get(title, (0, 0))
+
+        def event(first: int, last: int) -> ev.LearnTrials:
+            return ev.LearnTrials(title, part, tuple(trials[first:last]), now, last < len(trials))
+
+        return [largest(event, min(count, len(trials)), len(trials))]
+
+    if not missing(storage.state.experiments[number]):
+        return []
+    while missing(storage.state.experiments[number]):
+        storage.transact(number, decide)
+    count = storage.state.experiments[number].sources[title][1] - before[1]
+    left_out = f" ({source.skipped} aren't in the space)" if source.skipped else ""
+    return [f"learned {count} trial{'s' * (count != 1)} of {title}{left_out}"]
+
+
+def _is_learned(wanted: dict[str, str | int | None], learner: ExperimentState, own: Place) -> bool:
+    """Whether all of what is wanted is in the journal; without a version any one is."""
+    path = _path(own if wanted["storage"] is None else Place(str(wanted["storage"])))
+    for source in learner.sources.keys() - learner.half_learned:
+        title, _, there = source.partition(" in ")
+        name, _, version = title.rpartition("-v")
+        # This database may have been moved, and what it learned from itself with it.
+        moved = path == _path(own) and not os.path.exists(there)
+        same_name = name == wanted["name"] and str(wanted["version"] or version) == version
+        if same_name and (there == path or moved):
+            return True
+    return False
+
+
+def _find(
+    settings: Settings, wanted: dict[str, str | int | None], where: Place, is_here: bool
+) -> ExperimentState:
+    """Return the experiment to learn from."""
+    name, version = str(wanted["name"]), wanted["version"]
+    if where.path is not None and not creation.is_there(where.path):
+        raise NoConfigurationError(
+            f"warm_start names the experiment {name!r} in {where.path}, which isn't there",
+            "Write warm_start: {name: first, storage: ./old.pkl}, or leave it out.",
+        )
+    storage = where.open(lambda one: one.name == name)
+    try:
+        state = storage.refresh()
+    finally:
+        storage.close()
+    there = {one.version: one for one in state.experiments.values() if one.name == name}
+    own = (settings.version or max(there, default=1)) if name == settings.name and is_here else 0
+    others = there.keys() - {own}
+    if version == own or (version is None and own and not others):
+        raise ConfigurationError(
+            f"warm_start names {name}-v{own}, which is this experiment itself",
+            f"To learn from it, make the next one: version: {own + 1}. An experiment always goes "
+            "on from its own trials.",
+        )
+    found = there.get(int(version) if version is not None else max(others, default=0))
+    if found is None:
+        names = sorted({one.name for one in state.experiments.values()})
+        which = "" if version is None else f" version {version}"
+        raise NoConfigurationError(
+            f"warm_start names the experiment {name!r}{which}, which isn't in "
+            f"{where.name}{did_you_mean(name, names)}",
+            f"There are: {', '.join(names[:20]) or 'none'}.",
+        )
+    return found
+
+
+def _is_same(one: Place, other: Place) -> bool:
+    return one is other or (one.path is not None and _path(one) == _path(other))
+
+
+def _path(place: Place) -> str:
+    return place.name if place.path is None else os.path.realpath(place.path)

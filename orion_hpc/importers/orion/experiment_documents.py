@@ -1,0 +1,272 @@
+"""What the document of an experiment of Oríon's amounts to here, and what to tell of it.
+
+Pure. Names, texts and numbers come from a file that anybody may have made, so whatever becomes a
+path, a variable or a line on a terminal here is checked first. No path of the file is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orion_hpc.algorithms.factory import make_algorithm, normalise
+from orion_hpc.errors import ConfigurationError, ImportRefused
+from orion_hpc.importers.orion.inert_values import Odd, Plainer, moment
+from orion_hpc.importers.orion.pickle_file import block
+from orion_hpc.importers.orion.trial_documents import FoundTrial, is_text, plain_name, read_trial
+from orion_hpc.model.space import Space
+from orion_hpc.model.state import IMPORTED
+from orion_hpc.model.trial import BROKEN, params_key
+
+Document = Mapping[str, Any]
+
+_MAX_BROKEN = 3
+_MAX_ATTEMPTS = 3
+_MOST = 1 << 31
+"""Of a version or a limit."""
+
+_METADATA = ("user", "orion_version", "user_script", "user_args", "VCS")
+"""What is kept of what Oríon knows beyond the settings."""
+
+_LONGEST_METADATA = 2000
+_LONGEST_PRIOR = 100_000
+_MOST_LEVELS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class FoundExperiment:
+    """An experiment of Oríon's in this package's terms.
+
+    Attributes
+    ----------
+    known_as : str
+        Its name there.
+    configuration : dict
+        What the database keeps of it; see :data:`~orion_hpc.model.state.IMPORTED`.
+    create_time : float
+        Seconds since the epoch.
+    notes : list of str
+        What isn't as it was, a sentence each.
+    """
+
+    known_as: str
+    name: str
+    version: int
+    configuration: dict[str, Any]
+    create_time: float
+    trials: tuple[FoundTrial, ...]
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def title(self) -> str:
+        """What people call it."""
+        return f"{self.name} v{self.version}"
+
+
+def label(document: Document) -> tuple[str, int]:
+    """Return the name and version of an experiment's document.
+
+    Raises
+    ------
+    ImportRefused
+        It has none.
+    """
+    name, version = document.get("name"), document.get("version")
+    version = 1 if version is None else version  # as Oríon takes it
+    if not (isinstance(name, str) and is_text(name)):
+        raise ImportRefused("an experiment in the file has no name that can be shown")
+    if type(version) is not int or not 0 < version < _MOST:
+        raise ImportRefused(f"the version of experiment {name!r} in the file isn't a whole number")
+    return name, version
+
+
+def read_experiment(
+    document: Document, trials: Iterable[Document], plainer: Plainer, seed: int, now: float
+) -> FoundExperiment:
+    """Return the experiment of a document and of its trials' documents.
+
+    Parameters
+    ----------
+    document, trials : flat documents
+    plainer : Plainer
+        With the budget of the whole file.
+    seed : int
+        For an algorithm without one.
+    now : float
+        The time of what has none; seconds since the epoch.
+
+    Raises
+    ------
+    ImportRefused
+        It has no name.
+    """
+    known_as, version = label(document)
+    name = _allowed_name(known_as)
+    notes = [] if name == known_as else [f"It was called {known_as!r} in Oríon."]
+    priors = _priors(document, notes)
+    options = _options(document, plainer, notes)
+    space, algorithm = _for_us(priors, options, seed, notes)
+    created = _created(document, now)
+    found = _trials(trials, plainer, created, notes)
+    max_broken = _limit(document.get("max_broken")) or _MAX_BROKEN
+    broken = sum(trial.status == BROKEN for trial in found)
+    if broken >= max_broken:
+        notes.append(
+            f"Its {broken} broken trials end it (max_broken is {max_broken}); to go on, submit "
+            f"with --max-broken {broken + _MAX_BROKEN}."
+        )
+    # Two readings of the same experiment are known to be that by it, whatever seed is drawn.
+    content = repr((known_as, priors, options, found))
+    origin = {
+        "program": "Oríon",
+        "id": str(_plain(document.get("_id"), plainer)),
+        "parent": str(_plain(block(document, "refers.parent_id"), plainer)),
+        **_metadata(document, plainer),
+        "trials": len(found),
+        "digest": hashlib.sha256(content.encode()).hexdigest(),
+    }
+    configuration = {
+        "space": space,
+        "algorithm": algorithm,
+        "function": None,
+        "command": None,
+        "kwargs": {},
+        "trial_arg": None,
+        "path": "",
+        "max_trials": _limit(document.get("max_trials")),
+        "max_broken": max_broken,
+        "max_attempts": _MAX_ATTEMPTS,
+        "working_dir": None,
+        "worker": {},
+        IMPORTED: origin,
+    }
+    return FoundExperiment(known_as, name, version, configuration, created, found, notes)
+
+
+def _allowed_name(name: str) -> str:
+    """Return the nearest name that can be part of a path, as the settings want it too."""
+    return re.sub(r"^[.\-]+|[^\w.\-]", "_", name)[:100]
+
+
+def _priors(document: Document, notes: list[str]) -> dict[str, str]:
+    found = block(document, "space") or block(document, "metadata.priors")
+    priors: dict[str, str] = {}
+    renamed = []
+    for key, prior in found.items() if isinstance(found, dict) else ():
+        name = plain_name(key)
+        if name is None or name in priors or not is_text(prior, _LONGEST_PRIOR):
+            notes.append("A dimension is left out: its name or its prior isn't a text.")
+            continue
+        priors[name] = prior
+        if name != key:
+            renamed.append(name)
+    if renamed:
+        notes.append(f"Dimensions without the slash that Oríon gave them: {', '.join(renamed)}.")
+    return priors
+
+
+def _options(document: Document, plainer: Plainer, notes: list[str]) -> dict[str, dict[str, Any]]:
+    """Return the algorithm in the form ``{name: options}``."""
+    found = block(document, "algorithm") or block(document, "algorithms") or "random"
+    if isinstance(found, str):
+        found = {found: {}}
+    nested: dict[str, Any] = {}
+    for key, value in found.items() if isinstance(found, dict) else ():
+        try:
+            if not is_text(key) or key.count(".") > _MOST_LEVELS:
+                raise Odd("something without a name")
+            _put(nested, key.split("."), plainer.plain(value))
+        except Odd as error:
+            notes.append(f"An option of the algorithm is left out: it is {error}.")
+    if isinstance(kind := nested.pop("of_type", None), str):
+        nested = {kind: nested}
+    name, options = next(iter(nested.items()), ("random", {}))
+    return {name.lower(): options if isinstance(options, dict) else {}}
+
+
+def _put(nested: dict[str, Any], levels: list[str], value: Any) -> None:
+    for level in levels[:-1]:
+        nested = nested.setdefault(level, {})
+        if not isinstance(nested, dict):
+            raise Odd("both a value and a mapping")
+    nested[levels[-1]] = value
+
+
+def _for_us(
+    priors: dict[str, str], options: dict[str, dict[str, Any]], seed: int, notes: list[str]
+) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+    """Return space and algorithm as this version records them; as they are, and told, if it can't
+    go on with them."""
+    space, algorithm = priors, options
+    try:
+        parsed = Space.parse(priors)
+        space = dict(parsed.configuration)
+        ((name, given),) = options.items()
+        # What Oríon left to chance is None there, what has no end is infinite: both are left out.
+        meant = {key: value for key, value in given.items() if value not in (None, math.inf)}
+        known = normalise({name: meant}, seed)
+        make_algorithm(known, parsed)
+        algorithm = known
+    except ConfigurationError as error:
+        notes.append(f"It can be looked at, but this version can't go on with it: {error.message}.")
+    return space, algorithm
+
+
+def _trials(
+    documents: Iterable[Document], plainer: Plainer, created: float, notes: list[str]
+) -> tuple[FoundTrial, ...]:
+    """Return the trials that can be kept, in the order of their submission."""
+    told: Counter[str] = Counter()
+    found: list[FoundTrial] = []
+    taken: set[str] = set()
+    for document in documents:
+        try:
+            trial = read_trial(document, plainer, created, told)
+        except Odd as error:
+            told[f"left out because of {error}"] += 1
+            continue
+        # The rules of replay: one trial of an id, or of a point where there is no id.
+        key = trial.id or params_key(trial.params)
+        if key in taken:
+            told["left out because they are there twice"] += 1
+            continue
+        taken.add(key)
+        taken.add(params_key(trial.params))
+        found.append(trial)
+    notes.extend(f"Trials {what}: {number}." for what, number in told.items())
+    return tuple(sorted(found, key=lambda trial: trial.submit_time))
+
+
+def _limit(value: Any) -> int | None:
+    """Return a limit; None where there is none, which is infinity too."""
+    if isinstance(value, float) and math.isfinite(value):
+        value = int(value)
+    return value if type(value) is int and 0 < value < _MOST else None
+
+
+def _created(document: Document, now: float) -> float:
+    try:
+        return moment(block(document, "metadata.datetime")).timestamp()
+    except Odd:
+        return now
+
+
+def _metadata(document: Document, plainer: Plainer) -> dict[str, Any]:
+    found = {name: _plain(block(document, f"metadata.{name}"), plainer) for name in _METADATA}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _plain(value: Any, plainer: Plainer) -> Any:
+    """Return ``value`` as plain data, None for what is odd, long or can't be shown."""
+    try:
+        plain = plainer.plain(value)
+    except Odd:
+        return None
+    if isinstance(plain, bytes) or (isinstance(plain, str) and not is_text(plain)):
+        return None
+    return plain if len(repr(plain)) <= _LONGEST_METADATA else None

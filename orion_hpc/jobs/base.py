@@ -1,0 +1,127 @@
+"""What a launcher is: it starts jobs that each run one worker.
+
+A launcher knows nothing of experiments: it gets a function, its argument, and how many jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from orion_hpc import plugins
+
+BUILTIN = {
+    "slurm": "orion_hpc.jobs.slurm:SlurmLauncher",
+    "local": "orion_hpc.jobs.local:LocalLauncher",
+    "debug": "orion_hpc.jobs.debug:DebugLauncher",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchRequest:
+    """What to start.
+
+    Attributes
+    ----------
+    function, argument
+        Each job calls ``function(argument)``; both are pickled.
+    command : tuple of str
+        The same as a command line, for launchers that take no function.
+    tasks : int
+        How many jobs.
+    folder : str
+        Where scripts and logs go.
+    title : str
+        What the jobs are called where the options don't say.
+    options : mapping of str to (str or True)
+        Options of ``sbatch`` by their long names, without dashes in front.
+    throttle : int or None
+        How many jobs may run at once.
+    environment : mapping of str to str
+        Variables that the jobs must have from the start, before they load any library.
+    """
+
+    function: Callable[[Any], Any]
+    argument: Any
+    command: tuple[str, ...]
+    tasks: int
+    folder: str
+    title: str
+    options: Mapping[str, str | bool] = field(default_factory=dict)
+    throttle: int | None = None
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class Jobs(Protocol):
+    """Jobs that were started.
+
+    Attributes
+    ----------
+    ids : tuple of str
+        As the launcher calls them; one id for a whole array.
+    logs : str
+        Where their output goes; a pattern that the shell understands.
+    stopped : bool
+        Whether a stop notice ended them before the launch was over.
+
+    ``alive`` and ``failures`` tell of jobs on this machine only.
+    """
+
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+    @property
+    def logs(self) -> str: ...
+    @property
+    def stopped(self) -> bool: ...
+    def alive(self) -> int:
+        """Return how many run still."""
+        ...
+
+    def ended(self) -> bool:
+        """Whether all are known to have ended; False also means that nobody can tell."""
+        ...
+
+    def stop(self, wait: float, force: bool = True) -> None:
+        """Give the jobs their stop notice and ``wait`` seconds; then end them by ``force``."""
+        ...
+
+    def failures(self) -> list[str]:
+        """Return a line for each job that ended by a failure of its own."""
+        ...
+
+
+class Launcher(Protocol):
+    """Starts jobs."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def detached(self) -> bool:
+        """Whether jobs go on by themselves, and may refuse to start at all (a batch system)."""
+        ...
+
+    def check(self) -> None:
+        """Raise LaunchError if this launcher can't be used on this machine."""
+        ...
+
+    def launch(self, request: LaunchRequest) -> Jobs:
+        """Start the jobs of ``request``.
+
+        Raises
+        ------
+        LaunchError
+            They couldn't be started; none runs.
+        """
+        ...
+
+    def preview(self, request: LaunchRequest) -> str:
+        """Return what :meth:`launch` would hand over, as text; start nothing."""
+        ...
+
+
+def make_launcher(name: str) -> Launcher:
+    """Return the launcher that is called ``name``; ConfigurationError lists those there are."""
+    launcher: Launcher = plugins.load("launcher", name, BUILTIN)()
+    return launcher

@@ -1,0 +1,142 @@
+"""Finds what the jobs and the trials of an experiment have written."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from orion_hpc.errors import ConfigurationError
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.model.trial import Trial
+from orion_hpc.sharedfs import layout
+from orion_hpc.sharedfs.process_identity import Identity
+from orion_hpc.worker.script_results import LOG
+
+_NUMBERS = re.compile(r"%[0-9]*[a-zA-Z]")
+"""What sbatch replaces in a path, such as ``%A_%a`` and ``%4j``."""
+
+_BLOCK = 65536
+
+
+def job_logs(experiment: ExperimentState) -> list[str]:
+    """Return the paths of all logs of the experiment's jobs that are there, oldest launch first."""
+    found: dict[str, None] = {}
+    for launch in experiment.jobs:
+        folder, name = os.path.split(launch.folder)
+        name = _NUMBERS.sub("*", name)
+        matches = glob.glob(os.path.join(glob.escape(folder), name))
+        found.update(dict.fromkeys(sorted(filter(os.path.isfile, matches), key=_by_numbers)))
+    return list(found)
+
+
+def _by_numbers(path: str) -> list[tuple[int, str]]:
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path)
+    ]
+
+
+def worker_logs(experiment: ExperimentState, worker: str) -> list[str]:
+    """Return the paths of the logs of one worker's job.
+
+    ``worker`` is its whole name, as ``status`` shows it, or its job's: ``12_3``, ``12``.
+    """
+    who = Identity.parse(worker)
+    job = (who.job if who else worker).partition(".")[0].removeprefix("local-")
+    mine = re.compile(rf"(.*[^0-9])?{re.escape(job)}[^0-9].*") if job else None
+    return [
+        path for path in job_logs(experiment) if mine and mine.fullmatch(os.path.basename(path))
+    ]
+
+
+def trial_logs(experiment: ExperimentState, database: str, number: int) -> list[str]:
+    """Return the paths of what holds a trial's output: its own log, else its job's."""
+    trial = experiment.trials[number]
+    folder_of = layout.trial_folders(
+        database, experiment.title, experiment.configuration["working_dir"]
+    )
+    own = os.path.join(folder_of(trial.number), LOG)
+    if os.path.isfile(own):
+        return [own]
+    return worker_logs(experiment, trial.worker) if trial.worker else []
+
+
+def check_worker(experiment: ExperimentState, worker: str) -> None:
+    """Raise ConfigurationError if there is no log of it; see :func:`worker_logs`."""
+    if not worker_logs(experiment, worker):
+        raise ConfigurationError(
+            f"there is no log of a worker or job {worker!r:.100} of {experiment.title}",
+            "Give a worker as 'orion-hpc status --json' names it, or a job id such as 12_3.",
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """New content of a log. ``title``: of which, where it isn't the one of the piece before."""
+
+    title: str
+    content: bytes
+
+
+class Logs:
+    """Reads several logs: first their ends, and then what is added to them.
+
+    Parameters
+    ----------
+    lines : int or None
+        How many lines to begin with, of each; None: all.
+    """
+
+    def __init__(self, lines: int | None) -> None:
+        self._lines = lines
+        self._read: dict[str, int] = {}
+        self._last = ""
+
+    def look(self, paths: Sequence[str]) -> Iterator[Piece]:
+        """Yield what is new in ``paths`` since the last look, but for those that can't be read."""
+        for path in paths:
+            try:
+                with open(path, "rb") as file:
+                    size = os.fstat(file.fileno()).st_size
+                    begin = self._read.get(path)
+                    if begin is None:
+                        begin = (
+                            0 if self._lines is None else _line_from_end(file, size, self._lines)
+                        )
+                    elif begin > size:  # begun anew
+                        begin = 0
+                    file.seek(begin)
+                    content = file.read(size - begin)
+            except OSError:
+                continue
+            self._read[path] = begin + len(content)
+            if content:
+                yield Piece("" if path == self._last else path, content)
+                self._last = path
+
+
+def _line_from_end(file: BinaryIO, size: int, lines: int) -> int:
+    """Return where the last ``lines`` lines of an open file begin."""
+    begin, seen = size, 0
+    while begin > 0:
+        step = min(_BLOCK, begin)
+        file.seek(begin - step)
+        block = file.read(step)
+        position = len(block)
+        while (position := block.rfind(b"\n", 0, position)) >= 0:
+            # The line break at the very end closes the last line.
+            seen += begin - step + position != size - 1
+            if seen == lines:
+                return begin - step + position + 1
+        begin -= step
+    return 0
+
+
+def failures(trials: Iterable[Trial]) -> Iterator[tuple[str, str]]:
+    """Yield a heading and the reason, with its traceback, of each trial that broke."""
+    for trial in trials:
+        heading = f"trial {trial.number}, attempt {trial.attempt}: {trial.status} ({trial.cause})"
+        yield heading, trial.message or "no reason recorded"

@@ -1,0 +1,70 @@
+"""Looks after jobs that go on by themselves: new ones for those that went."""
+
+from __future__ import annotations
+
+from orion_hpc.config.settings import Settings
+from orion_hpc.jobs.base import Jobs, Launcher
+from orion_hpc.jobs.submission import (
+    Submission,
+    launch_event,
+    launch_request,
+    missing_tasks,
+    useful_tasks,
+)
+from orion_hpc.model.state import ExperimentState
+
+
+def now(submission: Submission) -> ExperimentState:
+    """Return the experiment as the database tells it now."""
+    return submission.storage.refresh().experiments[submission.experiment.number]
+
+
+def top_up(
+    submission: Submission, settings: Settings, launcher: Launcher, in_queue: int
+) -> tuple[int, Jobs] | None:
+    """Submit as many tasks as are missing; return how many, and the jobs, or None.
+
+    None is missing of an experiment that is done, or was stopped meanwhile.
+
+    Raises
+    ------
+    LaunchError
+        Slurm refused them; nothing has changed.
+    """
+    state = now(submission)
+    tasks = missing_tasks(useful_tasks(settings, state.left), in_queue)
+    if not tasks:
+        return None
+    jobs = launcher.launch(launch_request(settings, launcher, state, tasks, submission.code))
+    try:
+        launched = launch_event(launcher, jobs, submission.code)
+        submission.storage.transact(state.number, lambda seen: [launched])
+    except BaseException:
+        jobs.stop(0)
+        raise
+    return tasks, jobs
+
+
+class Patience:
+    """Decides when to top up: at once after progress, and less and less often without.
+
+    So jobs that fail as soon as they begin are not submitted for a whole weekend, one after the
+    other.
+    """
+
+    def __init__(self, shortest: float = 10.0, longest: float = 600.0) -> None:
+        self._shortest, self._longest = shortest, longest
+        self._pause = shortest
+        self._completed = -1
+        self._next = 0.0
+
+    def may(self, now: float, completed: int) -> bool:
+        """Return whether to submit now, with so many trials completed; if so it takes note."""
+        if completed > self._completed:
+            self._pause = self._shortest
+        if now < self._next and completed <= self._completed:
+            return False
+        self._completed = completed
+        self._next = now + self._pause
+        self._pause = min(2 * self._pause, self._longest)
+        return True

@@ -1,0 +1,340 @@
+"""From settings to running jobs: checks, the experiment in the database, one launch.
+
+What a launch looks like to a person is the command's part; the same steps serve Python callers.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from orion_hpc.config.settings import Settings
+from orion_hpc.errors import ConfigurationError, NoConfigurationError
+from orion_hpc.executors.base import runs_in_process
+from orion_hpc.executors.limits import environment as thread_limits
+from orion_hpc.experiments.get_or_create import Built, build, check, wanted_limits
+from orion_hpc.experiments.location import Place
+from orion_hpc.experiments.target_check import check_settings
+from orion_hpc.experiments.warm_start import to_learn
+from orion_hpc.jobs.base import Jobs, Launcher, LaunchRequest, make_launcher
+from orion_hpc.jobs.code_snapshot import Code, code_for, would_be
+from orion_hpc.journal import creation
+from orion_hpc.journal.pickleddb import PickledDB
+from orion_hpc.model import event as ev
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.sharedfs import layout
+from orion_hpc.slurm.commands import slurm_is_here
+from orion_hpc.slurm.queue import in_queue
+from orion_hpc.slurm.site import ask_site
+from orion_hpc.worker.grace import KILL_WAIT
+from orion_hpc.worker.job import WAIT_FOR_EXPERIMENT, WorkerJob, available_cpus, run_job
+from orion_hpc.worker.recovery import release_lost
+
+
+def choose_launcher(name: str, settings: Settings | None = None) -> Launcher:
+    """Return the launcher called ``name``; ``auto`` is Slurm where ``sbatch`` is on the PATH.
+
+    Where the settings name a template, Slurm is plain ``sbatch`` with the script that it gives.
+    """
+    template = None if settings is None else settings.template
+    asked_for = settings is not None and settings.origin("template") == "flags"
+    if template is not None and asked_for and name not in ("auto", "slurm"):
+        raise ConfigurationError(
+            f"a template is for Slurm, not for the executor {name!r}", "Leave out one of them."
+        )
+    if name == "auto":
+        name = "slurm" if slurm_is_here() or (template is not None and asked_for) else "local"
+    if name == "slurm" and template is not None:
+        from orion_hpc.jobs.template import TemplateLauncher, read_template
+
+        return TemplateLauncher(read_template(Path(template)))
+    return make_launcher(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What :func:`submit` did. ``jobs`` is None where nothing is left to be run.
+
+    ``attached`` tells whether the jobs end with this process, so that somebody must watch them.
+    ``code`` is what the jobs run. ``waiting`` counts the tasks of before that wait or run still;
+    None: Slurm doesn't say.
+    """
+
+    storage: PickledDB
+    built: Built
+    tasks: int
+    asked: int
+    jobs: Jobs | None
+    attached: bool
+    code: Code
+    waiting: int | None = 0
+
+    @property
+    def experiment(self) -> ExperimentState:
+        return self.built.experiment
+
+
+def submit(
+    settings: Settings,
+    launcher: Launcher,
+    tell: Callable[[Built], None] = lambda built: None,
+    resume: bool = False,
+) -> Submission:
+    """Put the experiment into the database and start its jobs.
+
+    One that was stopped goes on. At most as many jobs are started as have a trial to run, those
+    that a batch system has already counted in. A batch system that refuses them leaves
+    nothing written: it is asked first, and a job that starts at once waits for its experiment to
+    appear (on a network file system it may have to wait for that anyway).
+
+    ``tell`` learns of the experiment before jobs start that this process has to wait for.
+    ``resume``: only if the experiment is there.
+
+    Raises
+    ------
+    ConfigurationError, ExperimentConflict, LaunchError, NoConfigurationError
+        Nothing was written, and no job runs.
+    """
+    check_settings(settings)
+    launcher.check()
+    plan_ = _plan(settings, launcher, resume)
+    # Of a new database that the group may use: before anything is written there for jobs.
+    beside = layout.files_folder(settings.storage)
+    with (
+        layout.provided(beside, shared=settings.allow_group and not os.path.lexists(beside)),
+        code_for(
+            settings,
+            plan_.experiment.title,
+            needed=plan_.tasks > 0 or plan_.waiting != 0,
+        ) as code,
+    ):
+        return _submit(settings, launcher, tell, plan_, code)
+
+
+def _submit(
+    settings: Settings,
+    launcher: Launcher,
+    tell: Callable[[Built], None],
+    plan_: _Plan,
+    code: Code,
+) -> Submission:
+    jobs = None
+    request = launch_request(
+        settings, launcher, plan_.experiment, max(1, plan_.tasks), code, plan_.reopens
+    )
+    if launcher.detached and plan_.tasks:
+        jobs = launcher.launch(request)
+    try:
+        storage = PickledDB.create(
+            settings.storage, _named(settings), settings.lock, settings.allow_group
+        )
+        built = build(storage, settings, time.time())
+        built = replace(built, kept=[*built.kept, *_database_kept(storage, settings)])
+        if (reason := built.experiment.stopped) is not None:
+            again = ev.ResumeExperiment(time.time())
+            storage.transact(built.experiment.number, lambda state: [again])
+            built.changes.append(f"stopped ({reason}) -> goes on")
+        if not built.created:
+            built = replace(built, released=release_lost(storage, built.experiment.number))
+        built.changes.extend(_code_changes(built.experiment, code))
+        tell(built)
+        # Somebody else may have done some of it in between.
+        tasks = plan_.tasks
+        if jobs is None:
+            useful = useful_tasks(settings, built.experiment.left)
+            tasks = missing_tasks(useful, plan_.waiting)
+        if tasks and jobs is None:
+            jobs = launcher.launch(replace(request, tasks=tasks))
+        if jobs is not None:
+            launched = launch_event(launcher, jobs, code)
+            storage.transact(built.experiment.number, lambda state: [launched])
+    except BaseException:
+        if jobs is not None:
+            jobs.stop(0)
+        raise
+    attached = not launcher.detached
+    return Submission(storage, built, tasks, plan_.asked, jobs, attached, code, plan_.waiting)
+
+
+def launch_event(launcher: Launcher, jobs: Jobs, code: Code) -> ev.LaunchJobs:
+    """Return what the journal is told of jobs that were started now."""
+    return ev.LaunchJobs(launcher.name, jobs.ids, jobs.logs, time.time(), *code.recorded)
+
+
+def _code_changes(experiment: ExperimentState, code: Code) -> list[str]:
+    last = next((jobs.snapshot for jobs in reversed(experiment.jobs) if jobs.snapshot), None)
+    if last is None or code.snapshot in (None, last):
+        return []
+    return [f"snapshot: {os.path.basename(last)} -> {os.path.basename(str(code.snapshot))}, "
+            "as files were edited since"]  # fmt: skip
+
+
+def _database_kept(storage: PickledDB, settings: Settings) -> list[str]:
+    """Return a line for each setting of the database that it was made with otherwise."""
+    kept = []
+    if settings.lock not in (None, storage.lock):
+        kept.append(f"lock stays {storage.lock!r}, as the database was made with")
+    if settings.allow_group and not storage.group:
+        kept.append("allow_group stays false, as the database was made with")
+    return kept
+
+
+def preview(settings: Settings, launcher: Launcher, resume: bool = False) -> str:
+    """Return what :func:`submit` would hand to the launcher; nothing is written or started."""
+    check_settings(settings)
+    plan_ = _plan(settings, launcher, resume)
+    code = would_be(settings, plan_.experiment.title)
+    tasks = max(1, plan_.tasks)
+    return launcher.preview(launch_request(settings, launcher, plan_.experiment, tasks, code))
+
+
+class _Plan(NamedTuple):
+    experiment: ExperimentState
+    asked: int
+    tasks: int
+    waiting: int | None
+    reopens: bool
+
+
+def _plan(settings: Settings, launcher: Launcher, resume: bool = False) -> _Plan:
+    """Return what there is to launch, by what the database says before anything is written."""
+    experiment = None
+    if creation.is_there(settings.storage):
+        storage = PickledDB(settings.storage, follows=_named(settings))
+        experiment = check(storage.refresh(), settings)
+        storage.close()
+    if resume and experiment is None:
+        raise NoConfigurationError(
+            f"there is no experiment {settings.name!r} to be resumed in {settings.storage}",
+            "'orion-hpc submit CONFIG' makes it and starts its jobs.",
+        )
+    to_learn(settings, experiment, Place(settings.storage))
+    waiting = tasks_in_queue(experiment) if experiment and launcher.detached else 0
+    limits = wanted_limits(settings, experiment)
+    reopens = experiment is not None and (experiment.is_done or not experiment.is_open)
+    if experiment is None:
+        experiment = ExperimentState(0, str(settings.name), settings.version or 1, {}, 0.0, *limits)
+    else:
+        experiment.max_trials, experiment.max_broken = limits
+        experiment.stopped = None
+    tasks = missing_tasks(useful_tasks(settings, experiment.left), waiting)
+    return _Plan(experiment, _array(settings), tasks, waiting, reopens)
+
+
+def tasks_in_queue(experiment: ExperimentState) -> int | None:
+    """Return how many tasks of the experiment's arrays wait or run; None: Slurm doesn't say."""
+    live = in_queue(experiment.job_ids("slurm"))
+    return None if live is None else sum(tasks.count for tasks in live)
+
+
+def _named(settings: Settings) -> Callable[[ExperimentState], bool]:
+    return lambda experiment: experiment.name == settings.name
+
+
+def _environment(executor: str, cpus: int | None) -> dict[str, str]:
+    """Return the limits on threads that a worker needs whose trials run in its own process.
+
+    Other executors set them for the processes that they start.
+    """
+    if cpus is None or not runs_in_process(executor):
+        return {}
+    return thread_limits(cpus, os.environ)
+
+
+def _array(settings: Settings) -> int:
+    size = settings.slurm.array_size
+    return size.tasks if size else 1
+
+
+def useful_tasks(settings: Settings, left: float) -> int:
+    """Return how many of the tasks asked for would have a trial to run."""
+    asked = _array(settings)
+    return asked if math.isinf(left) else min(asked, math.ceil(left / settings.worker.n_workers))
+
+
+def missing_tasks(useful: int, waiting: int | None) -> int:
+    """Return how many tasks to submit where ``useful`` have something to do.
+
+    Where nobody knows of those that ``waiting`` counts, none is assumed: a task too many finds
+    nothing to do and leaves, one too few is missed.
+    """
+    return max(0, useful - (waiting or 0))
+
+
+def sbatch_options(settings: Settings) -> dict[str, str | bool]:
+    """Return the options of ``sbatch`` that the settings give, by their long names."""
+    given: Mapping[str, object] = settings.slurm.model_dump(exclude={"array", "additional"})
+    options: dict[str, str | bool] = {
+        key.replace("_", "-"): str(value) for key, value in given.items() if value is not None
+    }
+    return {**options, **settings.slurm.additional}
+
+
+def launch_request(
+    settings: Settings,
+    launcher: Launcher,
+    experiment: ExperimentState,
+    tasks: int,
+    code: Code,
+    reopens: bool = False,
+) -> LaunchRequest:
+    """Return what a launcher is asked for; nothing is written.
+
+    ``reopens``: the experiment was closed, and isn't any more when jobs have been submitted.
+    """
+    worker = settings.worker
+    cpus = settings.slurm.cpus_per_task
+    if cpus is None and launcher.name == "local":
+        # Slurm keeps jobs apart; here they have to share the machine.
+        cpus = max(1, available_cpus(os.environ) // tasks)
+    job = WorkerJob(
+        storage=settings.storage,
+        name=experiment.name,
+        version=experiment.version,
+        n_workers=worker.n_workers,
+        executor=worker.executor,
+        heartbeat=worker.heartbeat,
+        idle_timeout=worker.idle_timeout,
+        on_suspend=worker.on_suspend,
+        grace=worker.grace,
+        kill_wait=(ask_site().kill_wait if launcher.detached else None) or KILL_WAIT,
+        max_requeues=worker.max_requeues,
+        trial_time=worker.trial_time,
+        cpus=cpus,
+        path=code.path,
+        imports=code.imports,
+        reopens=reopens and launcher.detached,
+    )
+    command = [
+        sys.executable, "-m", "orion_hpc", "worker",
+        "--storage", job.storage, "--name", job.name, "--version", str(job.version),
+        "--n-workers", str(job.n_workers), "--executor", job.executor,
+        "--heartbeat", f"{job.heartbeat:g}", "--idle-timeout", f"{job.idle_timeout:g}",
+        "--on-suspend", job.on_suspend,
+        "--grace", f"{job.grace:g}", "--kill-wait", f"{job.kill_wait:g}",
+        "--max-requeues", str(job.max_requeues), "--trial-time", f"{job.trial_time}",
+        "--path", code.path, "--wait", f"{WAIT_FOR_EXPERIMENT:g}",
+        *(word for place in code.imports for word in ("--import-from", place)),
+    ]  # fmt: skip
+    if cpus is not None:
+        command += ["--cpus", str(cpus)]
+    if job.reopens:
+        command += ["--reopens"]
+    size = settings.slurm.array_size
+    return LaunchRequest(
+        function=run_job,
+        argument=job,
+        command=tuple(command),
+        tasks=tasks,
+        folder=layout.jobs_folder(settings.storage, experiment.title),
+        title=experiment.name,
+        options=sbatch_options(settings),
+        throttle=size.throttle if size else None,
+        environment=_environment(worker.executor, cpus),
+    )

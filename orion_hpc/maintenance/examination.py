@@ -1,0 +1,498 @@
+"""Looks at a database from its first byte to its last, and tells what is whole and what isn't.
+
+Reads only, and takes no lock. A reader that works with the database stops at the first damage
+(:mod:`orion_hpc.journal.pickleddb`); this goes on behind it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeAlias
+
+from orion_hpc.errors import StorageError, StorageUnusable
+from orion_hpc.journal import creation, framing, safe_pickle
+from orion_hpc.journal.database_file import DatabaseFile
+from orion_hpc.journal.framing import Frame, Link
+from orion_hpc.journal.write_ahead import LastFrame, frames_in, lost_before, lost_between, settled
+from orion_hpc.maintenance import walk
+from orion_hpc.model import wire
+from orion_hpc.model.event import (
+    CompleteTrial,
+    Event,
+    RegisterTrial,
+    ReleaseTrial,
+    ReserveTrial,
+    SetStatus,
+)
+from orion_hpc.model.state import CATALOGUE, State
+from orion_hpc.model.trial import RESERVED, STATUSES
+from orion_hpc.sharedfs import layout
+
+_OF_TRIALS = (RegisterTrial, ReserveTrial, CompleteTrial, ReleaseTrial, SetStatus)
+_GARBAGE = (pickle.UnpicklingError, ValueError, TypeError, KeyError, RecursionError)
+_HEADER_LIMIT = 1 << 17
+_HEADER_LENGTH = len(framing.encode_header({"lock": "flock", "id": "0" * 32}))
+_STEP = 0.2
+"""Seconds between two words on how far it is."""
+
+_SAMPLES = 32
+
+_LOOKS = 3
+_STALE_WAIT = 1.0
+"""What looks like damage on a network file system is looked at so often, with so many seconds in
+between: the client's cache may be stale."""
+
+STRANGE = "strange"
+"""A whole frame with a payload that no version of this program writes."""
+
+HEADER = "header"
+"""The beginning of the file."""
+
+LOST = "lost"
+"""No bytes: the predecessor that a frame names isn't there, or what was acknowledged last isn't."""
+
+OVERTAKEN = "overtaken"
+"""A late write of another host went over what was acknowledged. The writers have kept that: whoever
+writes next restores it."""
+
+
+class Fault(NamedTuple):
+    """Bytes that can't be used, from ``start`` up to ``end``.
+
+    ``kind`` is one of :mod:`orion_hpc.maintenance.walk`'s, :data:`STRANGE` or :data:`HEADER`;
+    ``why`` says more of these two.
+    """
+
+    start: int
+    end: int
+    kind: str
+    why: str = ""
+
+    @property
+    def is_damage(self) -> bool:
+        """Whether it isn't what a writer leaves that was cut short."""
+        return self.kind not in (walk.TORN, walk.TAIL, OVERTAKEN)
+
+
+class Transaction(NamedTuple):
+    """A whole frame of an experiment, and what it says."""
+
+    frame: framing.Frame
+    writer: str
+    counter: int
+    events: list[Event]
+
+
+Piece: TypeAlias = Transaction | Fault
+
+
+@dataclass(slots=True)
+class Header:
+    """What a file begins with: ``content`` where that can be read, else the ``fault`` of it.
+
+    ``guess`` are those settings that can be told of a damaged one; ``end`` is where frames begin.
+    """
+
+    content: dict[str, Any] | None
+    end: int
+    fault: Fault | None = None
+    guess: dict[str, Any] = field(default_factory=dict)
+    link: framing.Link | None = None
+    version: int | None = None
+
+
+@dataclass(slots=True)
+class Examination:
+    """What was found in the file at ``path``, whose first ``size`` bytes were looked at."""
+
+    path: str
+    status: os.stat_result
+    size: int
+    header: Header
+    frames: int = 0
+    seals: int = 0
+    restorations: int = 0
+    keeps: bool = False
+    """Whether writers keep what they write in files of their own."""
+    checksums: set[int] = field(default_factory=set)
+    """Of the frames in the file; all but those that only the writers have kept."""
+    faults: list[Fault] = field(default_factory=list)
+    state: State = field(default_factory=State)
+    orphans: dict[int, int] = field(default_factory=dict)
+    """Number of an experiment that nothing made -> transactions that speak of it."""
+    kept: set[tuple[int, int]] = field(default_factory=set)
+    """Experiment and trial of what only the writers' own files hold, until somebody restores it."""
+    held: list[tuple[int, int]] = field(default_factory=list)
+    """Experiment and trial of what was reserved when the first damage is met."""
+    until: list[dict[str, Any]] = field(default_factory=list)
+    """The experiments as they are when the first damage is met; see :func:`experiments`."""
+    made: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Writer and counter of a transaction that makes an experiment -> the number that this writer
+    speaks of next: it knew which number the experiment had been given."""
+    samples: dict[int, list[RegisterTrial]] = field(default_factory=dict)
+    """Number of an experiment -> the first registrations that are whole."""
+
+    @property
+    def damage(self) -> list[Fault]:
+        """The faults that no crash explains, in the order of the file."""
+        return [fault for fault in self.faults if fault.is_damage]
+
+    @property
+    def lost(self) -> int:
+        """Bytes that may have been transactions."""
+        header = _HEADER_LENGTH if self.header.fault else 0
+        return max(0, sum(fault.end - fault.start for fault in self.damage) - header)
+
+
+class Examiner:
+    """Examines one file, step by step.
+
+    Parameters
+    ----------
+    path : str
+    force : bool, default False
+        Take a header that speaks of a newer version for a damaged one.
+
+    Raises
+    ------
+    StorageUnusable
+        There is no such file, or it isn't a database, or not one of this user's.
+    """
+
+    def __init__(self, path: str, force: bool = False) -> None:
+        self.path = creation.real_path(path)
+        if not creation.is_there(self.path):
+            raise StorageUnusable(f"there is no file {path}", "Check the path of the database.")
+        self._file = DatabaseFile.at(self.path)
+        self.coherent = self._file.coherent
+        self._force = force
+        self._open()
+
+    def _open(self) -> None:
+        self._file.reopen()
+        status = self._file.status()
+        kept = next(frames_in(self._only_folder()), None) is not None
+        header = read_header(self.path, self._file.read, status.st_size, self._force, kept)
+        shared = (header.content or header.guess).get("group") is True
+        creation.check_owner(self.path, status, shared)
+        self._kept: dict[int, Frame] | None = None
+        keeps = self._find_kept(header, status.st_size)
+        self._last = self._read_last()
+        if keeps:
+            # Others are at work: what was named last has to stand in what is looked at.
+            self._file.reopen()
+            status = self._file.status()
+        self.found = Examination(self.path, status, status.st_size, header, keeps=keeps)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def steps(self) -> Iterator[str]:
+        """Do the work, with a word on how far it is from time to time; the result is ``found``."""
+        for look in range(_LOOKS):
+            if look:
+                time.sleep(_STALE_WAIT)
+                self._open()
+            yield from self._steps()
+            if self.coherent or not self.found.damage:
+                break
+
+    def _steps(self) -> Iterator[str]:
+        found, told, damaged = self.found, time.monotonic(), False
+        makers: dict[str, tuple[str, int]] = {}
+        for piece in self.pieces():
+            if isinstance(piece, Fault):
+                if piece.is_damage and not damaged:
+                    damaged = True
+                    found.until = experiments(found.state)
+                    found.held = reserved(found.state)
+                found.faults.append(piece)
+                continue
+            if time.monotonic() - told > _STEP:
+                told = time.monotonic()
+                part = min(1.0, piece.frame.end / max(1, found.size))
+                yield f"{part:.0%} of {found.size:,} bytes"
+            number = piece.frame.experiment
+            if number == CATALOGUE:
+                makers[piece.writer] = piece.writer, piece.counter
+            elif piece.writer in makers:
+                found.made[makers.pop(piece.writer)] = number
+            if number != CATALOGUE and not is_known(found.state, number):
+                found.orphans[number] = found.orphans.get(number, 0) + 1
+            samples = found.samples.setdefault(number, [])
+            if len(samples) < _SAMPLES:
+                samples += [one for one in piece.events if isinstance(one, RegisterTrial)]
+            found.state.apply(number, *piece[1:])
+
+    def settled(self, names: Iterable[str]) -> list[str]:
+        """Return those of the writers' own files that nobody needs, once all steps are done: the
+        database holds all that is in them, and misses nothing."""
+        if any(fault.is_damage or fault.kind == OVERTAKEN for fault in self.found.faults):
+            return []
+        return settled(self._folder, names, self.found.checksums)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield what the file consists of, in its order; frames and seals are counted."""
+        found = self.found
+        found.frames = found.seals = found.restorations = 0
+        found.checksums, found.kept = set(), set()
+        if found.header.fault is not None:
+            yield found.header.fault
+        known = {found.header.link.checksum} if found.header.link else set()
+        last_read = found.header.link
+        gap: walk.Gap | None = None
+        for piece in self._walk():
+            if isinstance(piece, walk.Gap):
+                if gap is not None:
+                    yield Fault(*gap)
+                gap = piece
+                continue
+            before = piece.before
+            if before is not None and not self._knows(before, known):
+                yield from self._lost(before, known, last_read, gap, piece.start)
+            elif gap is not None:
+                yield Fault(*gap)
+            gap, last_read = None, piece.link
+            found.checksums.add(piece.link.checksum)
+            yield from self._told(piece, known)
+        if isinstance(self._last, StorageError):
+            yield from self._lost(None, known, last_read, gap, found.size)
+        elif self._last is not None and self._last.at > 0 and self._last.checksum not in known:
+            yield from self._lost(self._last, known, last_read, gap, found.size)
+        elif gap is not None:
+            yield Fault(*gap)
+
+    def _read_last(self) -> Link | StorageError | None:
+        """Return which frame was acknowledged last, or why that can't be told."""
+        try:
+            return LastFrame(self._folder).read() if self._folder else None
+        except StorageError as error:
+            return error
+
+    def _knows(self, link: Link, known: set[int]) -> bool:
+        """Whether the frame of this name is among the ``known`` ones.
+
+        What stands first names the header, which may be damaged; behind that, where nothing is
+        kept, whatever stands first in the file has to do.
+        """
+        if self.found.header.link is None and (link.at == 0 or not (known or self._folder)):
+            return True
+        return link.checksum in known
+
+    def _told(self, frame: Frame, known: set[int]) -> Iterator[Piece]:
+        """Count a frame that is to be read next, and yield what it says."""
+        known.add(frame.link.checksum)
+        if frame.experiment == framing.SEAL:
+            self.found.seals += 1
+        elif frame.experiment == framing.RESTORATION:
+            self.found.restorations += 1
+        else:
+            self.found.frames += 1
+            yield read_frame(frame)
+
+    def _lost(
+        self,
+        wanted: Link | None,
+        known: set[int],
+        last: Link | None,
+        gap: walk.Gap | None,
+        at: int,
+    ) -> Iterator[Piece]:
+        """Tell that a frame isn't there which was acknowledged; yield what the writers have kept of
+        it and of those before it, back to the ``last`` that was read.
+
+        A gap may be what is left in its place: what was cut short was never acknowledged, unless
+        something was built on it. Of None that are ``wanted`` nobody can tell whether one is lost.
+        """
+        if self._kept is None:
+            self._kept = {one.link.checksum: one for one in frames_in(self._folder)}
+
+        def knows(link: Link) -> bool:
+            return self._knows(link, known)
+
+        follows, lost = lost_before(self._kept, wanted, knows) if wanted else (None, [])
+        if follows is None:
+            end = max(at, wanted.at) if wanted else sys.maxsize
+            others = lost_between(self._kept, last.at if last else 0, end, knows)
+            lost = sorted(
+                {*others, *lost}, key=lambda frame: frame.before.at if frame.before else 0
+            )
+        start, end = (gap.start, gap.end) if gap else (at, at)
+        if follows is not None and not framing.is_restorable(lost):
+            yield Fault(start, end, LOST, "more is missing than a job can restore; it was kept")
+        elif follows is not None:
+            self.found.kept |= {one for frame in lost for one in trials_of(frame)}
+            yield Fault(start, end, OVERTAKEN, "its writers have kept it")
+        elif isinstance(self._last, StorageError) and not wanted:
+            yield Fault(start, end, LOST, self._last.message)
+        elif gap:
+            yield Fault(start, end, walk.DAMAGE)
+        else:
+            yield Fault(start, end, LOST, "a transaction before it is missing")
+        for frame in lost:
+            yield from self._told(frame, known)
+
+    def _walk(self) -> Iterator[Frame | walk.Gap]:
+        """Yield frames and gaps, restored frames in their places."""
+        found, position = self.found, self.found.header.end
+        for start, restored in sorted(self._restorations().items()):
+            if start < position:
+                continue
+            yield from walk.walk(self._file.read, position, start)
+            yield from restored.frames
+            position = restored.end
+        yield from walk.walk(self._file.read, position, found.size)
+
+    def _restorations(self) -> dict[int, framing.Restored]:
+        found = self.found
+        if not self._folder:
+            return {}
+        data = b""
+        while len(data) < found.size and (more := self._file.read(len(data))):
+            data += more
+        return {one.start: one for one in framing.restorations(data, 0)}
+
+    def _find_kept(self, header: Header, size: int) -> bool:
+        """Find out whether writers keep what they write, and where, by header or by folder."""
+        content = header.content or header.guess
+        if content:
+            keeps = content.get("write_ahead") is True
+            folder = layout.write_ahead_folder(self.path, str(content["id"]))
+            self._folder = folder if keeps else ""
+            return keeps
+        folders = self._folders()
+        self._folder = self._folder_of(folders, header, size) if folders else ""
+        return bool(folders)
+
+    def _folders(self) -> list[str]:
+        """Return where writers may keep, or have kept, what they write into files of this name."""
+        above = os.path.dirname(layout.write_ahead_folder(self.path, "id"))
+        try:
+            return [os.path.join(above, name) for name in sorted(os.listdir(above))]
+        except OSError:
+            return []
+
+    def _only_folder(self) -> str:
+        folders = self._folders()
+        return folders[0] if len(folders) == 1 else ""
+
+    def _folder_of(self, folders: list[str], header: Header, size: int) -> str:
+        """Return that of the folders in which frames of this file are kept, or such that follow one
+        of its: each repair begins another. ``''`` where none are."""
+        there = {
+            piece.link.checksum
+            for piece in walk.walk(self._file.read, header.end, size)
+            if not isinstance(piece, walk.Gap)
+        }
+        if not there:
+            return self._only_folder()
+        for folder in folders:
+            for frame in frames_in(folder):
+                if frame.link.checksum in there or (frame.before or frame.link).checksum in there:
+                    return folder
+        return ""
+
+
+def is_known(state: State, number: int) -> bool:
+    """Return whether there is or was an experiment of this number."""
+    return number in state.experiments or number in state.experiments.removed
+
+
+def experiments(state: State) -> list[dict[str, Any]]:
+    """Return what there is of each experiment, as plain data."""
+    return [
+        {
+            "name": one.name,
+            "version": one.version,
+            "number": one.number,
+            "trials": {status: one.count(status) for status in STATUSES},
+        }
+        for one in state.experiments.values()
+    ]
+
+
+def reserved(state: State) -> list[tuple[int, int]]:
+    """Return experiment and number of each trial that somebody holds."""
+    return [
+        (one.number, trial.number)
+        for one in state.experiments.values()
+        for trial in one.having(RESERVED)
+    ]
+
+
+def trials_of(frame: framing.Frame) -> Iterator[tuple[int, int]]:
+    """Yield experiment and number of each trial that a frame speaks of."""
+    piece = read_frame(frame) if frame.experiment < framing.SPECIAL else None
+    if isinstance(piece, Transaction):
+        for event in piece.events:
+            if isinstance(event, _OF_TRIALS):
+                yield frame.experiment, event.number
+
+
+def read_frame(frame: framing.Frame) -> Piece:
+    """Return the transaction that a frame holds, or what is wrong with it."""
+    try:
+        return Transaction(frame, *wire.decode_transaction(safe_pickle.loads(frame.payload)))
+    except _GARBAGE as error:
+        return Fault(frame.start, frame.end, STRANGE, str(error))
+
+
+def read_header(
+    path: str, read: walk.Read, size: int, force: bool = False, kept: bool = False
+) -> Header:
+    """Return what the file begins with; ``kept``: its writers have kept transactions elsewhere.
+
+    Raises
+    ------
+    StorageUnusable
+        It is no database: neither has it a header, nor does it hold a transaction, and none is
+        kept. Or a newer version made it.
+    """
+    data = read(0, min(size, _HEADER_LIMIT))
+    newer = None
+    try:
+        decoded = framing.decode_header(data)
+        if decoded is not None:
+            return Header(decoded.content, decoded.end, link=decoded.link, version=decoded.version)
+    except framing.NewerVersion as error:
+        newer = error.version
+    except (framing.NotAJournal, *_GARBAGE):
+        pass
+    if newer is not None and not force:
+        raise StorageUnusable(
+            f"{path} was made by a newer version of orion-hpc (its format is {newer}, this one "
+            f"reads up to {framing.VERSION})",
+            "Upgrade with: pip install --upgrade orion-hpc. If you know that it wasn't, its header "
+            "is damaged: 'orion-hpc db repair --force'.",
+        )
+    return _damaged_header(path, read, size, data, kept)
+
+
+def _damaged_header(path: str, read: walk.Read, size: int, data: bytes, kept: bool) -> Header:
+    try:
+        first = walk.first_frame(read, size)
+    except framing.Overwhelmed:
+        first = None
+    is_first = first is not None and isinstance(read_frame(first), Transaction)
+    if not is_first and not kept:
+        raise StorageUnusable(
+            f"{path} is empty" if not size else f"{path} isn't a database of orion-hpc",
+            "Check the path of the database.",
+        )
+    end = first.start if first is not None and is_first else size
+    guess: dict[str, Any] = {}
+    # The magic and the version aren't covered by the checksum: what it covers may be whole.
+    start = framing.MAGIC + framing.VERSION.to_bytes(2, "little")
+    try:
+        decoded = framing.decode_header(start + data[len(start) :])
+        if decoded is not None:
+            guess, end = decoded.content, decoded.end
+    except (ValueError, *_GARBAGE):
+        pass
+    return Header(None, end, Fault(0, end, HEADER, "the header can't be read"), guess)

@@ -1,0 +1,91 @@
+"""Writes the trials of a database into a file that other programs read."""
+
+from __future__ import annotations
+
+import os
+
+from orion_hpc.errors import ConfigurationError, StorageError
+from orion_hpc.experiments import frames
+from orion_hpc.experiments.lookup import read_experiments
+from orion_hpc.experiments.trial_table import as_csv, as_json, record, table
+from orion_hpc.sharedfs.atomic import new_file
+
+FORMATS = ("csv", "json", "parquet")
+
+
+def export(
+    storage: str,
+    format_: str,
+    output: str | None,
+    name: str | None = None,
+    version: int | None = None,
+    force: bool = False,
+) -> tuple[bytes, int]:
+    """Write all trials of the experiments asked for; return what is for standard output, and how
+    many there are.
+
+    Parameters
+    ----------
+    storage : str
+    format_ : {"csv", "json", "parquet"}
+    output : str, optional
+        The file, which appears whole or not at all. Without one, the content is returned.
+    name, version : optional
+        Only this experiment, only this version.
+    force : bool, default False
+        Whether the file may take the place of another.
+
+    Raises
+    ------
+    ConfigurationError, NoConfigurationError, StorageError
+        Nothing was written.
+    """
+    if format_ == "parquet":
+        if output is None:
+            raise ConfigurationError(
+                "Parquet isn't for a terminal", "Name a file with --output, as in trials.parquet."
+            )
+        frames.check_parquet()
+    if output is not None:
+        _check_free(storage, output, force)
+    records = [
+        record(experiment, trial)
+        for experiment in read_experiments(storage, name, version)
+        for trial in experiment.trials
+    ]
+    content = b""
+    if format_ != "parquet":
+        content = (as_json(records) if format_ == "json" else as_csv(records)).encode()
+    if output is None:
+        return content, len(records)
+    try:
+        with new_file(os.path.realpath(output), replace=force) as file:
+            if format_ == "parquet":
+                frames.write_parquet(table(records), file)
+            else:
+                file.write(content)
+    except FileExistsError:
+        raise _taken(output) from None
+    except OSError as error:
+        raise StorageError(
+            f"can't write {output}: {error.strerror or error}", "Name another file with --output."
+        ) from error
+    return b"", len(records)
+
+
+def _check_free(storage: str, output: str, force: bool) -> None:
+    if os.path.exists(output):
+        if os.path.exists(storage) and os.path.samefile(output, storage):
+            raise ConfigurationError(
+                f"{output} is the database itself", "Name another file with --output."
+            )
+        if not os.path.isfile(output):
+            raise ConfigurationError(f"{output} isn't a file", "Name another file with --output.")
+        if not force:
+            raise _taken(output)
+
+
+def _taken(output: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{output} exists", "Name another file with --output, or replace it with --force."
+    )
