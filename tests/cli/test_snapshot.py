@@ -8,8 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.files.test_project import git, write
 
+from tests.jobs.test_project import git, write
 from tests.rigs.command import COMMAND, orion_hpc, status_of
 from tests.rigs.waiting import wait_until
 

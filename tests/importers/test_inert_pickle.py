@@ -128,7 +128,7 @@ WATCHED = """\
 import sys
 sys.path.insert(0, {path!r})
 from orion_hpc.importers.orion.inert_pickle import NotInert, load
-from tests.files.test_inert import everything, hostile
+from tests.importers.test_inert_pickle import everything, hostile
 seen, watching = [], False
 def hook(event, arguments):
     if watching:

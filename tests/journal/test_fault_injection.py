@@ -502,7 +502,7 @@ COUNTED = """
 import json, os, sys
 from pathlib import Path
 from tests.rigs.faults import Injector
-from tests.storage.test_fault_injection import record, warm
+from tests.journal.test_fault_injection import record, warm
 storage = warm(Path(sys.argv[1]))
 injector = Injector(os.path.dirname(sys.argv[1]))
 injector.install()
@@ -518,7 +518,7 @@ FAILING = """
 import sys
 from orion_hpc.errors import StorageError
 from orion_hpc.journal.pickleddb import PickledDB
-from tests.storage.test_fault_injection import record
+from tests.journal.test_fault_injection import record
 try:
     record(PickledDB(sys.argv[1]))
     print("it went well")
