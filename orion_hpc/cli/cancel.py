@@ -36,16 +36,16 @@ def cancel(
     Jobs that wait are cancelled; those that run get their stop notice first, so that their trials
     can save their state. Nothing that was recorded is lost: 'orion-hpc resume' goes on.
     """
-    from orion_hpc.experiments.progress import counted
     from orion_hpc.experiments.selection import asked
     from orion_hpc.jobs import cancellation
     from orion_hpc.model.trial import COMPLETED, INTERRUPTED, RESERVED
+    from orion_hpc.text import counted, counted_are
 
     settings = asked(config, storage, name, version)
     done = cancellation.cancel(settings)
     title = f"{done.experiment.name} v{done.experiment.version}"
     if done.jobs and not done.trouble:
-        tasks = "" if done.tasks is None else f", {done.tasks} task{'s' * (done.tasks != 1)}"
+        tasks = "" if done.tasks is None else f", {counted(done.tasks, 'task')}"
         terminal.note(f"Cancelled Slurm job {', '.join(done.jobs)}{tasks}.")
     if done.trouble:
         terminal.note(f"Slurm job {', '.join(done.jobs)} wasn't cancelled: {done.trouble}")
@@ -58,7 +58,7 @@ def cancel(
 
     def look() -> tuple[str, bool]:
         left = [sign for sign in done.at_work() if sign.worker in done.told]
-        text = f"{counted(len(left), 'worker')} still at work"
+        text = f"{counted_are(len(left), 'worker')} still at work"
         return text, not left or time.monotonic() > deadline
 
     if done.told and not no_wait:

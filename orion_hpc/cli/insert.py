@@ -9,6 +9,7 @@ import click
 
 from orion_hpc.cli.again import command
 from orion_hpc.cli.terminal import Terminal
+from orion_hpc.text import counted
 
 
 @click.command()
@@ -65,14 +66,10 @@ def insert(
         terminal.note(f"{title}: {line}")
     numbers = ", ".join(map(str, done.numbers[:10])) + (", …" if len(done.numbers) > 10 else "")
     told = f": number {numbers}" if done.numbers else ""
-    terminal.say(f"Inserted {_trials(done.numbers)} into {title}{told}.")
+    terminal.say(f"Inserted {counted(len(done.numbers), 'trial')} into {title}{told}.")
     if done.known:
-        terminal.say(f"There before: {_trials(done.known)}.")
+        terminal.say(f"There before: {counted(len(done.known), 'trial')}.")
     verb = "submit" if done.built.experiment.stopped is None else "resume"
     # The file may say less, which would leave no room for them again.
     more = "" if max_trials is None else f" --max-trials {max_trials}"
     terminal.say(f"Next: {command(verb, config, storage, name, version)}{more}")
-
-
-def _trials(numbers: list[int]) -> str:
-    return f"{len(numbers)} trial{'s' * (len(numbers) != 1)}"

@@ -11,7 +11,7 @@ from orion_hpc.config.settings import Settings
 from orion_hpc.errors import LaunchError
 from orion_hpc.experiments.comparison import comparison, comparison_notes
 from orion_hpc.experiments.get_or_create import Built
-from orion_hpc.experiments.progress import counted, progress
+from orion_hpc.experiments.progress import progress
 from orion_hpc.experiments.summary import (
     best_trial,
     exhaustion,
@@ -31,6 +31,7 @@ from orion_hpc.journal.heartbeat import signs
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, COMPLETED
 from orion_hpc.sharedfs import layout
+from orion_hpc.text import counted_are
 from orion_hpc.worker.recovery import release_lost
 from orion_hpc.worker.stop import StopNotice
 
@@ -57,7 +58,7 @@ def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
     if built.created:
         terminal.note(f"Experiment {title} was created {where}.")
     else:
-        done = counted(experiment.count(COMPLETED), "trial")
+        done = counted_are(experiment.count(COMPLETED), "trial")
         terminal.note(f"Experiment {title} goes on: {done} completed {where}.")
     for change in built.changes:
         terminal.note(f"Changed {change}.")
@@ -65,11 +66,11 @@ def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
         terminal.note(f"It {line}.")
     if built.released:
         whose = "their workers are" if built.released > 1 else "its worker is"
-        terminal.note(f"{counted(built.released, 'trial')} free again: {whose} gone.")
+        terminal.note(f"{counted_are(built.released, 'trial')} free again: {whose} gone.")
     if experiment.is_broken:
         broken = experiment.count(BROKEN)
         terminal.note(
-            f"Note: it is closed, {counted(broken, 'trial')} broken. Mend the cause, then give "
+            f"Note: it is closed, {counted_are(broken, 'trial')} broken. Mend the cause, then give "
             f"--max-broken {broken + 3}."
         )
     for line in (*built.kept, *built.advice):
@@ -89,7 +90,9 @@ def tell_submission(
             f"{done.tasks} of {done.asked} tasks are enough for the trials that are left{besides}."
         )
     if done.jobs is None and done.waiting and not done.attached:
-        terminal.say(f"{counted(done.waiting, 'task')} in the queue already: none is submitted.")
+        terminal.say(
+            f"{counted_are(done.waiting, 'task')} in the queue already: none is submitted."
+        )
         terminal.say("A larger --array adds tasks, if so many trials are left.")
         terminal.say(f"Next: {commands.status}")
         return
@@ -183,7 +186,7 @@ def _follow(terminal: Terminal, done: Submission, jobs: Jobs, notice: StopNotice
     began, number = time.monotonic(), done.experiment.number
     before = seen = done.experiment.count(COMPLETED)
     last = 0.0
-    workers = counted(jobs.alive(), "worker")
+    workers = counted_are(jobs.alive(), "worker")
     terminal.note(f"{workers} on this machine; logs: {jobs.logs}")
 
     def look() -> tuple[str, bool]:
@@ -218,10 +221,10 @@ def _finish(terminal: Terminal, done: Submission, state: ExperimentState) -> Non
             terminal.say(note)
         why = exhaustion(state)
         spent = f" ({why})" if why else ""
-        terminal.say(f"Done: {counted(state.count(COMPLETED), 'trial')} completed{spent}.")
+        terminal.say(f"Done: {counted_are(state.count(COMPLETED), 'trial')} completed{spent}.")
         return
     alive = signs(layout.workers_folder(done.storage.path, state.title))
     for note in status_notes([{**experiment_summary(state, alive), "best": None}]):
         terminal.note(note)
-    terminal.note(f"Not done: {counted(state.count(COMPLETED), 'trial')} completed.")
+    terminal.note(f"Not done: {counted_are(state.count(COMPLETED), 'trial')} completed.")
     sys.exit(1)

@@ -23,6 +23,7 @@ from orion_hpc.executors.base import Executor
 from orion_hpc.experiments.location import Place
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, CANCELLED, Trial
+from orion_hpc.text import counted
 from orion_hpc.worker.grace import KILL_WAIT, NO_GRACE, grace_of
 from orion_hpc.worker.job_states import OnSuspend
 from orion_hpc.worker.loop import Summary, WorkerOptions
@@ -82,8 +83,8 @@ class _Judge:
         most = self._run.max_broken
         if counts and most is not None and self._broken >= most:
             self.error = BrokenExperiment(
-                f"{_count(self._broken)} of this call broke, the last one, {trial.number}, by: "
-                f"{outcome.message}",
+                f"{counted(self._broken, 'trial')} of this call broke, the last one, "
+                f"{trial.number}, by: {outcome.message}",
                 "max_broken says how many may be.",
             )
             return "too many trials are broken"
@@ -195,15 +196,11 @@ def broken_error(state: ExperimentState) -> BrokenExperiment:
     told = (last.message or last.cause or "").splitlines() or [""]
     detail = "\n".join(told[1:])
     return BrokenExperiment(
-        f"experiment {state.title} is broken: {_count(len(broken))} broke, and max_broken is "
-        f"{state.max_broken}. The last one, {last.number}, by: "
+        f"experiment {state.title} is broken: {counted(len(broken), 'trial')} broke, and "
+        f"max_broken is {state.max_broken}. The last one, {last.number}, by: "
         + (detail if detail.startswith("Traceback") else told[0]),
         "Mend the cause, and build the experiment with a higher max_broken to go on.",
     )
-
-
-def _count(number: int) -> str:
-    return f"{number} trial{'s' * (number != 1)}"
 
 
 def lazy_error() -> LazyWorkers:

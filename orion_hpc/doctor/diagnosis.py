@@ -19,6 +19,7 @@ from orion_hpc.doctor.mount_facts import (
 from orion_hpc.doctor.quota import Quota
 from orion_hpc.doctor.verdict import FAILED, OK, UNKNOWN, WARNING, Verdict, listed
 from orion_hpc.sharedfs.mounts import FLOCK, FLOCK_DATABASE, LEASE, Mount, is_coherent
+from orion_hpc.text import byte_size, counted
 
 _LITTLE, _TOO_LITTLE = 1 << 30, 64 << 20
 _FEW_FILES, _TOO_FEW_FILES = 10_000, 200
@@ -250,7 +251,7 @@ def _file_system(found: Findings, here: HostFacts) -> Verdict:
 def _room(here: HostFacts) -> Verdict:
     if here.free is None:
         return Verdict("space", UNKNOWN, "the file system doesn't say how much is free")
-    told = f"{_size(here.free)} free"
+    told = f"{byte_size(here.free)} free"
     if here.free_files is not None:
         told += f", room for {here.free_files:,} files"
     return _enough("space", told, here.free, here.free_files, "Free some space there.")
@@ -265,7 +266,7 @@ def _quota(found: Findings) -> Verdict:
         )  # fmt: skip
     if quota.free is None and quota.free_files is None:
         return Verdict("quota", OK, "none is set")
-    left = [] if quota.free is None else [f"{_size(quota.free)}"]
+    left = [] if quota.free is None else [f"{byte_size(quota.free)}"]
     left += [] if quota.free_files is None else [f"{quota.free_files:,} files"]
     told = f"{' and '.join(left)} left"
     return _enough("quota", told, quota.free, quota.free_files, "Remove what you don't need.")
@@ -325,7 +326,7 @@ def _nodes(found: Findings) -> Iterator[Verdict]:
             "To have them on different nodes, end the command with: -- --exclusive",
         )  # fmt: skip
     elif found.nodes and len(found.nodes) == found.asked:
-        yield Verdict("nodes", OK, f"{_counted(len(found.nodes), 'task')} ran on {listed(names)}")
+        yield Verdict("nodes", OK, f"{counted(len(found.nodes), 'task')} ran on {listed(names)}")
 
 
 def _python(found: Findings) -> Iterator[Verdict]:
@@ -519,18 +520,6 @@ def _among(found: Findings, parties: int) -> str:
 
 def _names(hosts: Sequence[HostFacts]) -> str:
     return listed(list(dict.fromkeys(host.node for host in hosts)))
-
-
-def _counted(number: int, thing: str) -> str:
-    return f"{number} {thing}{'s' * (number != 1)}"
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:,.1f} TB"
 
 
 def _seconds(time: float) -> str:

@@ -73,8 +73,3 @@ def duration(seconds: float) -> str:
             rest = whole % size // smaller
             return f"{whole // size} {unit}" + (f" {rest} {smaller_unit}" if rest else "")
     return f"{whole} s"
-
-
-def counted(number: int, thing: str) -> str:
-    """Return ``1 trial is`` or ``5 trials are``."""
-    return f"{number} {thing} is" if number == 1 else f"{number} {thing}s are"

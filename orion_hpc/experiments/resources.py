@@ -9,6 +9,7 @@ from typing import Any
 from orion_hpc.experiments.progress import duration
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import KINDS, ExperimentState
+from orion_hpc.text import memory_size
 
 _HOUR = 3600.0
 _HEADROOM = 1.25
@@ -98,11 +99,11 @@ def _advice(
             yield f"--cpus-per-task {wanted}: trials kept {cpus:.1f} of {typical.cpus} CPUs busy"
     if memory is not None:
         room = math.ceil(memory * _HEADROOM / _ROUND) * _ROUND
-        told = f"a worker and its trials had {_bytes(memory)} at most"
+        told = f"a worker and its trials had {memory_size(memory)} at most"
         if typical.memory is None or room < _WELL_USED * typical.memory:
             yield f"--mem {room // _MIB}M: {told}"
         elif memory > typical.memory / _HEADROOM:
-            yield f"--mem {room // _MIB}M: {told}, of {_bytes(typical.memory)}"
+            yield f"--mem {room // _MIB}M: {told}, of {memory_size(typical.memory)}"
     longest, is_done = found["used"]["time"], found["done"]
     if is_done and measured and typical.limit is not None:
         # All of it was done within that time; a job has to last for the notice, too.
@@ -121,7 +122,7 @@ def resource_lines(title: str, found: Mapping[str, Any]) -> list[str]:
     asked, used = found["asked"] or {}, found["used"]
     rows = (
         ("CPUs of a worker", asked.get("cpus"), used["cpus"], lambda value: f"{value:.2g}"),
-        ("memory of a worker", asked.get("memory"), used["memory"], _bytes),
+        ("memory of a worker", asked.get("memory"), used["memory"], memory_size),
         ("time of a worker", asked.get("time"), used["time"], duration),
     )
     for name, wanted, had, shown in rows:
@@ -141,7 +142,3 @@ def resource_lines(title: str, found: Mapping[str, Any]) -> list[str]:
         lines.append(f"  Of {workers}, at work or lost, the trials alone are counted.")
     lines += [f"  Next time: {text}" for text in found["advice"]]
     return lines
-
-
-def _bytes(count: float) -> str:
-    return f"{count / _MIB:,.0f} MiB" if count < 10 * 1024 * _MIB else f"{count / 1024**3:,.1f} GiB"

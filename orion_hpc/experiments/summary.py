@@ -13,6 +13,7 @@ from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, RESERVED, STATUSES
 from orion_hpc.slurm.tasks import Tasks
+from orion_hpc.text import counted
 
 _LONGEST_REASON = 500
 """Characters that are shown of why a trial broke."""
@@ -218,7 +219,7 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             count = one["trials"]["broken"]
             notes.extend(_last_traceback(one["broken"]))
             notes.append(
-                f"{title}: stopped after {count} broken trial{'s' * (count > 1)}; 'orion-hpc logs "
+                f"{title}: stopped after {counted(count, 'broken trial')}; 'orion-hpc logs "
                 "--failed' shows why of each. Mend the cause, then submit again with --max-broken "
                 f"{one['max_broken'] + 3}."
             )

@@ -21,6 +21,7 @@ from orion_hpc.model import event as ev
 from orion_hpc.model.result import STATISTIC
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.model.trial import Params, Results
+from orion_hpc.text import counted
 
 
 class Source(NamedTuple):
@@ -107,7 +108,7 @@ def learn(storage: Storage, number: int, source: Source | None, now: float) -> l
         storage.transact(number, decide)
     count = storage.state.experiments[number].sources[title][1] - before[1]
     left_out = f" ({source.skipped} aren't in the space)" if source.skipped else ""
-    return [f"learned {count} trial{'s' * (count != 1)} of {title}{left_out}"]
+    return [f"learned {counted(count, 'trial')} of {title}{left_out}"]
 
 
 def _is_learned(wanted: dict[str, str | int | None], learner: ExperimentState, own: Place) -> bool:

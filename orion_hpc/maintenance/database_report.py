@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from orion_hpc.text import counted
+
 _MOST_TOLD = 8
 
 
@@ -15,15 +17,15 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
         yield f"{path} has gaps, of which nothing is lost ({_experiments(found['experiments'])}):"
     elif found["sound"]:
         yield (
-            f"{path} is sound: {_count(found['transactions'], 'transaction')} in "
+            f"{path} is sound: {counted(found['transactions'], 'transaction')} in "
             f"{found['size']:,} bytes, {_experiments(found['experiments'])}."
         )
     else:
         first, *others = found["damage"]
-        more = f", and in {_count(len(others), 'other place')}" if others else ""
+        more = f", and in {counted(len(others), 'other place')}" if others else ""
         yield (
             f"{path} is damaged at offset {first['start']:,} ({_what(first)}){more}; "
-            f"{_count(found['transactions'], 'transaction')} can be saved with "
+            f"{counted(found['transactions'], 'transaction')} can be saved with "
             f"'orion-hpc db repair {shlex.quote(path)}'."
         )
         for other in others[:_MOST_TOLD]:
@@ -40,12 +42,12 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
         )
     if found["restorations"]:
         yield (
-            f"What had been destroyed in {_count(found['restorations'], 'place')} was restored "
+            f"What had been destroyed in {counted(found['restorations'], 'place')} was restored "
             "from what its writers had kept."
         )
     if found["orphans"]:
         yield (
-            f"{_count(found['orphans'], 'transaction')} of experiments that nothing made "
+            f"{counted(found['orphans'], 'transaction')} of experiments that nothing made "
             "can't be used."
         )
 
@@ -60,8 +62,8 @@ def repair_lines(done: Mapping[str, Any], path: str) -> Iterator[str]:
         return
     lost = sum(one["end"] - one["start"] for one in done["damage"])
     yield (
-        f"Repaired {path}: {_count(done['transactions'], 'transaction')} were kept, "
-        f"{lost:,} bytes in {_count(len(done['damage']), 'place')} left out:"
+        f"Repaired {path}: {counted(done['transactions'], 'transaction')} were kept, "
+        f"{lost:,} bytes in {counted(len(done['damage']), 'place')} left out:"
     )
     for one in done["damage"][:_MOST_TOLD]:
         yield f"  offset {one['start']:,}: {_what(one)}"
@@ -78,7 +80,7 @@ def repair_lines(done: Mapping[str, Any], path: str) -> Iterator[str]:
     for title in done["put_in"]["experiments"]:
         yield f"{title} stands for an experiment whose name and settings are lost."
     if done["orphans"] and not done["put_in"]["experiments"]:
-        yield f"{_count(done['orphans'], 'transaction')} of lost experiments can't be used."
+        yield f"{counted(done['orphans'], 'transaction')} of lost experiments can't be used."
 
 
 def _put_in(put_in: Mapping[str, Any], title: str) -> Iterator[str]:
@@ -182,7 +184,7 @@ def _experiments(experiments: Sequence[Mapping[str, Any]]) -> str:
     trials = sum(sum(one["trials"].values()) for one in experiments)
     completed = sum(one["trials"]["completed"] for one in experiments)
     return (
-        f"{_count(len(experiments), 'experiment')}, {_count(trials, 'trial')} "
+        f"{counted(len(experiments), 'experiment')}, {counted(trials, 'trial')} "
         f"({completed:,} completed)"
     )
 
@@ -194,7 +196,3 @@ def _trials(trials: Mapping[str, int]) -> str:
 def _numbers(numbers: Sequence[int]) -> str:
     told = ", ".join(map(str, numbers[:_MOST_TOLD])) + (", …" if len(numbers) > _MOST_TOLD else "")
     return f"trial {told}" if len(numbers) == 1 else f"trials {told}"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

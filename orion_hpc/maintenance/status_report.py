@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN
+from orion_hpc.text import counted
 
 
 def set_lines(
@@ -30,7 +31,7 @@ def set_lines(
     """
     title = experiment.title
     already = f"; {unchanged:,} had this status already" if unchanged else ""
-    yield f"Set {_count(len(numbers))} of {title} to {to}{already}."
+    yield f"Set {counted(len(numbers), 'trial')} of {title} to {to}{already}."
     if missed:
         told = ", ".join(map(str, missed[:8]))
         yield f"Somebody else changed at the same moment, and they stay as they are: {told}"
@@ -43,7 +44,3 @@ def set_lines(
         )
     elif to != BROKEN and experiment.stopped is None:
         yield "'orion-hpc submit CONFIG' runs what is to be run."
-
-
-def _count(number: int) -> str:
-    return f"{number:,} trial{'' if number == 1 else 's'}"

@@ -107,7 +107,7 @@ def test_all_is_well():
         ("space", "failed", "room for 10 files", {"here": replace(LOGIN, free_files=10)}),
         ("space", "unknown", "doesn't say", {"here": replace(LOGIN, free=None)}),
         ("quota", "ok", "none is set", {"quota": Quota(None, None)}),
-        ("quota", "failed", "0 bytes", {"quota": Quota(0, None)}),
+        ("quota", "failed", "0 B", {"quota": Quota(0, None)}),
         ("quota", "unknown", "no command", {"quota": None, "quota_trouble": "no command"}),
         ("nodes", "failed", "invalid partition", {"refused": "sbatch: invalid partition"}),
         ("nodes", "unknown", "1 of 2 tasks came; 1 pending (Priority)",
