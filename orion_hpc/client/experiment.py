@@ -77,17 +77,17 @@ class ExperimentClient:
     @property
     def name(self) -> str:
         """The experiment's name."""
-        return self._state.name
+        return self._session.state.name
 
     @property
     def version(self) -> int:
         """Its version, from 1."""
-        return self._state.version
+        return self._session.state.version
 
     @property
     def id(self) -> str:
         """``NAME-vVERSION``: what the experiment is called in one database."""
-        return self._state.title
+        return self._session.state.title
 
     @property
     def mode(self) -> str:
@@ -102,17 +102,17 @@ class ExperimentClient:
     @property
     def algorithm(self) -> Algorithm:
         """The algorithm, as it is configured; its history is the experiment's trials."""
-        return make_algorithm(self._state.configuration["algorithm"], self._space)
+        return make_algorithm(self._session.state.configuration["algorithm"], self._space)
 
     @property
     def max_trials(self) -> int | None:
-        """How many trials complete before it is done; None: no limit."""
-        return self._state.max_trials
+        """How many trials complete before it is done; None: no limit. As it was read last."""
+        return self._session.state.max_trials
 
     @property
     def max_broken(self) -> int:
-        """How many broken trials stop it."""
-        return self._state.max_broken
+        """How many broken trials stop it. As it was read last."""
+        return self._session.state.max_broken
 
     @property
     def heartbeat(self) -> float:
@@ -665,4 +665,4 @@ class ExperimentClient:
                 trial._update(self._reservations.leave(trial._trial, error))
 
     def __repr__(self) -> str:
-        return f"Experiment(name={self._state.name}, version={self._state.version})"
+        return f"Experiment(name={self.name}, version={self.version})"

@@ -68,6 +68,7 @@ def test_what_is_not_given_is_as_recorded():
     assert again.configuration["algorithm"] == {"random": {"seed": 7}}
     more = build_experiment("e", space=SPACE, max_trials=6, max_broken=5)
     assert (more.max_trials, more.max_broken) == (6, 5)
+    assert not again.is_done
     assert (again.max_trials, again.max_broken) == (6, 5), "whoever looks sees it"
     assert get_experiment("e").max_trials == 6
 

@@ -456,3 +456,12 @@ def test_to_pandas_gives_a_row_for_each(experiment):
     table = experiment.to_pandas()
     assert list(table["objective"].fillna(-1)) == [0.5, -1]
     assert {"id", "status", "suggested", "reserved", "completed", "x", "model.kind"} <= set(table)
+
+
+def test_what_an_experiment_is_called_takes_no_look_at_the_database(experiment, monkeypatch):
+    """A loop may ask for its name and limits as often as it likes."""
+    monkeypatch.setattr(experiment._session, "refresh", lambda: pytest.fail("it was read"))
+    assert (experiment.name, experiment.version, experiment.id) == ("e", 1, "e-v1")
+    assert (experiment.max_trials, experiment.max_broken) == (5, 3)
+    assert repr(experiment) == "Experiment(name=e, version=1)"
+    monkeypatch.undo()
