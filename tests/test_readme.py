@@ -39,7 +39,7 @@ def test_the_section_on_the_database_reads_it(tmp_path):
     """With the experiment that the section before it makes."""
     first = blocks("From Python")[0]
     (read,) = blocks("The database")
-    program = f"{first.replace('first', 'quick')}\n{read}\nprint(len(done), len(table))\n"
+    program = f"{first.replace('first', 'quick')}\n{read}\nprint(best.objective.type, len(table))\n"
     (tmp_path / "program.py").write_text(program)
     done = subprocess.run(
         [sys.executable, "program.py"],
@@ -47,4 +47,4 @@ def test_the_section_on_the_database_reads_it(tmp_path):
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines()[-1] == "20 20"
+    assert done.stdout.splitlines()[-1] == "objective 20"

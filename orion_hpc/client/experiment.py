@@ -18,7 +18,7 @@ from orion_hpc.client.executor_choice import ExecutorChoice
 from orion_hpc.client.reservations import Reservations
 from orion_hpc.client.running import Run, broken_error, lazy_error, run_trials
 from orion_hpc.client.session import Session
-from orion_hpc.client.trial import Home, Parent, Trial
+from orion_hpc.client.trial import Trial, shown
 from orion_hpc.errors import ReservationLost, UnsupportedOperation
 from orion_hpc.executors.base import Executor
 from orion_hpc.experiments import frames
@@ -27,6 +27,7 @@ from orion_hpc.experiments.lookup import check_status
 from orion_hpc.experiments.stats import ExperimentStats, statistics
 from orion_hpc.experiments.trial_table import record, suggested_columns
 from orion_hpc.model import trial as model
+from orion_hpc.model.pareto import front
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
 
@@ -226,6 +227,13 @@ class ExperimentClient:
             return next((one for one in found if one.id == trial.id), None)
         found = self._trials(lambda state: [one for one in state.trials if one.id == uid][:1])
         return found[0] if found else None
+
+    def pareto_front(self) -> list[Trial]:
+        """Return the trials of several objectives that none other is better than in all of them.
+
+        Only feasible ones, once there is one. With one objective, the best trials.
+        """
+        return self._trials(lambda state: front(state.finalists()))
 
     def to_pandas(self, with_evc_tree: bool = False) -> frames.DataFrame:
         """Return the trials as a table, a row for each.
@@ -613,11 +621,6 @@ class ExperimentClient:
     def _state(self) -> ExperimentState:
         return self._session.refresh()
 
-    @property
-    def _home(self) -> Home:
-        state = self._session.state
-        return Home(state.name, state.version, self._space.fidelity)
-
     def _need(self, mode: str, method: str) -> None:
         if MODES.index(self._mode) < MODES.index(mode):
             raise UnsupportedOperation(
@@ -649,10 +652,7 @@ class ExperimentClient:
             return [self._shown(trial, state) for trial in choose(state)]
 
     def _shown(self, trial: model.Trial, state: ExperimentState) -> Trial:
-        folder_of, parent = self._place.folder_of(state), None
-        if trial.parent is not None:
-            parent = Parent(state.trials[trial.parent].id, folder_of(trial.parent))
-        return Trial(trial, self._home, folder_of(trial.number), self._leave, parent)
+        return shown(trial, state, self._place.folder_of(state), self._leave)
 
     def _having(self, *statuses: str) -> list[Trial]:
         return self._trials(lambda state: [one for one in state.trials if one.status in statuses])

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from orion_hpc.model import trial as model
 from orion_hpc.model.space import Space
+from orion_hpc.model.state import ExperimentState, fidelity_of
 from orion_hpc.sharedfs.layout import make_folder
 from orion_hpc.worker.checkpoint_copy import inherit
 
@@ -50,12 +51,17 @@ class Parent(NamedTuple):
     folder: str
 
 
+Leave: TypeAlias = "Callable[[Trial, BaseException | None], None]"
+"""What is done at the end of a ``with`` block on a trial."""
+
+
 class Trial:
     """One point of the space and what became of it.
 
     A snapshot: the client that gave it brings it up to date when it reserves, observes or releases
     it. Of :meth:`ExperimentClient.suggest` it is a context manager too, which releases the trial if
-    it wasn't observed: as ``broken`` after an exception, else as ``interrupted``.
+    it wasn't observed: as ``broken`` after an exception, else as ``interrupted``. One that was only
+    read (:mod:`orion_hpc.client.trials`) has no client, and ``leave`` is None.
     """
 
     def __init__(
@@ -63,7 +69,7 @@ class Trial:
         trial: model.Trial,
         home: Home,
         folder: str,
-        leave: Callable[[Trial, BaseException | None], None],
+        leave: Leave | None = None,
         parent: Parent | None = None,
     ) -> None:
         self._home = home
@@ -199,8 +205,8 @@ class Trial:
 
     @property
     def working_dir(self) -> str:
-        """Its own directory, the same for all attempts; made here if it is reserved."""
-        if self._trial.status == model.RESERVED:
+        """Its own directory, the same for all attempts; made here if a client has reserved it."""
+        if self._leave is not None and self._trial.status == model.RESERVED:
             if self._parent is not None:
                 inherit(self._parent.folder, self._folder, self._trial.attempt)
             make_folder(self._folder)
@@ -232,7 +238,8 @@ class Trial:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._leave(self, error)
+        if self._leave is not None:
+            self._leave(self, error)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Trial):
@@ -248,6 +255,31 @@ class Trial:
             f"Trial(experiment={self.experiment!r}, number={self.number}, "
             f"status={self.status!r}, params={self.params!r})"
         )
+
+
+def shown(
+    trial: model.Trial,
+    experiment: ExperimentState,
+    folder_of: Callable[[int], str],
+    leave: Leave | None = None,
+) -> Trial:
+    """Return a trial of the journal as the Python API shows it.
+
+    Parameters
+    ----------
+    trial : model.Trial
+    experiment : ExperimentState
+        Which it is of.
+    folder_of : callable
+        Returns a trial's working directory by its number.
+    leave : callable, optional
+        Of a client that may reserve it.
+    """
+    home = Home(experiment.name, experiment.version, fidelity_of(experiment.configuration))
+    parent = None
+    if trial.parent is not None:
+        parent = Parent(experiment.trials[trial.parent].id, folder_of(trial.parent))
+    return Trial(trial, home, folder_of(trial.number), leave, parent)
 
 
 def _utc(time: float | None) -> datetime | None:

@@ -1,17 +1,24 @@
 """Reads trials from a database: by replay, without the lock, while workers go on.
 
-What the Python API gives (``fetch_trials``, ``fetch_trials_by_status``, ``get_trial``,
-``to_pandas``) is built on this.
+>>> from orion_hpc.client.trials import fetch_trials
+>>> trials = fetch_trials("db.pkl", name="quick")  # doctest: +SKIP
+>>> min(one.objective.value for one in trials if one.objective)  # doctest: +SKIP
+0.0123
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
+from orion_hpc.client.trial import Trial, shown
 from orion_hpc.experiments import frames
 from orion_hpc.experiments.lookup import check_status, find_trial, read_experiment, read_experiments
 from orion_hpc.experiments.trial_table import record, suggested_columns
-from orion_hpc.model.trial import Trial
+from orion_hpc.model import pareto
+from orion_hpc.model import trial as model
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.sharedfs.layout import trial_folders
 
 
 def fetch_trials(
@@ -35,7 +42,8 @@ def fetch_trials(
     StorageError
         There is no database, or it can't be read.
     """
-    return list(read_experiment(storage, name, version).trials)
+    experiment = read_experiment(storage, name, version)
+    return _shown(experiment.trials, experiment, storage)
 
 
 def fetch_trials_by_status(
@@ -53,7 +61,20 @@ def fetch_trials_by_status(
     """
     check_status(status)
     experiment = read_experiment(storage, name, version)
-    return sorted(experiment.having(status), key=lambda trial: trial.number)
+    found = sorted(experiment.having(status), key=lambda trial: trial.number)
+    return _shown(found, experiment, storage)
+
+
+def pareto_front(
+    storage: str | os.PathLike[str], name: str | None = None, version: int | None = None
+) -> list[Trial]:
+    """Return the trials of several objectives that none other is better than in all of them; else
+    as :func:`fetch_trials`.
+
+    Only feasible ones, once there is one. With one objective, the best trials.
+    """
+    experiment = read_experiment(storage, name, version)
+    return _shown(pareto.front(experiment.finalists()), experiment, storage)
 
 
 def get_trial(
@@ -69,7 +90,18 @@ def get_trial(
     ConfigurationError
         There is none.
     """
-    return find_trial(read_experiment(storage, name, version), trial)
+    experiment = read_experiment(storage, name, version)
+    (found,) = _shown([find_trial(experiment, trial)], experiment, storage)
+    return found
+
+
+def _shown(
+    trials: Iterable[model.Trial], experiment: ExperimentState, storage: str | os.PathLike[str]
+) -> list[Trial]:
+    folder_of = trial_folders(
+        os.fspath(storage), experiment.title, experiment.configuration.get("working_dir")
+    )
+    return [shown(trial, experiment, folder_of) for trial in trials]
 
 
 def to_pandas(
@@ -78,16 +110,18 @@ def to_pandas(
     version: int | None = None,
     with_evc_tree: bool = False,
 ) -> frames.DataFrame:
-    """Return the trials of an experiment as Oríon's ``to_pandas`` does: a row for each.
+    """Return the trials of an experiment as a table, a row for each.
 
     Returns
     -------
     pandas.DataFrame
-        ``id``, ``experiment_id`` (``NAME-vVERSION``), ``status``, ``suggested``, ``reserved``,
-        ``completed`` (times, UTC; NaT where there is none), ``objective``, and a column for each
-        hyperparameter, by its flat name. Behind them, where there are such, one for each objective
-        after the first and for each constraint. ``with_evc_tree`` takes in all versions of the
-        name.
+        First the columns of Oríon's ``to_pandas``: ``id``, ``experiment_id`` (``NAME-vVERSION``),
+        ``status``, ``suggested``, ``reserved``, ``completed`` (times, UTC; NaT where there is
+        none), ``objective``, and one for each hyperparameter, by its flat name. Behind them what
+        ``orion-hpc db export`` writes: ``experiment``, ``version``, ``number``, ``attempt``,
+        further objectives, constraints and statistics by their names, ``submit_time``,
+        ``start_time``, ``end_time``, ``worker``, ``cause``, ``message``, ``parent``.
+        ``with_evc_tree`` takes in all versions of the name.
 
     Raises
     ------

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from orion_hpc.errors import ConfigurationError
-from orion_hpc.model.result import CONSTRAINT, OBJECTIVE
+from orion_hpc.model.result import OBJECTIVE
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import Results, Trial
 
@@ -85,7 +85,10 @@ class Missing:
     """What a trial doesn't have, which isn't the same as a hyperparameter that is None."""
 
 
-def table(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+Columns = dict[str, list[Any]]
+
+
+def table(records: Sequence[Mapping[str, Any]]) -> Columns:
     """Return a column for each thing, by its name, with a value for each record.
 
     The first objective stands under ``objective``, further ones and the other results under their
@@ -97,40 +100,18 @@ def table(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
     ConfigurationError
         The trials have so little in common that the table would hardly fit into memory.
     """
-    results = _names(
-        one["name"] for record in records for one in record["results"] if one["type"] != OBJECTIVE
-    )
-    further = [_further(record["results"]) for record in records]
-    objectives = _names(name for one in further for name in one)
-    params = _names(name for record in records for name in record["params"])
-    _check_cells(len(objectives) + len(results) + len(params), len(records))
-    columns: dict[str, list[Any]] = {name: [one[name] for one in records] for name in _FIRST}
     taken = {*_FIRST, *_LAST}
-    found = [
-        {one["name"]: one["value"] for one in record["results"] if one["type"] != OBJECTIVE}
-        for record in records
-    ]
-    for prefix, names, values in (
-        ("results", objectives, further),
-        ("results", results, found),
-        ("params", params, [record["params"] for record in records]),
-    ):
-        for name in names:
-            title = _free(name, prefix, taken)
-            columns[title] = [one.get(name, Missing) for one in values]
-    columns.update({name: [one[name] for one in records] for name in _LAST})
-    return {
-        name: values
-        if name not in (*_FIRST, *_LAST)
-        else [Missing if value is None else value for value in values]
-        for name, values in columns.items()
-    }
+    results = _results(records, taken)
+    return {**_own(records, _FIRST), **results, **_params(records, taken), **_own(records, _LAST)}
 
 
-def suggested_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return the columns of Oríon's ``to_pandas``, and behind them those of what Oríon leaves out:
-    objectives after the first, and constraints, named as in :func:`table`."""
-    columns: dict[str, list[Any]] = {
+def suggested_columns(records: Sequence[Mapping[str, Any]]) -> Columns:
+    """Return the columns of Oríon's ``to_pandas``, and behind them those of :func:`table` that
+    aren't among them, with times as datetimes.
+
+    Hyperparameters keep their names: ours of the same name is called ``trial.NAME``.
+    """
+    columns: Columns = {
         "id": [one["id"] for one in records],
         "experiment_id": [f"{one['experiment']}-v{one['version']}" for one in records],
         "status": [one["status"] for one in records],
@@ -140,22 +121,50 @@ def suggested_columns(records: Sequence[Mapping[str, Any]]) -> dict[str, list[An
         "objective": [Missing if one["objective"] is None else one["objective"] for one in records],
     }
     taken = set(columns)
-    params = _names(name for record in records for name in record["params"])
-    further = [_further(one["results"]) for one in records]
-    constraints = [
-        {one["name"]: one["value"] for one in record["results"] if one["type"] == CONSTRAINT}
+    columns.update(_params(records, taken))
+    first, last = [name for name in _FIRST if name not in columns], list(_LAST)
+    names = {name: _free(name, "trial", taken) for name in (*first, *last)}
+    results = _results(records, taken)
+    own = {
+        name: [_naive(one[name]) for one in records] if name in TIMES else values
+        for name, values in _own(records, (*first, *last)).items()
+    }
+    columns.update({names[name]: own[name] for name in first})
+    columns.update(results)
+    columns.update({names[name]: own[name] for name in last})
+    return columns
+
+
+def _own(records: Sequence[Mapping[str, Any]], names: Iterable[str]) -> Columns:
+    """Return columns of what each trial has."""
+    return {
+        name: [Missing if one[name] is None else one[name] for one in records] for name in names
+    }
+
+
+def _params(records: Sequence[Mapping[str, Any]], taken: set[str]) -> Columns:
+    names = _names(name for record in records for name in record["params"])
+    _check_cells(len(names), len(records))
+    return {
+        _free(name, "params", taken): [one["params"].get(name, Missing) for one in records]
+        for name in names
+    }
+
+
+def _results(records: Sequence[Mapping[str, Any]], taken: set[str]) -> Columns:
+    """Return columns of the objectives after the first, then of all other results."""
+    further = [_further(record["results"]) for record in records]
+    others = [
+        {one["name"]: one["value"] for one in record["results"] if one["type"] != OBJECTIVE}
         for record in records
     ]
-    names = [_names(name for one in found for name in one) for found in (further, constraints)]
-    _check_cells(len(params) + sum(map(len, names)), len(records))
-    for name in params:
-        title = _free(name, "params", taken)
-        columns[title] = [one["params"].get(name, Missing) for one in records]
-    for of_kind, found in zip(names, (further, constraints), strict=True):
-        for name in of_kind:
-            title = _free(name, "results", taken)
-            columns[title] = [one.get(name, Missing) for one in found]
-    return columns
+    names = [_names(name for one in found for name in one) for found in (further, others)]
+    _check_cells(sum(map(len, names)), len(records))
+    return {
+        _free(name, "results", taken): [one.get(name, Missing) for one in found]
+        for of_kind, found in zip(names, (further, others), strict=True)
+        for name in of_kind
+    }
 
 
 def _further(results: Results) -> dict[str, Any]:

@@ -66,7 +66,7 @@ METHODS = {
     "close": HERE,
 }
 
-OURS = {"submit"}
+OURS = {"pareto_front", "submit"}
 """What Oríon hasn't."""
 
 ARGUMENTS = {

@@ -6,7 +6,14 @@ import os
 
 import pytest
 
-from orion_hpc.client.trials import fetch_trials, fetch_trials_by_status, get_trial, to_pandas
+from orion_hpc.client import get_experiment
+from orion_hpc.client.trials import (
+    fetch_trials,
+    fetch_trials_by_status,
+    get_trial,
+    pareto_front,
+    to_pandas,
+)
 from orion_hpc.errors import ConfigurationError, NoConfigurationError, StorageUnusable
 from orion_hpc.experiments.lookup import read_experiments
 from orion_hpc.journal.pickleddb import PickledDB
@@ -37,7 +44,11 @@ def test_all_trials_of_an_experiment_are_fetched_by_number(path):
     assert [trial.status for trial in trials] == [
         COMPLETED, COMPLETED, COMPLETED, BROKEN, COMPLETED, RESERVED,
     ]  # fmt: skip
-    assert trials[4].results == result(4)
+    assert [one.to_dict() for one in trials[4].results] == result(4)
+    assert trials[4].objective.value == 4.5
+    assert (trials[3].cause, trials[3].message) == (USER_ERROR, "why\nreally")
+    assert trials[5].working_dir == f"{path}.files/e-v1/trials/5"
+    assert not os.path.exists(trials[5].working_dir), "it is somebody else's to make"
     assert fetch_trials(path, "e") == []
     assert fetch_trials(str(path), "f") == []
 
@@ -67,6 +78,21 @@ def test_trials_are_fetched_by_status(path):
     assert [trial.number for trial in found] == [0, 2]
     with pytest.raises(ConfigurationError, match=r"no status 'compleet' \(did you mean complete"):
         fetch_trials_by_status("compleet", path, "e", 1)
+
+
+def test_the_front_of_several_objectives(tmp_path):
+    """What none other is better than in all; of one objective, the best."""
+    storage = create(tmp_path / "db.pkl")
+    for number, values in enumerate([(1, 5), (2, 2), (3, 3)]):
+        results = [{"name": f"o{n}", "type": "objective", "value": v} for n, v in enumerate(values)]
+        for event in (
+            ev.RegisterTrial(number, {"x": number / 10, "kind": "a"}, 1.0, worker="w"),
+            ev.CompleteTrial(number, 1, results, 2.0),
+        ):
+            storage.transact(1, lambda state, event=event: [event])
+    found = pareto_front(tmp_path / "db.pkl")
+    assert [[one.value for one in trial.objectives] for trial in found] == [[1, 5], [2, 2]]
+    assert get_experiment("e", storage=tmp_path / "db.pkl").pareto_front() == found
 
 
 def test_a_trial_is_got_by_number_or_id(path):
@@ -126,7 +152,8 @@ def test_a_data_frame_has_orions_columns(path):
     frame = to_pandas(path, "e", 1)
     assert list(frame.columns) == [
         "id", "experiment_id", "status", "suggested", "reserved", "completed", "objective", "kind",
-        "x",
+        "x", "experiment", "version", "number", "attempt", "submit_time", "start_time", "end_time",
+        "worker", "cause", "message", "parent",
     ]  # fmt: skip
     trials = fetch_trials(path, "e", 1)
     assert list(frame["id"]) == [trial.id for trial in trials]

@@ -132,14 +132,19 @@ def test_objectives_after_the_first_and_constraints_have_columns():
 def test_orions_columns_stay_where_they_are_before_those_of_several_objectives():
     """Hyperparameters keep their names, whatever a constraint is called."""
     columns = suggested_columns(MANY)
-    plain = list(suggested_columns([{**one, "results": []} for one in MANY]))
-    assert list(columns)[: len(plain)] == plain
-    assert {name: columns[name] for name in list(columns)[len(plain) :]} == {
-        "results.id": [2.0, Missing],
-        "time": [3.0, Missing],
-        "memory": [-5.0, Missing],
-        "results.lr": [6.0, Missing],
-    }
+    assert list(columns)[:7] == [
+        "id", "experiment_id", "status", "suggested", "reserved", "completed", "objective",
+    ]  # fmt: skip
+    assert columns["results.id"] == [2.0, Missing]
+    assert columns["time"] == [3.0, Missing]
+    assert columns["memory"] == [-5.0, Missing]
+    assert columns["results.lr"] == [6.0, Missing]
+    names = list(columns)
+    assert names.index("lr") < names.index("number") < names.index("results.id")
+    assert names[-7:] == [
+        "submit_time", "start_time", "end_time", "worker", "cause", "message", "parent",
+    ]  # fmt: skip
+    assert columns["number"] == [one["number"] for one in MANY]
 
 
 def test_a_data_frame_has_a_type_that_suits_each_column():
@@ -162,6 +167,9 @@ def test_orions_columns_do_not_hide_hyperparameters():
     columns = suggested_columns(RECORDS)
     assert columns["id"] == [DONE.id, FAILED.id]
     assert columns["params.id"] == ["mine", Missing]
+    ours = record(EXPERIMENT, Trial(0, {"worker": 4}, 1.0, worker="c1:7:abc.0"))
+    columns = suggested_columns([ours])
+    assert (columns["worker"], columns["trial.worker"]) == ([4], ["c1:7:abc.0"])
 
 
 def test_a_trial_that_nobody_began_has_empty_times():
