@@ -559,6 +559,9 @@ class PickledDB:
         # write went over it.
         if not replay.is_verifiable:
             return file.read(offset), 0
+        seal = replay.ahead
+        if seal is not None and not framing.begins(file.read(seal.at, framing.LINKED), seal):
+            return b"", None
         at, _ = replay.last
         if 0 < offset - at <= _NEAR:
             data = file.read(at)

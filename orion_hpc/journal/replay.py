@@ -47,6 +47,8 @@ class Replay:
         The frame before the write that brought that one, which may have brought a seal, too.
     is_verifiable : bool
         Whether the last frame stands in the file, as far as is known.
+    ahead : Link or None
+        A seal that stands behind ``offset``, and by which torn bytes before it were passed over.
     restored : set of int
         The offsets at which restored frames were read.
     """
@@ -57,6 +59,7 @@ class Replay:
         self.last = self.previous = header.link
         self.is_verifiable = False
         self._after_seal = False
+        self.ahead: Link | None = None
         self.restored: set[int] = set()
         self._path = path
         self._recent = deque([(header.link, Place(header.end))], maxlen=_RECENT)
@@ -87,6 +90,10 @@ class Replay:
         if not self._after_seal:
             self.previous = self.last
         self.last, self._after_seal = link, is_seal
+        if is_seal and link.at >= end:
+            self.ahead = link
+        elif self.ahead is not None and end > self.ahead.at:
+            self.ahead = None
         self.is_verifiable = True
         self._recent.append((link, Place(end)))
 

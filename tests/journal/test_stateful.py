@@ -28,7 +28,7 @@ from orion_hpc.worker import plan
 from tests import options
 from tests.rigs.lying_file import Fault, Killed, Lie, LyingFile, NoLock, Server
 
-EXAMPLES = options.STATEFUL_EXAMPLES or 260
+EXAMPLES = options.STATEFUL_EXAMPLES or 300
 STEPS = 40
 ALGORITHM = Random(Space.parse({"x": "uniform(0, 1)"}), seed=7)
 
@@ -100,6 +100,7 @@ class Worker:
         self.file = LyingFile(f"/nowhere/{name}.pkl", server)
         self.db = PickledDB(self.file.path, file=self.file)  # type: ignore[arg-type]
         self.db._lock = NoLock()  # type: ignore[assignment]
+        self.db._writer = name  # the same in each run
         self.db.refresh()  # a job begins when it has found its experiment
         self.running: dict[int, int] = {}
         self.unrecorded: dict[tuple[int, int], str] = {}
@@ -108,8 +109,10 @@ class Worker:
 class Cluster(RuleBasedStateMachine):
     """Workers that come and go."""
 
-    @initialize(max_trials=st.integers(1, 12))
-    def make(self, max_trials: int) -> None:
+    @initialize(max_trials=st.integers(1, 12), locked=st.booleans())
+    def make(self, max_trials: int, locked: bool = False) -> None:
+        # Whether the lock excludes others, as it should; syncs may fail only then.
+        self.locked = locked
         self.server = Server(framing.encode_header({"lock": "flock", "id": "0" * 32}))
         self.budget = max_trials
         self.lowest_budget_since: dict[int, int] = {}
@@ -152,6 +155,8 @@ class Cluster(RuleBasedStateMachine):
     def work(self, index, outcome, lies, fault, sync_fails, slots, between) -> None:
         """One transaction, while others make theirs between its look and its append."""
         worker = self.pick(index)
+        if self.locked:
+            between = []
 
         def meanwhile() -> None:
             for other, its_outcome, its_lies, its_fault in between:
@@ -207,6 +212,27 @@ class Cluster(RuleBasedStateMachine):
         worker = self.pick(index)
         worker.file.lies = list(lies)
         worker.db.refresh()
+
+    @precondition(lambda self: self.locked)
+    @rule(
+        index=st.integers(0, 9),
+        outcome=outcomes,
+        slots=st.integers(0, 3),
+        readers=st.lists(st.integers(0, 9), min_size=1, max_size=3),
+    )
+    def sync_fails_after_others_read(self, index, outcome, slots, readers) -> None:
+        """What they read was in the cache of their host alone, and never gets into the file."""
+        worker = self.pick(index)
+
+        def read() -> None:
+            for reader in readers:
+                if (other := self.pick(reader)) is not worker:
+                    other.file.lies = []
+                    other.db.refresh()
+
+        worker.file.vanishes = read
+        self.turn(worker, outcome, [], None, False, slots)
+        worker.file.vanishes = None
 
     @precondition(lambda self: len(self.workers) > 1)
     @rule(index=st.integers(0, 9))
@@ -305,3 +331,24 @@ def test_any_interleaving_over_a_file_system_that_lies():
     )
     random.seed(0)
     Cluster.TestCase("runTest").runTest()
+
+
+def test_a_seal_that_vanished_lets_nobody_pass():
+    """Torn bytes in the middle are sealed at the end of the file; others of the host read beyond
+    them, and the sync of that seal fails. What they record then must be read by all."""
+    cluster = Cluster()
+    cluster.make(max_trials=3)
+    short = Fault(0.0, "short")
+    torn = [(0, COMPLETED, [Lie(0.5, 0.9, 0.5)], short), (0, INTERRUPTED, [], Fault(0.7, "dies"))]
+    between = [
+        (0, BROKEN, [], Fault(0.16, "dies")),
+        (1, INTERRUPTED, [Lie(0.49, 0.94, 0.89)], Fault(0.64, "short")),
+    ]
+    cluster.turn(cluster.pick(1), BROKEN, [], None, False, 1)
+    cluster.work(2, COMPLETED, [], None, True, 1, torn)
+    cluster.work(7, COMPLETED, [], Fault(0.98, "dies"), False, 2, between)
+    cluster.sync_fails_after_others_read(1, COMPLETED, 1, [8, 2])
+    cluster.the_journal_is_what_the_model_says()
+    cluster.work(4, COMPLETED, [], None, False, 1, [])
+    assert cluster.told, "nothing was recorded"
+    cluster.the_journal_is_what_the_model_says()
