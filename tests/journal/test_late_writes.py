@@ -8,13 +8,11 @@ Whatever happens: once anybody has looked, all that a worker was told stands in 
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import tempfile
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -30,6 +28,7 @@ from orion_hpc.model.trial import COMPLETED, INTERRUPTED, LOST_WORKER, RESERVED,
 from orion_hpc.sharedfs import layout
 from orion_hpc.worker import plan
 from tests import options
+from tests.rigs.interleavings import explore
 from tests.rigs.lying_file import DirectFile, Killed, Lease, Server
 
 EXAMPLES = options.STATEFUL_EXAMPLES or 100
@@ -244,13 +243,4 @@ def no_waiting(monkeypatch):
 @pytest.mark.timeout(600 + EXAMPLES)  # making a failure smaller takes up to five minutes
 def test_no_late_write_destroys_what_a_worker_was_told():
     """Nothing that was told is lost or doubled, and no trial is stuck."""
-    Cluster.TestCase.settings = settings(
-        max_examples=EXAMPLES,
-        stateful_step_count=STEPS,
-        database=None,
-        print_blob=True,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    random.seed(0)
-    Cluster.TestCase("runTest").runTest()
+    explore(Cluster, EXAMPLES, STEPS)

@@ -7,11 +7,9 @@ with it.
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -26,6 +24,7 @@ from orion_hpc.model.state import CATALOGUE, State
 from orion_hpc.model.trial import BROKEN, COMPLETED, INTERRUPTED, LOST_WORKER, RESERVED
 from orion_hpc.worker import plan
 from tests import options
+from tests.rigs.interleavings import explore
 from tests.rigs.lying_file import Fault, Killed, Lie, LyingFile, NoLock, Server
 
 EXAMPLES = options.STATEFUL_EXAMPLES or 300
@@ -321,16 +320,7 @@ def no_waiting(monkeypatch):
 @pytest.mark.timeout(600 + EXAMPLES)  # making a failure smaller takes up to five minutes
 def test_any_interleaving_over_a_file_system_that_lies():
     """Nothing that was told is lost or doubled, no trial is stuck, the budget holds."""
-    Cluster.TestCase.settings = settings(
-        max_examples=EXAMPLES,
-        stateful_step_count=STEPS,
-        database=None,
-        print_blob=True,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-    )
-    random.seed(0)
-    Cluster.TestCase("runTest").runTest()
+    explore(Cluster, EXAMPLES, STEPS)
 
 
 def test_a_seal_that_vanished_lets_nobody_pass():
