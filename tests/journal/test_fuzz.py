@@ -206,9 +206,9 @@ from tests.rigs.mutants import Mutants
 folder = Path(sys.argv[1])
 mutants, examiner = Mutants(1, folder), Examiner(folder)
 if sys.argv[2] == "loads":
-    plain.loads = pickle.loads
+    safe_pickle.loads = pickle.loads
 else:
-    plain.loads = lambda data: 1 / 0
+    safe_pickle.loads = lambda data: 1 / 0
 print(examiner.examine(mutants.make(4)[1]))
 """
     done = subprocess.run(
