@@ -133,10 +133,11 @@ def test_the_audit_finds_nothing_where_nothing_is_wrong(journal):
 def test_the_audit_finds_a_lost_result(journal):
     """Zeros over the frame of an acknowledged result, as NFS leaves them, with another's behind."""
     before = journal.stat().st_size
+    (first,) = audit.having(notes_of(journal), "observing")
     workers.once(str(journal.parent), str(journal))
     data = bytearray(journal.read_bytes())
     assert len(data) > before
-    value = struct.pack(">d", audit.having(notes_of(journal), "observing")[0].value)
+    value = struct.pack(">d", first.value)
     at = data.index(value)
     data[at : at + 8] = bytes(8)
     journal.write_bytes(data)
