@@ -274,8 +274,9 @@ def run_worker(
             executor.close(kill=True)
             heartbeat.stop(remove=orderly)
         log.info(
-            "worker leaves; trials completed: %d, broken: %d", summary.completed, summary.broken
-        )
+            "worker leaves: %s (trials completed: %d, broken: %d, interrupted: %d, lost: %d)",
+            summary.reason, summary.completed, summary.broken, summary.interrupted, summary.lost,
+        )  # fmt: skip
         # While notices are still listened to: Slurm sends one when it requeues.
         if batch_job is not None:
             state = storage.state.experiments[experiment.number]
