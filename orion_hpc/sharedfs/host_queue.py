@@ -23,7 +23,7 @@ PATIENCE = 5.0
 """Seconds for which one stands there at most."""
 
 _AVOIDED = 60.0
-"""Seconds for which a queue that didn't is left alone."""
+"""Seconds for which a queue that took longer is left alone."""
 
 
 class HostQueue:
