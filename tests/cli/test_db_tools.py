@@ -118,7 +118,7 @@ def test_export_writes_tables(done):
     trials = fetch_trials(database(done))
     assert [float(row["x"]) for row in rows] == [trial.params["x"] for trial in trials]
     records = json.loads(tool(done, "export", "--format", "json", "--name", "quick"))
-    assert [one["objective"] for one in records] == [trial.objective for trial in trials]
+    assert [one["objective"] for one in records] == [trial.objective.value for trial in trials]
     for kind in ("csv", "json", "parquet"):
         assert tool(done, "export", "--format", kind, "--output", f"out.{kind}") == ""
         told = tool(done, "export", "--format", kind, "-o", f"out.{kind}", code=2)
