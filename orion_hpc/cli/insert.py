@@ -43,8 +43,10 @@ def insert(
     """
     from orion_hpc.config.config_files import standing_layers
     from orion_hpc.config.document import read_yaml
+    from orion_hpc.config.experiment_spec import ExperimentSpec
     from orion_hpc.config.resolve import Layer, document_layer, resolve
     from orion_hpc.experiments.insertion import insert as insert_points
+    from orion_hpc.experiments.location import Place
     from orion_hpc.experiments.point_parser import point_in_words, points_in_file
 
     if bool(values) is bool(file):
@@ -58,9 +60,10 @@ def insert(
             Layer("flags", given, Path.cwd()),
         ]
     )
-    space = settings.parsed_space()
-    points = points_in_file(space, file) if file else [point_in_words(space, values)]
-    done = insert_points(settings, points)
+    spec = ExperimentSpec.of(settings)
+    points = points_in_file(spec.space, file) if file else [point_in_words(spec.space, values)]
+    limit = spec.max_trials if settings.origin("max_trials") == "flags" else None
+    done = insert_points(spec, Place(settings.storage), points, limit)
     title = f"{done.built.experiment.name} v{done.built.experiment.version}"
     for line in (*done.built.changes, *done.built.kept, *done.built.learned):
         terminal.note(f"{title}: {line}")

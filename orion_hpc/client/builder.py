@@ -9,19 +9,18 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.client.arguments import settings_of
 from orion_hpc.client.executor_choice import ExecutorChoice
 from orion_hpc.client.experiment import MODES, ExperimentClient
 from orion_hpc.client.session import Session
 from orion_hpc.config.experiment_identity import search_differences
+from orion_hpc.config.experiment_spec import ExperimentSpec
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, NoConfigurationError
 from orion_hpc.executors.base import Executor
-from orion_hpc.experiments.get_or_create import build
+from orion_hpc.experiments.get_or_create import draft
 from orion_hpc.experiments.location import Place, place_of
 from orion_hpc.experiments.lookup import the_one
-from orion_hpc.experiments.warm_start import to_learn
 from orion_hpc.journal.base import Storage
 from orion_hpc.model.state import ExperimentState
 
@@ -111,24 +110,18 @@ def build_experiment(
     }
     settings = settings_of("build_experiment", given)
     place = Place(settings.storage) if other is None else other
-    recorded = _recorded(place, settings)
-    if recorded is not None:
-        kept = {"space": recorded.configuration["space"]} if settings.space is None else {}
-        if settings.origin("algorithm") == "defaults":
-            kept["algorithm"] = recorded.configuration["algorithm"]
-        settings = settings_of("build_experiment", {**given, **kept})
-    elif settings.space is None:
+    there = place.open_if_there(lambda one: one.name == name)
+    found = None if there is None else there.refresh().find(name, version)
+    if found is None and settings.space is None:
+        if there is not None:
+            there.close()
         raise NoConfigurationError(
             f"there is no experiment {name!r}{_which(version)} in "
             f"{place.name}, and no space is given to make one",
             "Give space={'lr': 'loguniform(1e-5, 1)'}, say; or look at the name and the storage.",
         )
-    if recorded is None:
-        # Before a file is made.
-        make_algorithm(settings.algorithm, settings.parsed_space())
-        to_learn(settings, None, place)
-    opened = place.create(settings)
-    built = build(opened, settings, time.time(), search_differences, place)
+    spec = ExperimentSpec.of(settings, None if found is None else found.configuration)
+    opened, built = draft(spec, place, search_differences, there).write(time.time())
     for line in (*built.changes, *built.kept, *built.learned, *built.advice):
         log.info("%s: %s", built.experiment.title, line)
     return _client(place, opened, built.experiment, settings, executor, "x")
@@ -235,22 +228,6 @@ def workon(
     else:
         client.workon(function, **kwargs)
     return client
-
-
-def _recorded(place: Place, settings: Settings) -> ExperimentState | None:
-    """Return the experiment of these settings as the database has it, if there is any."""
-    if place.path is not None:
-        try:
-            os.lstat(place.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError:
-            pass  # opening it tells
-    storage = place.open(lambda one: False)
-    try:
-        return storage.refresh().find(str(settings.name), settings.version)
-    finally:
-        storage.close()
 
 
 def _client(

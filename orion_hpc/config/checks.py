@@ -18,14 +18,18 @@ NEEDS = frozenset(("name", "space", "run"))
 """What an experiment can't be without; ``run`` is a function or a command."""
 
 
-def problems(values: Mapping[str, Any], needs: Collection[str]) -> list[Problem]:
-    """Return what is wrong between ``values``, and what of ``needs`` is missing."""
-    return [
+def check(values: Mapping[str, Any], needs: Collection[str]) -> tuple[Space | None, list[Problem]]:
+    """Return the parsed space, and what is wrong between ``values`` or missing of ``needs``.
+
+    The space is None where there is none, or where something is wrong with it.
+    """
+    space, faults = _space(values.get("space"))
+    return space, [
         *_missing(values, needs),
         *_excluded(values),
-        *(space := _space(values.get("space"))),
+        *faults,
         *_names(values),
-        *(_algorithm(values, "space" in needs and not space) if needs else ()),
+        *(_algorithm(values, space if "space" in needs else None) if needs else ()),
     ]
 
 
@@ -61,24 +65,21 @@ def _excluded(values: Mapping[str, Any]) -> list[Problem]:
     return found
 
 
-def _space(space: Any) -> list[Problem]:
-    if not isinstance(space, Mapping):
-        return []
-    if not space:
+def _space(priors: Any) -> tuple[Space | None, list[Problem]]:
+    if not isinstance(priors, Mapping):
+        return None, []
+    if not priors:
         hint = "Add at least one dimension, such as 'lr: \"loguniform(1e-5, 1)\"'."
-        return [Problem(("space",), "space is empty", hint)]
-    found = []
-    for name, prior in space.items():
-        try:  # one by one: each wrong prior is told, with its own line
-            Space.parse({name: prior})
-        except ConfigurationError as error:
-            found.append(Problem(("space", str(name)), error.message, error.hint))
-    if not found:
-        try:
-            Space.parse(space)
-        except ConfigurationError as error:
-            found.append(Problem(("space",), error.message, error.hint))
-    return found
+        return None, [Problem(("space",), "space is empty", hint)]
+    space, faults = Space.read(priors)
+    return space, [
+        Problem(
+            ("space",) if fault.key is None else ("space", str(fault.key)),
+            fault.error.message,
+            fault.error.hint,
+        )
+        for fault in faults
+    ]
 
 
 def _names(values: Mapping[str, Any]) -> list[Problem]:
@@ -106,15 +107,15 @@ def _names(values: Mapping[str, Any]) -> list[Problem]:
     return found
 
 
-def _algorithm(values: Mapping[str, Any], is_made: bool) -> list[Problem]:
-    """Look at the algorithm; make it, if ``is_made``, to see that it can search the space."""
-    algorithm, space = values.get("algorithm"), values.get("space")
+def _algorithm(values: Mapping[str, Any], space: Space | None) -> list[Problem]:
+    """Check the algorithm's options and, by making it, that it can search ``space``."""
+    algorithm = values.get("algorithm")
     if not isinstance(algorithm, str | Mapping):
         return []
     try:
         options = normalise(algorithm)
-        if is_made and isinstance(space, Mapping):
-            make_algorithm(options, Space.parse(space))
+        if space is not None:
+            make_algorithm(options, space)
     except (AlgorithmError, ConfigurationError) as error:
         return [Problem(("algorithm",), error.message, error.hint)]
     return []

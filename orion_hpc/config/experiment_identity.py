@@ -1,54 +1,25 @@
-"""What the database keeps of an experiment's settings, and what makes two experiments the same.
+"""What makes two experiments the same, by what the database keeps of each. Pure.
 
-Plain data only, pure. Whether an experiment that differs is refused or becomes the next version is
-decided elsewhere.
+Whether an experiment that differs is refused or becomes the next version is decided elsewhere.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from orion_hpc.algorithms.factory import normalise
 from orion_hpc.model.state import lacks_run
 
-if TYPE_CHECKING:  # a worker compares records and has no need to load pydantic for it
-    from orion_hpc.config.settings import Settings
-
-_LIMITS = ("max_trials", "max_broken", "max_attempts", "working_dir")
 _RUN = ("function", "command", "trial_arg")
-
-
-def experiment_configuration(settings: Settings, seed: int | None = None) -> dict[str, Any]:
-    """Return what the database keeps of an experiment, as plain data.
-
-    Parameters
-    ----------
-    settings : Settings
-        What the user asked for.
-    seed : int, optional
-        The seed of an algorithm that was given none. Left out, an algorithm without a seed stays
-        without one, and :func:`differences` takes that to match any.
-    """
-    return {
-        "space": dict(settings.parsed_space().configuration),
-        "algorithm": normalise(settings.algorithm, seed),
-        "function": settings.function,
-        "command": None if settings.command is None else list(settings.command),
-        "kwargs": settings.kwargs,
-        "trial_arg": settings.trial_arg,
-        "path": str(settings.directory),
-        **{key: getattr(settings, key) for key in _LIMITS},
-        "worker": settings.worker.model_dump(),
-    }
 
 
 def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each difference that makes ``wanted`` another experiment.
 
-    Both are what :func:`experiment_configuration` returns. Limits, paths and the worker block may
-    differ between two runs of one experiment, and so may a seed that ``wanted`` doesn't give. An
-    imported experiment that has nothing to run yet takes whatever is wanted.
+    Both are what :meth:`~orion_hpc.config.experiment_spec.ExperimentSpec.configuration` returns.
+    Limits, paths and the worker block may differ between two runs of one experiment, and so may a
+    seed that ``wanted`` doesn't give. An imported experiment that has nothing to run yet takes
+    whatever is wanted.
     """
     if lacks_run(recorded):
         return search_differences(recorded, wanted)

@@ -19,6 +19,7 @@ from orion_hpc.config.settings import (
     Keys,
     Problem,
     Provenance,
+    Resolution,
     Settings,
     known_keys,
     validate,
@@ -131,9 +132,9 @@ def resolve(layers: Sequence[Layer], *, needs: Collection[str] = checks.NEEDS) -
         {keys: layer.base for keys, layer in merge.givers.items()},
         home or (layers[-1].base if layers else Path.cwd()),
     )
-    settings, found = validate(merge.values, provenance)
+    space, checked = checks.check(merge.values, needs)
+    settings, found = validate(merge.values, Resolution(provenance, space))
     wrong = {problem.keys for problem in found}
-    checked = checks.problems(merge.values, needs)
     found = [*merge.problems, *found, *(p for p in checked if not p.keys or p.keys not in wrong)]
     if settings is None or found:
         raise _report(found, merge, layers)

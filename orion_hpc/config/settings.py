@@ -61,6 +61,13 @@ class Provenance:
         return label if label == "defaults" else _nearest(self.places, keys) or label
 
 
+class Resolution(NamedTuple):
+    """What resolving finds out beside the values: who gave them, and the parsed space."""
+
+    provenance: Provenance
+    space: Space | None
+
+
 def _nearest(known: Mapping[Keys, str], keys: Keys) -> str:
     for length in range(len(keys), 0, -1):
         if keys[:length] in known:
@@ -223,9 +230,15 @@ def _checked(check: Callable[[str], object]) -> BeforeValidator:
     return BeforeValidator(keep)
 
 
+def _provenance(info: ValidationInfo) -> Provenance:
+    context: Any = info.context
+    found: Provenance = context.provenance
+    return found
+
+
 def _path(read: Callable[[Any, Path], str], *block: str) -> BeforeValidator:
     def absolute(value: Any, info: ValidationInfo) -> str:
-        provenance: Any = info.context
+        provenance = _provenance(info)
         keys = (*block, str(info.field_name))
         return read(value, provenance.bases.get(keys, provenance.home))
 
@@ -247,7 +260,7 @@ def _warm_start(value: Any, info: ValidationInfo) -> Any:
     version, storage = value.get("version"), value.get("storage")
     if version is not None and (type(version) is not int or version < 1):
         raise Malformed("its version must be a whole number of at least 1")
-    provenance: Any = info.context
+    provenance = _provenance(info)
     base = provenance.bases.get((str(info.field_name),), provenance.home)
     return {
         "name": _name(value["name"]),
@@ -395,10 +408,11 @@ class Settings(_Block):
     )
 
     _provenance: Provenance = PrivateAttr()
+    _parsed_space: Space | None = PrivateAttr()
 
     def model_post_init(self, context: Any) -> None:
-        """Keep where the settings came from."""
-        self._provenance = context
+        """Keep what was found out when the settings were resolved."""
+        self._provenance, self._parsed_space = context
 
     @property
     def directory(self) -> Path:
@@ -413,9 +427,10 @@ class Settings(_Block):
         """Return where in that layer: ``config.yaml, line 3``, ``ORION_HPC_LOCK``, or its label."""
         return self._provenance.place(tuple(path.split(".")))
 
-    def parsed_space(self) -> Space:
-        """Return the search space."""
-        return Space.parse(self.space or {})
+    @property
+    def parsed_space(self) -> Space | None:
+        """The search space; None where none was given."""
+        return self._parsed_space
 
 
 BLOCKS: dict[str, type[_Block]] = {"worker": WorkerOptions, "slurm": SlurmOptions}
@@ -428,11 +443,11 @@ def known_keys(keys: Keys) -> tuple[str, ...]:
 
 
 def validate(
-    values: Mapping[str, Any], provenance: Provenance
+    values: Mapping[str, Any], resolution: Resolution
 ) -> tuple[Settings | None, list[Problem]]:
     """Return the settings that ``values`` make up, or None and everything that is wrong."""
     try:
-        return Settings.model_validate(dict(values), context=provenance), []
+        return Settings.model_validate(dict(values), context=resolution), []
     except ValidationError as error:
         found = error.errors(include_url=False)
     problems: dict[Keys, Problem] = {}

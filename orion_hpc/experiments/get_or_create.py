@@ -1,4 +1,8 @@
-"""Finds the experiment that settings describe in a database, or makes it."""
+"""Finds the experiment that a specification describes in its storage, or makes it.
+
+In two steps: a :class:`Draft` is checked against the storage without writing, so that jobs may be
+submitted, or refused, before anything is written; then it is written.
+"""
 
 from __future__ import annotations
 
@@ -8,27 +12,27 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 from orion_hpc.algorithms.factory import advice
-from orion_hpc.config.experiment_identity import differences, experiment_configuration
-from orion_hpc.config.settings import Settings
+from orion_hpc.config.experiment_identity import differences
+from orion_hpc.config.experiment_spec import ExperimentSpec
 from orion_hpc.errors import ExperimentConflict
 from orion_hpc.experiments.location import Place
 from orion_hpc.experiments.warm_start import Source, learn, to_learn
 from orion_hpc.journal.base import Storage
 from orion_hpc.model import event as ev
-from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State, lacks_run
 
 Comparison: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]
+"""Returns what makes the wanted configuration another experiment than the recorded one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The experiment, whether it is new, and lines on what was changed and what wasn't.
+    """The experiment as it was found or made, and sentences on what was done.
 
     ``changes`` are the limits that were set anew, ``kept`` settings that differ now and yet stay as
     the experiment was created with, ``learned`` what was learned now from another experiment.
-    ``released`` counts the trials taken from lost workers. ``advice`` is what there is to say of
-    the algorithm in a new experiment.
+    ``released`` counts the trials taken from lost workers. ``advice`` is the algorithm's on a new
+    experiment.
     """
 
     experiment: ExperimentState
@@ -40,81 +44,167 @@ class Built:
     advice: list[str] = field(default_factory=list)
 
 
-def build(
-    storage: Storage,
-    settings: Settings,
-    now: float,
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An experiment that was checked against its storage, and isn't written yet.
+
+    Attributes
+    ----------
+    spec : ExperimentSpec
+    found : ExperimentState or None
+        The experiment in the storage, if it is there.
+    """
+
+    spec: ExperimentSpec
+    found: ExperimentState | None
+    _place: Place
+    _storage: Storage | None
+    _compare: Comparison
+    _as_it_is: bool
+    _source: Source | None
+    _advice: list[str]
+
+    def close(self) -> None:
+        """Close the storage, if nothing is to be written."""
+        if self._storage is not None:
+            self._storage.close()
+
+    def write(self, now: float) -> tuple[Storage, Built]:
+        """Write the experiment, or its new limits; return the storage, open, with what was done.
+
+        Parameters
+        ----------
+        now : float
+            Seconds since the epoch.
+
+        Raises
+        ------
+        ExperimentConflict
+            Another process has just created one of this name and version with other settings;
+            nothing was written.
+        StorageError
+            The storage can't be written.
+        """
+        storage = self._storage or self._place.create(self.spec)
+        try:
+            if self.found is not None and self._as_it_is:
+                return storage, Built(self.found, False)
+            return storage, self._written(storage, now)
+        except BaseException:
+            storage.close()
+            raise
+
+    def _written(self, storage: Storage, now: float) -> Built:
+        spec, before = self.spec, self.found
+        # Drawn here and recorded, so that every worker draws the same points.
+        recorded = spec.configuration(seed=int.from_bytes(os.urandom(4), "big"))
+        if before is None or _gets_run(before, recorded):
+            state = storage.transact(CATALOGUE, lambda state: self._creation(state, recorded, now))
+            experiment = state.find(spec.name, spec.version)
+        else:
+            experiment = storage.refresh().find(spec.name, before.version)
+        assert experiment is not None
+        created = before is None and experiment.create_time == now
+        limits = ev.ChangeLimits(*spec.limits(experiment), now)
+        changes = [
+            f"{key}: {getattr(experiment, key)} -> {getattr(limits, key)}"
+            for key in ("max_trials", "max_broken")
+            if getattr(limits, key) != getattr(experiment, key)
+        ]
+        if changes:
+            storage.transact(experiment.number, lambda state: [limits])
+        return Built(
+            experiment,
+            created,
+            changes,
+            _kept(experiment.configuration, recorded),
+            learned=learn(storage, experiment.number, self._source, now),
+            advice=self._advice if created else [],
+        )
+
+    def _creation(self, state: State, recorded: dict[str, Any], now: float) -> list[ev.Event]:
+        """Return the event that creates the experiment, or gives one what its trials run."""
+        spec = self.spec
+        found = state.find(spec.name, spec.version)
+        if found is None:
+            return [ev.CreateExperiment(spec.name, spec.version or 1, recorded, now)]
+        if self.found is None:
+            # Another process was faster; if it has the same settings, its experiment is ours.
+            _check(found, state, spec, self._compare)
+        if _gets_run(found, recorded):
+            return [ev.CreateExperiment(spec.name, found.version, recorded, now)]
+        return []
+
+
+def draft(
+    spec: ExperimentSpec,
+    place: Place,
     compare: Comparison = differences,
-    place: Place | None = None,
-) -> Built:
-    """Return the experiment of ``settings``; one that isn't there is created.
+    storage: Storage | None = None,
+    as_it_is: bool = False,
+) -> Draft:
+    """Look for the experiment in its storage and check it; write nothing.
 
     Parameters
     ----------
-    storage : Storage
-    settings : Settings
-        Without a version: the highest there is, or 1.
-    now : float
-        Seconds since the epoch.
+    spec : ExperimentSpec
+    place : Place
+        Where the experiment is, or will be.
     compare : callable, default every difference that makes another experiment
-        Says what is wrong with the wanted settings, given those that are recorded.
-    place : Place, default the file of the settings
-        Of which ``storage`` is.
+    storage : Storage, optional
+        That of ``place``, if it is open already.
+    as_it_is : bool, default False
+        Whether an experiment that is there keeps its limits, and learns from no other one.
 
     Raises
     ------
     ExperimentConflict
-        There is one of this name and version with other settings; nothing was written.
+        There is one of this name and version with other settings, or in part.
     ConfigurationError
-        There is nothing to learn from where ``warm_start`` says; nothing was written.
+        The algorithm can't search the space, or there is nothing to learn from where
+        ``warm_start`` says.
+    StorageError
+        The storage can't be read.
     """
-    name = str(settings.name)
-    # Drawn here and recorded, so that every worker draws the same points.
-    recorded = experiment_configuration(settings, seed=int.from_bytes(os.urandom(4), "big"))
-    before = check(storage.refresh(), settings, compare)
-    source = to_learn(settings, before, place or Place(settings.storage))
-    # Makes the algorithm: one that can't search this space leaves nothing written.
-    told = _advice(recorded, source) if before is None else []
-
-    def create(state: State) -> list[ev.Event]:
-        found = state.find(name, settings.version)
-        if found is None:
-            return [ev.CreateExperiment(name, settings.version or 1, recorded, now)]
-        # One that was imported, or made by a Python program, learns what it runs.
-        learns = found.is_bare and not lacks_run(recorded)
-        return [ev.CreateExperiment(name, found.version, recorded, now)] if learns else []
-
-    # Somebody else may have been faster, with other settings: then theirs stands.
-    lacking = before is None or (before.is_bare and not lacks_run(recorded))
-    state = storage.transact(CATALOGUE, create) if lacking else storage.state
-    experiment = check(state, settings, compare)
-    assert experiment is not None
-    created = before is None and experiment.create_time == now
-    limits = ev.ChangeLimits(*wanted_limits(settings, experiment), now)
-    changes = [
-        f"{key}: {getattr(experiment, key)} -> {getattr(limits, key)}"
-        for key in ("max_trials", "max_broken")
-        if getattr(limits, key) != getattr(experiment, key)
-    ]
-    if changes:
-        storage.transact(experiment.number, lambda state: [limits])
-    return Built(
-        experiment,
-        created,
-        changes,
-        _kept(experiment.configuration, recorded),
-        learned=learn(storage, experiment.number, source, now),
-        advice=told if created else [],
-    )
+    storage = storage or place.open_if_there(lambda one: one.name == spec.name)
+    try:
+        found = None
+        if storage is not None:
+            state = storage.refresh()
+            found = state.find(spec.name, spec.version)
+            if found is not None:
+                _check(found, state, spec, compare)
+        source = to_learn(spec, found, place) if found is None or not as_it_is else None
+        # Makes the algorithm: one that can't search this space leaves nothing written.
+        advised = _advice(spec, source) if found is None else []
+    except BaseException:
+        if storage is not None:
+            storage.close()
+        raise
+    return Draft(spec, found, place, storage, compare, as_it_is, source, advised)
 
 
-def _advice(recorded: Mapping[str, Any], source: Source | None) -> list[str]:
-    return advice(
-        recorded["algorithm"],
-        Space.parse(recorded["space"]),
-        recorded["max_trials"],
-        None if source is None else source.title,
-    )
+def get_or_create(
+    spec: ExperimentSpec, place: Place, now: float, compare: Comparison = differences
+) -> tuple[Storage, Built]:
+    """Return the open storage, and the experiment that is found there or made.
+
+    Raises
+    ------
+    ExperimentConflict, ConfigurationError, StorageError
+        As :func:`draft` and :meth:`Draft.write` do; nothing was written.
+    """
+    return draft(spec, place, compare).write(now)
+
+
+def _gets_run(found: ExperimentState, recorded: Mapping[str, Any]) -> bool:
+    """Whether the experiment was imported, or made by a program, and now learns what trials run."""
+    return found.is_bare and not lacks_run(recorded)
+
+
+def _advice(spec: ExperimentSpec, source: Source | None) -> list[str]:
+    learns_from = None if source is None else source.title
+    return advice(spec.algorithm, spec.space, spec.max_trials, learns_from)
 
 
 def _kept(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -126,26 +216,17 @@ def _kept(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def check(
-    state: State, settings: Settings, compare: Comparison = differences
-) -> ExperimentState | None:
-    """Return the experiment of ``settings`` in ``state``, or None.
-
-    Raises
-    ------
-    ExperimentConflict
-        It has other settings, or its import isn't finished.
-    """
-    experiment = state.find(str(settings.name), settings.version)
-    if experiment is None:
-        return None
+def _check(
+    experiment: ExperimentState, state: State, spec: ExperimentSpec, compare: Comparison
+) -> None:
+    """Raise ExperimentConflict unless this is the experiment of ``spec``, and all of it."""
     if experiment.to_import:
         raise ExperimentConflict(
             f"experiment {experiment.name!r} version {experiment.version} was imported in part: "
             f"{experiment.to_import} trials are missing",
             "Run the same 'orion-hpc db import' again; it goes on from there.",
         )
-    unlike = compare(experiment.configuration, experiment_configuration(settings))
+    unlike = compare(experiment.configuration, spec.configuration())
     if unlike:
         highest = state.find(experiment.name)
         assert highest is not None
@@ -155,15 +236,3 @@ def check(
             f"Choose another name with --name, or the next version with "
             f"--version {highest.version + 1}.",
         )
-    return experiment
-
-
-def wanted_limits(settings: Settings, experiment: ExperimentState | None) -> tuple[int | None, int]:
-    """Return ``max_trials`` and ``max_broken``: what isn't given stays as the experiment has it."""
-    limits = settings.max_trials, settings.max_broken
-    if experiment is None:
-        return limits
-    return (
-        experiment.max_trials if settings.origin("max_trials") == "defaults" else limits[0],
-        experiment.max_broken if settings.origin("max_broken") == "defaults" else limits[1],
-    )

@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from orion_hpc.config.settings import Settings
+from orion_hpc.config.experiment_spec import ExperimentSpec
 from orion_hpc.errors import (
     BrokenExperiment,
     CompletedExperiment,
@@ -16,13 +16,11 @@ from orion_hpc.errors import (
     ReservationRaceCondition,
 )
 from orion_hpc.experiments.batches import MOST, fits
-from orion_hpc.experiments.get_or_create import Built, build, check
+from orion_hpc.experiments.get_or_create import Built, draft
 from orion_hpc.experiments.location import Place
 from orion_hpc.experiments.summary import exhaustion
-from orion_hpc.experiments.target_check import check_settings
-from orion_hpc.experiments.warm_start import to_learn
-from orion_hpc.journal import creation
-from orion_hpc.journal.pickleddb import PickledDB
+from orion_hpc.experiments.target_check import check_target
+from orion_hpc.journal.base import Storage
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.model.trial import BROKEN, Params, params_key
@@ -39,17 +37,22 @@ class Insertion:
     known: list[int] = field(default_factory=list)
 
 
-def insert(settings: Settings, points: Sequence[Params]) -> Insertion:
+def insert(
+    spec: ExperimentSpec, place: Place, points: Sequence[Params], limit: int | None = None
+) -> Insertion:
     """Register a trial at each point, all or none; the experiment is made if it isn't there.
 
-    The limits of one that is there stay as they are, but for a ``max_trials`` of the flags. One
-    that was stopped stays so.
+    The limits of one that is there stay as they are, but for ``limit``. One that was stopped stays
+    so.
 
     Parameters
     ----------
-    settings : Settings
+    spec : ExperimentSpec
+    place : Place
     points : sequence of dict
         Of the space, by flat name.
+    limit : int, optional
+        The new ``max_trials``.
 
     Raises
     ------
@@ -67,31 +70,18 @@ def insert(settings: Settings, points: Sequence[Params]) -> Insertion:
             f"{len(wanted):,} points are too many for one transaction",
             f"Insert at most {MOST:,} at once, fewer if they are long; nothing was inserted.",
         )
-    check_settings(settings)
-    storage = _open(settings)
+    check_target(spec)
+    storage, built = draft(spec, place, as_it_is=True).write(time.time())
     try:
-        return _insert(storage, settings, wanted)
+        return _insert(storage, built, wanted, limit)
     finally:
         storage.close()
 
 
-def _open(settings: Settings) -> PickledDB:
-    place = Place(settings.storage)
-    if not creation.is_there(settings.storage):
-        to_learn(settings, None, place)  # before a file is made
-    return PickledDB.create(
-        settings.storage,
-        lambda one: one.name == settings.name,
-        settings.lock,
-        settings.allow_group,
-    )
-
-
-def _insert(storage: PickledDB, settings: Settings, wanted: dict[str, Params]) -> Insertion:
-    there = check(storage.refresh(), settings)
-    built = Built(there, False) if there else build(storage, settings, time.time())
+def _insert(
+    storage: Storage, built: Built, wanted: dict[str, Params], limit: int | None
+) -> Insertion:
     number = built.experiment.number
-    limit = settings.max_trials if settings.origin("max_trials") == "flags" else None
     before = len(storage.refresh().experiments[number].trials)
 
     def decide(database: State) -> list[ev.Event]:

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orion_hpc import plugins
-from orion_hpc.config.settings import Settings
+from orion_hpc.config.experiment_spec import ExperimentSpec
+from orion_hpc.journal import creation
 from orion_hpc.journal.base import Opener, Storage
 from orion_hpc.journal.heartbeat import Heartbeat, Watch
 from orion_hpc.journal.memory import MemoryStorage, SharedJournal
@@ -58,13 +59,19 @@ class Place:
         """Whether other processes may be at work on it."""
         return self.path is not None or self._opener is not None
 
-    def create(self, settings: Settings) -> Storage:
+    def create(self, spec: ExperimentSpec) -> Storage:
         """Open the storage to write into; a file that isn't there is made."""
         if self.path is None:
-            return self.open(lambda one: one.name == settings.name)
+            return self.open(lambda one: one.name == spec.name)
         return PickledDB.create(
-            self.path, lambda one: one.name == settings.name, settings.lock, settings.allow_group
+            self.path, lambda one: one.name == spec.name, spec.lock, spec.allow_group
         )
+
+    def open_if_there(self, follows: Callable[[ExperimentState], bool]) -> Storage | None:
+        """Open it, as :meth:`open` does; return None where there is no such file."""
+        if self.path is not None and not creation.is_there(self.path):
+            return None
+        return self.open(follows)
 
     def open(self, follows: Callable[[ExperimentState], bool]) -> Storage:
         """Open it for one more reader and writer; StorageUnusable where there is no such file."""

@@ -6,13 +6,13 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
-from orion_hpc.config.settings import Settings
+from orion_hpc.config.experiment_spec import ExperimentSpec
 from orion_hpc.executors.base import check_executor
 from orion_hpc.worker.function import check_signature, load_function
 from orion_hpc.worker.script import check_placeholders
 
 
-def check_settings(settings: Settings) -> None:
+def check_target(spec: ExperimentSpec) -> None:
     """Find what would only come to light in a job: nothing is written.
 
     Raises
@@ -21,14 +21,13 @@ def check_settings(settings: Settings) -> None:
         The function can't be imported or doesn't take the hyperparameters, a placeholder of the
         command is unknown, or the executor isn't there.
     """
-    space = settings.parsed_space()
-    check_executor(settings.worker.executor, settings.worker.n_workers)
-    if settings.command is not None:
-        check_placeholders(settings.command, list(space))
-    elif settings.function is not None:
+    check_executor(spec.worker.executor, spec.worker.n_workers)
+    if spec.command is not None:
+        check_placeholders(spec.command, list(spec.space))
+    elif spec.function is not None:
         with _no_bytecode():
-            function = load_function(str(settings.directory), settings.function)
-        check_signature(function, space.arguments, settings.kwargs, settings.trial_arg)
+            function = load_function(spec.directory, spec.function)
+        check_signature(function, spec.space.arguments, spec.kwargs, spec.trial_arg)
 
 
 @contextlib.contextmanager

@@ -8,10 +8,10 @@ submission needs the other file. How much of it fits into one transaction is
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
-from orion_hpc.config.settings import Settings
+from orion_hpc.config.experiment_spec import ExperimentSpec
 from orion_hpc.errors import ConfigurationError, NoConfigurationError, did_you_mean
 from orion_hpc.experiments.batches import largest
 from orion_hpc.experiments.location import Place
@@ -32,14 +32,16 @@ class Source(NamedTuple):
     skipped: int
 
 
-def to_learn(settings: Settings, experiment: ExperimentState | None, place: Place) -> Source | None:
+def to_learn(
+    spec: ExperimentSpec, experiment: ExperimentState | None, place: Place
+) -> Source | None:
     """Return what ``warm_start`` names and the experiment hasn't learned. Writes nothing.
 
     Parameters
     ----------
-    settings : Settings
+    spec : ExperimentSpec
     experiment : ExperimentState or None
-        That of the settings, with its trials; None where it isn't there yet.
+        That of ``spec``, with its trials; None where it isn't there yet.
     place : Place
         Where it is, or will be.
 
@@ -50,12 +52,12 @@ def to_learn(settings: Settings, experiment: ExperimentState | None, place: Plac
     StorageError
         The database can't be read.
     """
-    wanted = settings.warm_start
+    wanted = spec.warm_start
     if wanted is None or (experiment is not None and _is_learned(wanted, experiment, place)):
         return None
     where = place if wanted["storage"] is None else Place(wanted["storage"])
-    found = _find(settings, wanted, where, _is_same(where, place))
-    space, theirs = settings.parsed_space(), found.configuration.get("space") or {}
+    found = _find(spec, wanted, where, _is_same(where, place))
+    space, theirs = spec.space, found.configuration.get("space") or {}
     if sorted(theirs) != sorted(space):
         raise ConfigurationError(
             f"warm_start names {found.title}, which has other dimensions: "
@@ -111,7 +113,7 @@ def learn(storage: Storage, number: int, source: Source | None, now: float) -> l
     return [f"learned {counted(count, 'trial')} of {title}{left_out}"]
 
 
-def _is_learned(wanted: dict[str, str | int | None], learner: ExperimentState, own: Place) -> bool:
+def _is_learned(wanted: Mapping[str, Any], learner: ExperimentState, own: Place) -> bool:
     """Whether all of what is wanted is in the journal; without a version any one is."""
     path = _path(own if wanted["storage"] is None else Place(str(wanted["storage"])))
     for source in learner.sources.keys() - learner.half_learned:
@@ -126,7 +128,7 @@ def _is_learned(wanted: dict[str, str | int | None], learner: ExperimentState, o
 
 
 def _find(
-    settings: Settings, wanted: dict[str, str | int | None], where: Place, is_here: bool
+    spec: ExperimentSpec, wanted: Mapping[str, Any], where: Place, is_here: bool
 ) -> ExperimentState:
     """Return the experiment to learn from."""
     name, version = str(wanted["name"]), wanted["version"]
@@ -141,7 +143,7 @@ def _find(
     finally:
         storage.close()
     there = {one.version: one for one in state.experiments.values() if one.name == name}
-    own = (settings.version or max(there, default=1)) if name == settings.name and is_here else 0
+    own = (spec.version or max(there, default=1)) if name == spec.name and is_here else 0
     others = there.keys() - {own}
     if version == own or (version is None and own and not others):
         raise ConfigurationError(

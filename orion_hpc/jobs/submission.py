@@ -5,6 +5,7 @@ What a launch looks like to a person is the command's part; the same steps serve
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import sys
@@ -14,17 +15,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from orion_hpc.config.experiment_spec import ExperimentSpec
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, NoConfigurationError
 from orion_hpc.executors.base import runs_in_process
 from orion_hpc.executors.limits import environment as thread_limits
-from orion_hpc.experiments.get_or_create import Built, build, check, wanted_limits
+from orion_hpc.experiments.get_or_create import Built, Draft, draft
 from orion_hpc.experiments.location import Place
-from orion_hpc.experiments.target_check import check_settings
-from orion_hpc.experiments.warm_start import to_learn
+from orion_hpc.experiments.target_check import check_target
 from orion_hpc.jobs.base import Jobs, Launcher, LaunchRequest, make_launcher
 from orion_hpc.jobs.code_snapshot import Code, code_for, would_be
-from orion_hpc.journal import creation
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
@@ -101,20 +101,22 @@ def submit(
     ConfigurationError, ExperimentConflict, LaunchError, NoConfigurationError
         Nothing was written, and no job runs.
     """
-    check_settings(settings)
-    launcher.check()
     plan_ = _plan(settings, launcher, resume)
     # Of a new database that the group may use: before anything is written there for jobs.
     beside = layout.files_folder(settings.storage)
-    with (
-        layout.provided(beside, shared=settings.allow_group and not os.path.lexists(beside)),
-        code_for(
-            settings,
-            plan_.experiment.title,
-            needed=plan_.tasks > 0 or plan_.waiting != 0,
-        ) as code,
-    ):
-        return _submit(settings, launcher, tell, plan_, code)
+    try:
+        with (
+            layout.provided(beside, shared=settings.allow_group and not os.path.lexists(beside)),
+            code_for(
+                settings,
+                plan_.experiment.title,
+                needed=plan_.tasks > 0 or plan_.waiting != 0,
+            ) as code,
+        ):
+            return _submit(settings, launcher, tell, plan_, code)
+    except BaseException:
+        plan_.draft.close()
+        raise
 
 
 def _submit(
@@ -131,18 +133,7 @@ def _submit(
     if launcher.detached and plan_.tasks:
         jobs = launcher.launch(request)
     try:
-        storage = PickledDB.create(
-            settings.storage, _named(settings), settings.lock, settings.allow_group
-        )
-        built = build(storage, settings, time.time())
-        built = replace(built, kept=[*built.kept, *_database_kept(storage, settings)])
-        if (reason := built.experiment.stopped) is not None:
-            again = ev.ResumeExperiment(time.time())
-            storage.transact(built.experiment.number, lambda state: [again])
-            built.changes.append(f"stopped ({reason}) -> goes on")
-        if not built.created:
-            built = replace(built, released=release_lost(storage, built.experiment.number))
-        built.changes.extend(_code_changes(built.experiment, code))
+        storage, built = _write(settings, plan_.draft, code)
         tell(built)
         # Somebody else may have done some of it in between.
         tasks = plan_.tasks
@@ -160,6 +151,21 @@ def _submit(
         raise
     attached = not launcher.detached
     return Submission(storage, built, tasks, plan_.asked, jobs, attached, code, plan_.waiting)
+
+
+def _write(settings: Settings, wanted: Draft, code: Code) -> tuple[PickledDB, Built]:
+    """Write the experiment, let it go on if it was stopped, and take trials from lost workers."""
+    storage, built = wanted.write(time.time())
+    assert isinstance(storage, PickledDB)
+    built = replace(built, kept=[*built.kept, *_database_kept(storage, settings)])
+    if (reason := built.experiment.stopped) is not None:
+        again = ev.ResumeExperiment(time.time())
+        storage.transact(built.experiment.number, lambda state: [again])
+        built.changes.append(f"stopped ({reason}) -> goes on")
+    if not built.created:
+        built = replace(built, released=release_lost(storage, built.experiment.number))
+    built.changes.extend(_code_changes(built.experiment, code))
+    return storage, built
 
 
 def launch_event(launcher: Launcher, jobs: Jobs, code: Code) -> ev.LaunchJobs:
@@ -187,14 +193,15 @@ def _database_kept(storage: PickledDB, settings: Settings) -> list[str]:
 
 def preview(settings: Settings, launcher: Launcher, resume: bool = False) -> str:
     """Return what :func:`submit` would hand to the launcher; nothing is written or started."""
-    check_settings(settings)
-    plan_ = _plan(settings, launcher, resume)
+    plan_ = _plan(settings, launcher, resume, check=False)
+    plan_.draft.close()
     code = would_be(settings, plan_.experiment.title)
     tasks = max(1, plan_.tasks)
     return launcher.preview(launch_request(settings, launcher, plan_.experiment, tasks, code))
 
 
 class _Plan(NamedTuple):
+    draft: Draft
     experiment: ExperimentState
     asked: int
     tasks: int
@@ -202,39 +209,36 @@ class _Plan(NamedTuple):
     reopens: bool
 
 
-def _plan(settings: Settings, launcher: Launcher, resume: bool = False) -> _Plan:
+def _plan(settings: Settings, launcher: Launcher, resume: bool, check: bool = True) -> _Plan:
     """Return what there is to launch, by what the database says before anything is written."""
-    experiment = None
-    if creation.is_there(settings.storage):
-        storage = PickledDB(settings.storage, follows=_named(settings))
-        experiment = check(storage.refresh(), settings)
-        storage.close()
-    if resume and experiment is None:
+    spec = ExperimentSpec.of(settings)
+    check_target(spec)
+    if check:
+        launcher.check()
+    wanted = draft(spec, Place(settings.storage))
+    if resume and wanted.found is None:
+        wanted.close()
         raise NoConfigurationError(
-            f"there is no experiment {settings.name!r} to be resumed in {settings.storage}",
+            f"there is no experiment {spec.name!r} to be resumed in {settings.storage}",
             "'orion-hpc submit CONFIG' makes it and starts its jobs.",
         )
-    to_learn(settings, experiment, Place(settings.storage))
-    waiting = tasks_in_queue(experiment) if experiment and launcher.detached else 0
-    limits = wanted_limits(settings, experiment)
-    reopens = experiment is not None and (experiment.is_done or not experiment.is_open)
-    if experiment is None:
-        experiment = ExperimentState(0, str(settings.name), settings.version or 1, {}, 0.0, *limits)
+    found, limits = wanted.found, spec.limits(wanted.found)
+    reopens = found is not None and (found.is_done or not found.is_open)
+    waiting = tasks_in_queue(found) if found and launcher.detached else 0
+    if found is None:
+        experiment = ExperimentState(0, spec.name, spec.version or 1, {}, 0.0, *limits)
     else:
+        experiment = copy.copy(found)
         experiment.max_trials, experiment.max_broken = limits
         experiment.stopped = None
     tasks = missing_tasks(useful_tasks(settings, experiment.left), waiting)
-    return _Plan(experiment, _array(settings), tasks, waiting, reopens)
+    return _Plan(wanted, experiment, _array(settings), tasks, waiting, reopens)
 
 
 def tasks_in_queue(experiment: ExperimentState) -> int | None:
     """Return how many tasks of the experiment's arrays wait or run; None: Slurm doesn't say."""
     live = in_queue(experiment.job_ids("slurm"))
     return None if live is None else sum(tasks.count for tasks in live)
-
-
-def _named(settings: Settings) -> Callable[[ExperimentState], bool]:
-    return lambda experiment: experiment.name == settings.name
 
 
 def _environment(executor: str, cpus: int | None) -> dict[str, str]:

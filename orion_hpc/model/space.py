@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orion_hpc.errors import ConfigurationError, InvalidPrior, did_you_mean
 from orion_hpc.model import prior
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 _EXAMPLE = "Write a prior in quotes, such as 'loguniform(1e-5, 1)'."
 _MAX_LEVELS = 20
 _MAX_DIMENSIONS = 10_000
+
+
+class Fault(NamedTuple):
+    """What is wrong with a space: with what stands at ``key`` of its top level, or between keys."""
+
+    key: Any
+    error: ConfigurationError
 
 
 class Space(Mapping[str, Dimension]):
@@ -66,22 +73,41 @@ class Space(Mapping[str, Dimension]):
         InvalidPrior
             A prior is wrong.
         """
+        space, faults = cls.read(priors)
+        if space is None:
+            raise faults[0].error
+        return space
+
+    @classmethod
+    def read(cls, priors: Mapping[str, Any]) -> tuple[Space | None, list[Fault]]:
+        """Return the same space and no fault, or None and every fault, in one pass.
+
+        Raises
+        ------
+        ConfigurationError
+            ``priors`` isn't a mapping.
+        """
         if not isinstance(priors, Mapping):
             raise ConfigurationError(
                 f"the search space is {priors!r:.60}, not a mapping of names to priors",
                 "Write a line for each dimension, such as lr: 'loguniform(1e-5, 1)'.",
             )
         dimensions: list[Dimension] = []
-        for name, text in _leaves(priors, ()):
-            if not isinstance(text, str):
-                raise InvalidPrior(f"{name}: {text!r:.60} isn't a prior", _EXAMPLE)
-            if len(dimensions) >= _MAX_DIMENSIONS:
-                raise ConfigurationError(
-                    f"the search space has more than {_MAX_DIMENSIONS:,} dimensions",
-                    "Give one dimension a shape, such as 'uniform(0, 1, shape=100)'.",
-                )
-            dimensions.append(prior.parse(name, text))
-        return cls(dimensions)
+        faults: list[Fault] = []
+        for key, value in priors.items():
+            try:
+                for name, text in _leaves({key: value}, ()):
+                    if len(dimensions) >= _MAX_DIMENSIONS:
+                        return None, [*faults, Fault(None, _too_many())]
+                    dimensions.append(_dimension(name, text))
+            except ConfigurationError as error:
+                faults.append(Fault(key, error))
+        if faults:
+            return None, faults
+        try:
+            return cls(dimensions), []
+        except ConfigurationError as error:
+            return None, [Fault(None, error)]
 
     def __getitem__(self, name: str) -> Dimension:
         return self._dimensions[name]
@@ -195,6 +221,19 @@ def _takes(dimension: Dimension) -> str:
     if not dimension.shape:
         return dimension.allowed()
     return f"lists of shape {dimension.shape}, each element {dimension.allowed()}"
+
+
+def _dimension(name: str, text: Any) -> Dimension:
+    if not isinstance(text, str):
+        raise InvalidPrior(f"{name}: {text!r:.60} isn't a prior", _EXAMPLE)
+    return prior.parse(name, text)
+
+
+def _too_many() -> ConfigurationError:
+    return ConfigurationError(
+        f"the search space has more than {_MAX_DIMENSIONS:,} dimensions",
+        "Give one dimension a shape, such as 'uniform(0, 1, shape=100)'.",
+    )
 
 
 def _leaves(priors: Mapping[Any, Any], above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from orion_hpc.config.experiment_identity import differences, experiment_configuration
+from orion_hpc.config.experiment_identity import differences
+from orion_hpc.config.experiment_spec import ExperimentSpec
 from orion_hpc.config.resolve import Layer, resolve
 
 BASE = Path("/exp")
@@ -21,7 +22,8 @@ GIVEN: dict[str, Any] = {
 
 def configuration(seed: int | None = None, **changes: Any) -> dict[str, Any]:
     """Return the record of the usual settings with ``changes``; None takes a setting away."""
-    return experiment_configuration(resolve([Layer("test", {**GIVEN, **changes}, BASE)]), seed)
+    settings = resolve([Layer("test", {**GIVEN, **changes}, BASE)])
+    return ExperimentSpec.of(settings).configuration(seed)
 
 
 def test_record() -> None:

@@ -68,7 +68,7 @@ slurm: {time: "00:30:00", mem: 2G}
     assert read.worker == WorkerOptions(n_workers=1, executor="joblib", heartbeat=60)
     assert read.slurm == SlurmOptions(time="00:30:00", mem="2G")
     assert read.slurm.time_limit == 1800
-    assert set(read.parsed_space().configuration) == {"C", "gamma", "tol", "class_weight"}
+    assert set(read.parsed_space.configuration) == {"C", "gamma", "tol", "class_weight"}
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from orion_hpc.config.experiment_spec import ExperimentSpec
 from orion_hpc.config.resolve import Layer, resolve
 from orion_hpc.errors import ReservationRaceCondition
 from orion_hpc.experiments.insertion import insert
+from orion_hpc.experiments.location import Place
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 
@@ -39,7 +41,7 @@ def faster(monkeypatch, times: int) -> None:
 def test_points_that_lost_their_number_are_inserted_again(settings, monkeypatch):
     """None is missed, though the journal refused the first of them."""
     faster(monkeypatch, 2)
-    done = insert(settings, [{"x": 0.5}, {"x": 0.6}])
+    done = insert(ExperimentSpec.of(settings), Place(settings.storage), [{"x": 0.5}, {"x": 0.6}])
     assert len(done.numbers) == 2
     trials = [done.built.experiment.trials[number] for number in done.numbers]
     assert {trial.params["x"] for trial in trials} == {0.5, 0.6}
@@ -49,4 +51,4 @@ def test_a_loser_of_every_race_says_so(settings, monkeypatch):
     """Rather than that nothing was inserted, as if that were well."""
     faster(monkeypatch, 99)
     with pytest.raises(ReservationRaceCondition, match="other workers were faster"):
-        insert(settings, [{"x": 0.5}])
+        insert(ExperimentSpec.of(settings), Place(settings.storage), [{"x": 0.5}])

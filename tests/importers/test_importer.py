@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from orion_hpc.algorithms.factory import make_algorithm
+from orion_hpc.config.experiment_spec import ExperimentSpec
 from orion_hpc.config.resolve import Layer, resolve
+from orion_hpc.config.settings import Settings
 from orion_hpc.errors import (
     ExperimentConflict,
     ImportRefused,
@@ -19,7 +21,8 @@ from orion_hpc.errors import (
     StorageError,
     StorageUnusable,
 )
-from orion_hpc.experiments.get_or_create import build
+from orion_hpc.experiments.get_or_create import Built, draft
+from orion_hpc.experiments.location import Place
 from orion_hpc.importers.orion import importer
 from orion_hpc.importers.orion.experiment_documents import FoundExperiment
 from orion_hpc.importers.orion.importer import find_experiments, import_orion, trial_events, write
@@ -32,6 +35,12 @@ from orion_hpc.worker.plan import reservations
 from tests.rigs.orion_file import EXPERIMENT, GENUINE, STATUSES, make, trial
 
 UTC = datetime.timezone.utc
+
+
+def build(storage: PickledDB, wanted: Settings, now: float) -> Built:
+    """Find or make the experiment of ``wanted`` in an open storage."""
+    place = Place(wanted.storage)
+    return draft(ExperimentSpec.of(wanted), place, storage=storage).write(now)[1]
 
 
 class Crash(Exception):

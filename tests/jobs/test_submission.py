@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orion_hpc.client import build_experiment
 from orion_hpc.config.document import read_yaml
 from orion_hpc.config.resolve import document_layer, resolve
 from orion_hpc.errors import StorageUnusable
 from orion_hpc.jobs.base import LaunchRequest
 from orion_hpc.jobs.submission import submit
+from orion_hpc.journal.pickleddb import PickledDB
+from orion_hpc.model import prior
 from tests.rigs.command import CONFIG, project
 
 
@@ -45,6 +49,48 @@ class Detached:
 def settings_of(config: Path):
     """Return the settings of a project."""
     return resolve([document_layer(read_yaml(config))])
+
+
+class Counts:
+    """How often a database was opened, and how often each prior was read."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.opened: list[str] = []
+        self.read: list[str] = []
+        opens, reads = PickledDB.__init__, prior.parse
+
+        def opening(self_: PickledDB, path: str, *words: Any, **options: Any) -> None:
+            self.opened.append(path)
+            opens(self_, path, *words, **options)
+
+        def reading(name: str, text: str) -> Any:
+            self.read.append(name)
+            return reads(name, text)
+
+        monkeypatch.setattr(PickledDB, "__init__", opening)
+        monkeypatch.setattr(prior, "parse", reading)
+
+
+def test_a_submission_reads_the_space_and_opens_the_database_once(tmp_path, monkeypatch):
+    """When it makes the experiment, and when it goes on with it."""
+    config = project(tmp_path / "p")
+    for created in (True, False):
+        with monkeypatch.context() as patch:
+            counts = Counts(patch)
+            done = submit(settings_of(config), Detached())
+        assert done.built.created is created
+        assert counts.read == ["x"]
+        assert counts.opened == [str(config.parent / "db.pkl")]
+
+
+def test_a_program_that_builds_an_experiment_opens_the_database_once(tmp_path, monkeypatch):
+    """A new one, one that is there, and one whose space comes from the database."""
+    path = str(tmp_path / "db.pkl")
+    for space in ({"x": "uniform(0, 1)"}, {"x": "uniform(0, 1)"}, None):
+        with monkeypatch.context() as patch:
+            counts = Counts(patch)
+            build_experiment("e", space=space, storage=path).close()
+        assert counts.opened == [path]
 
 
 def test_jobs_are_cancelled_when_the_experiment_cannot_be_written(tmp_path):

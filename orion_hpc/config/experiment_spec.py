@@ -1,0 +1,145 @@
+"""The experiment that settings describe, as everything below the commands takes it: the parsed
+space, the algorithm, what trials run, the limits. Made once in a command; knows no database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orion_hpc.algorithms.factory import normalise
+from orion_hpc.errors import ConfigurationError
+from orion_hpc.model.space import Space
+from orion_hpc.model.state import ExperimentState
+
+if TYPE_CHECKING:
+    from orion_hpc.config.settings import Settings, WorkerOptions
+
+_LIMITS = ("max_trials", "max_broken", "max_attempts", "working_dir")
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentSpec:
+    """An experiment as it is wanted.
+
+    Attributes
+    ----------
+    name : str
+    version : int or None
+        None: the highest that there is, or 1.
+    space : Space
+    algorithm : mapping
+        ``{name: options}`` with every option; the seed is None where none was given.
+    function, command, kwargs, trial_arg, directory
+        What trials run, as in :class:`~orion_hpc.config.settings.Settings`; ``directory`` is where
+        its modules are.
+    max_trials, max_broken, max_attempts, working_dir
+        As in the settings.
+    defaulted : frozenset of str
+        Which of ``max_trials`` and ``max_broken`` nobody gave.
+    warm_start : mapping or None
+        The experiment to learn from: ``name``, ``version`` and ``storage``.
+    worker : WorkerOptions
+    lock, allow_group
+        How a database is made that isn't there.
+    """
+
+    name: str
+    version: int | None
+    space: Space
+    algorithm: Mapping[str, Mapping[str, Any]]
+    function: str | None
+    command: tuple[str, ...] | None
+    kwargs: Mapping[str, Any]
+    trial_arg: str | None
+    directory: str
+    max_trials: int | None
+    max_broken: int
+    max_attempts: int
+    working_dir: str | None
+    defaulted: frozenset[str]
+    warm_start: Mapping[str, Any] | None
+    worker: WorkerOptions
+    lock: str | None
+    allow_group: bool
+
+    @classmethod
+    def of(cls, settings: Settings, recorded: Mapping[str, Any] | None = None) -> ExperimentSpec:
+        """Return the experiment of ``settings``.
+
+        Parameters
+        ----------
+        settings : Settings
+            With a name.
+        recorded : mapping, optional
+            What the database keeps of it, from which a space and an algorithm are taken that the
+            settings don't give.
+
+        Raises
+        ------
+        ConfigurationError
+            There is no space.
+        """
+        space, algorithm = settings.parsed_space, settings.algorithm
+        if recorded is not None:
+            space = space or Space.parse(recorded["space"])
+            if settings.origin("algorithm") == "defaults":
+                algorithm = recorded["algorithm"]
+        if space is None:
+            raise ConfigurationError(
+                f"experiment {settings.name!r} has no space",
+                "Give space={'lr': 'loguniform(1e-5, 1)'}, say.",
+            )
+        return cls(
+            name=str(settings.name),
+            version=settings.version,
+            space=space,
+            algorithm=normalise(algorithm),
+            function=settings.function,
+            command=settings.command,
+            kwargs=settings.kwargs,
+            trial_arg=settings.trial_arg,
+            directory=str(settings.directory),
+            max_trials=settings.max_trials,
+            max_broken=settings.max_broken,
+            max_attempts=settings.max_attempts,
+            working_dir=settings.working_dir,
+            defaulted=frozenset(
+                key for key in ("max_trials", "max_broken") if settings.origin(key) == "defaults"
+            ),
+            warm_start=settings.warm_start,
+            worker=settings.worker,
+            lock=settings.lock,
+            allow_group=settings.allow_group,
+        )
+
+    def configuration(self, seed: int | None = None) -> dict[str, Any]:
+        """Return what the database keeps of the experiment, as plain data.
+
+        Parameters
+        ----------
+        seed : int, optional
+            The seed of an algorithm that was given none. Left out, an algorithm without a seed
+            stays without one, and :func:`~orion_hpc.config.experiment_identity.differences` takes
+            that to match any.
+        """
+        return {
+            "space": dict(self.space.configuration),
+            "algorithm": normalise(self.algorithm, seed),
+            "function": self.function,
+            "command": None if self.command is None else list(self.command),
+            "kwargs": self.kwargs,
+            "trial_arg": self.trial_arg,
+            "path": self.directory,
+            **{key: getattr(self, key) for key in _LIMITS},
+            "worker": self.worker.model_dump(),
+        }
+
+    def limits(self, experiment: ExperimentState | None) -> tuple[int | None, int]:
+        """Return ``max_trials`` and ``max_broken``; one that nobody gave stays as recorded."""
+        if experiment is None:
+            return self.max_trials, self.max_broken
+        return (
+            experiment.max_trials if "max_trials" in self.defaulted else self.max_trials,
+            experiment.max_broken if "max_broken" in self.defaulted else self.max_broken,
+        )
