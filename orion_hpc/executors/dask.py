@@ -294,6 +294,9 @@ def _local_cluster(n_workers: int) -> Any:
             threads_per_worker=1,
             processes=True,
             dashboard_address=None,
+            # Without a dashboard there is still an HTTP server, on the dashboard's port 8787 unless
+            # another one is named: two tasks of an array may run on one node.
+            scheduler_kwargs={"dashboard_address": "127.0.0.1:0"},
             silence_logs=logging.CRITICAL,
         )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -50,8 +52,13 @@ def test_dask_without_a_guard_is_one_message_and_no_process(tmp_path):
 
 @pytest.mark.parametrize("executor", ["dask", "joblib"])
 def test_behind_a_guard_both_run(tmp_path, executor):
-    """With nothing on standard error: no warning that isn't the user's."""
-    done = run(tmp_path, executor, 'if __name__ == "__main__":\n')
+    """With nothing on standard error: no warning that isn't the user's, also where the port of
+    dask's dashboard is taken, as by another task of the array on the same node."""
+    with socket.socket() as other:
+        with contextlib.suppress(OSError):  # it is taken already
+            other.bind(("", 8787))
+            other.listen()
+        done = run(tmp_path, executor, 'if __name__ == "__main__":\n')
     assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
 
 
