@@ -31,6 +31,31 @@ settings.load_profile("any machine")
 os.environ.update(ORION_HPC_SITE_CONFIG=os.devnull, XDG_CONFIG_HOME=os.devnull)
 
 
+_GROUPS = {
+    "slurm_cluster": "slurm",
+    "slurm_with_accounting": "slurm",
+    "nfs_rig": "nfs",
+    "glusterfs_mounts": "shared file systems",
+    "sshfs_mounts": "shared file systems",
+    "cephfs_mounts": "shared file systems",
+}
+"""Tests by a fixture that one process runs: a cluster is started once, and one test has it."""
+
+_MARKED = {"slurm": "slurm", "nfs": "nfs", "sharedfs": "shared file systems"}
+"""The same by a mark: tests that start such a cluster themselves."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what runs in one process, where there are several (``-n 3 --dist loadgroup``)."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        groups = [_GROUPS[name] for name in fixtures if name in _GROUPS]
+        groups += [group for mark, group in _MARKED.items() if item.get_closest_marker(mark)]
+        if groups:
+            item.add_marker(pytest.mark.xdist_group(groups[0]))
+
+
 def _need(reason: str | None, promise: str) -> None:
     """Skip where something is missing; fail if it was promised, lest a full check skips it."""
     if reason is not None:
@@ -43,16 +68,21 @@ def _need_slurm(accounting: bool = False) -> None:
     _need(missing_for_slurm(accounting), "SLURM")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_queue_is_left() -> Iterator[None]:
-    """Workers that are killed leave the file of their host's queue; it goes with the tests."""
-    folder = Path(host_queue.FOLDER) / f"orion-hpc-{os.geteuid()}"
-    before = set(folder.glob("*"))
-    yield
-    for path in set(folder.glob("*")) - before:
+_QUEUES = Path(host_queue.FOLDER) / f"orion-hpc-{os.geteuid()}"
+_QUEUES_BEFORE = set(_QUEUES.glob("*"))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Remove the files of the host's queues: workers that are killed leave theirs.
+
+    Only when all processes that run tests have ended: what others use stays.
+    """
+    if hasattr(session.config, "workerinput"):
+        return
+    for path in set(_QUEUES.glob("*")) - _QUEUES_BEFORE:
         path.unlink()
-    if folder.exists() and not before:
-        folder.rmdir()
+    if _QUEUES.exists() and not _QUEUES_BEFORE:
+        _QUEUES.rmdir()
 
 
 @pytest.fixture(scope="session")

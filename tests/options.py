@@ -6,6 +6,9 @@ Taken out of it here: the program under test takes each variable with its prefix
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
+
+import pytest
 
 REQUIRED = {
     part
@@ -22,3 +25,8 @@ STATEFUL_EXAMPLES = int(os.environ.pop("ORION_HPC_STATEFUL_EXAMPLES", "0"))
 
 FUZZ_FILES = int(os.environ.pop("ORION_HPC_FUZZ_FILES", "100000"))
 """How many mutated files are read."""
+
+needs_torch = pytest.mark.skipif(
+    find_spec("torch") is None, reason="PyTorch isn't installed: pip install 'orion-hpc[gp]'"
+)
+"""For tests of the algorithm ``gp``: PyTorch is large, and the extra ``test`` leaves it out."""

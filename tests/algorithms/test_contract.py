@@ -13,6 +13,7 @@ from orion_hpc.algorithms.factory import BUILTIN, make_algorithm, needs_fidelity
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.trial import COMPLETED, SUSPENDED, Trial, params_key
+from tests.options import needs_torch
 from tests.rigs.history import FakeHistory, objective, simulate
 
 SPACES = {
@@ -51,7 +52,12 @@ ALGORITHMS: tuple[dict[str, dict[str, Any]], ...] = (
     {"pbt": {"population_size": 4, "generations": 3}},
 )
 CASES = [
-    pytest.param(algorithm, priors, id=f"{algorithm}-{kind}")
+    pytest.param(
+        algorithm,
+        priors,
+        id=f"{algorithm}-{kind}",
+        marks=[needs_torch] if "gp" in algorithm else [],
+    )
     for algorithm, (kind, priors) in itertools.product(ALGORITHMS, SPACES.items())
     if not (kind in ("shaped", "mixed") and "gridsearch" in algorithm)
     and (not needs_fidelity(next(iter(algorithm))) or "epochs" in priors)

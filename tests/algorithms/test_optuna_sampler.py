@@ -16,6 +16,7 @@ from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.space import Space
 from orion_hpc.model.trial import COMPLETED, Trial
+from tests.options import needs_torch
 from tests.rigs.history import FakeHistory, objective, simulate
 
 SPACE = Space.parse(
@@ -63,7 +64,7 @@ def study_of(history: FakeHistory, sampler: optuna.samplers.BaseSampler) -> optu
 
 
 @pytest.mark.parametrize("pending", [0, 4])
-@pytest.mark.parametrize("name", ["tpe", "gp"])
+@pytest.mark.parametrize("name", ["tpe", pytest.param("gp", marks=needs_torch)])
 def test_suggestions_are_those_of_optunas_study(name: str, pending: int) -> None:
     """The same sampler with the same seed and trials suggests the same."""
     history = history_of(20, pending)
@@ -81,6 +82,7 @@ def test_suggestions_are_those_of_optunas_study(name: str, pending: int) -> None
     assert ours == {**theirs, "kind": "abc"[theirs["kind"]]}
 
 
+@needs_torch
 def test_pending_trials_keep_workers_apart() -> None:
     """With ``max`` a suggestion is further from those that run at the best point than with
     ``none``, and each strategy changes it."""
@@ -129,7 +131,10 @@ def test_learned_trials_are_history() -> None:
     assert make_algorithm("tpe", SPACE).suggest(history, 0, draw_generator(1, 0)) != bare
 
 
-@pytest.mark.parametrize(("name", "better"), [("tpe", 3.0), ("gp", 10.0), ("cmaes", 3.0)])
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [("tpe", 3.0), pytest.param("gp", 10.0, marks=needs_torch), ("cmaes", 3.0)],
+)
 @pytest.mark.parametrize("workers", [1, 4])
 def test_they_find_the_minimum(name: str, better: float, workers: int) -> None:
     """Better than random search on a bowl, by far."""

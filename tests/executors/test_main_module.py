@@ -46,7 +46,9 @@ def test_dask_without_a_guard_is_one_message_and_no_process(tmp_path):
     assert "if __name__ == '__main__':" in done.stderr
     assert time.monotonic() - start < 60
     assert not [
-        pid for pid in set(psutil.pids()) - before if "program.py" in " ".join(command_of(pid))
+        pid
+        for pid in set(psutil.pids()) - before
+        if str(tmp_path / "program.py") in " ".join(command_of(pid))
     ]
 
 

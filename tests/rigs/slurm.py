@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import secrets
 import shutil
 import socket
@@ -373,9 +374,16 @@ def _clean_environment() -> dict[str, str]:
 
 
 def _free_ports(number: int) -> list[int]:
-    """Ports that nobody listens at, all of them different."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Ports that nobody listens at, all of them different.
+
+    Not of those that the kernel gives to whoever asks for any: other tests do, before the daemons
+    are up.
+    """
+    found: list[int] = []
+    while len(found) < number:
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            if port not in found:
+                found.append(port)
+    return found
