@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from orion_hpc.algorithms.factory import normalise
-from orion_hpc.model.state import lacks_run
+from orion_hpc.model.history import lacks_run
 
 if TYPE_CHECKING:  # a worker compares records and has no need to load pydantic for it
     from orion_hpc.config.settings import Settings

@@ -131,13 +131,40 @@ class Frame(NamedTuple):
     before: Link | None
 
 
-class Header(NamedTuple):
+class JournalHeader(NamedTuple):
     """What a journal begins with: its ``content``, and the offset where the frames begin."""
 
     content: dict[str, Any]
     end: int
     version: int
     link: Link
+
+    @property
+    def lock(self) -> str:
+        """The kind of lock that all writers use."""
+        kind: str = self.content["lock"]
+        return kind
+
+    @property
+    def id(self) -> str:
+        """The identifier that was drawn when the file was created."""
+        identifier: str = self.content["id"]
+        return identifier
+
+    @property
+    def group(self) -> bool:
+        """Whether the members of the file's group may use it."""
+        return self.content.get("group") is True
+
+    @property
+    def has_copies(self) -> bool:
+        """Whether writers keep copies of what they append, in files of their own."""
+        return self.content.get("write_ahead") is True
+
+    @property
+    def names_predecessors(self) -> bool:
+        """Whether each frame names the one before it."""
+        return self.version > 1
 
 
 class Restored(NamedTuple):
@@ -154,7 +181,7 @@ def encode_header(content: dict[str, Any], version: int = VERSION) -> bytes:
     return _HEADER.pack(MAGIC, version, len(body), zlib.crc32(body)) + body
 
 
-def decode_header(data: bytes) -> Header | None:
+def decode_header(data: bytes) -> JournalHeader | None:
     """Return the header; None if ``data`` is only the start of one.
 
     Raises
@@ -182,7 +209,7 @@ def decode_header(data: bytes) -> Header | None:
         type(content.get(key)) is str for key in ("lock", "id")
     ):
         raise NotAJournal
-    return Header(content, end, version, Link(0, checksum))
+    return JournalHeader(content, end, version, Link(0, checksum))
 
 
 def link_to_header(data: bytes) -> Link:

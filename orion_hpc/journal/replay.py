@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from orion_hpc.errors import DamagedDatabase
 from orion_hpc.journal import framing, safe_pickle
-from orion_hpc.journal.framing import Frame, Header, Link, Restored
+from orion_hpc.journal.framing import Frame, JournalHeader, Link, Restored
 from orion_hpc.model import wire
 from orion_hpc.model.state import ExperimentState, State
 
@@ -25,7 +25,7 @@ _RECENT = 2048
 up, names an older one than the last."""
 
 
-class Place(NamedTuple):
+class FramePosition(NamedTuple):
     """Where a frame was read: it ends at the offset ``end``, or it is the last of ``frames``, which
     were restored at that offset."""
 
@@ -53,7 +53,9 @@ class Replay:
         The offsets at which restored frames were read.
     """
 
-    def __init__(self, path: str, header: Header, follows: Callable[[ExperimentState], bool]):
+    def __init__(
+        self, path: str, header: JournalHeader, follows: Callable[[ExperimentState], bool]
+    ):
         self.state = State(follows)
         self.offset = header.end
         self.last = self.previous = header.link
@@ -62,7 +64,7 @@ class Replay:
         self.ahead: Link | None = None
         self.restored: set[int] = set()
         self._path = path
-        self._recent = deque([(header.link, Place(header.end))], maxlen=_RECENT)
+        self._recent = deque([(header.link, FramePosition(header.end))], maxlen=_RECENT)
 
     def take(self, frame: Frame) -> None:
         """Apply the next frame, and stand behind it.
@@ -95,14 +97,17 @@ class Replay:
         elif self.ahead is not None and end > self.ahead.at:
             self.ahead = None
         self.is_verifiable = True
-        self._recent.append((link, Place(end)))
+        self._recent.append((link, FramePosition(end)))
 
     def take_restored(self, restored: Restored) -> None:
         """Apply what stood between two offsets, and stand behind the second."""
         self.restored.add(restored.start)
         for count, frame in enumerate(restored.frames, 1):
             self.take(frame)
-            self._recent[-1] = frame.link, Place(restored.start, tuple(restored.frames[:count]))
+            self._recent[-1] = (
+                frame.link,
+                FramePosition(restored.start, tuple(restored.frames[:count])),
+            )
         self.offset = restored.end
         self.is_verifiable = False
 
@@ -114,10 +119,12 @@ class Replay:
     def knows(self, link: Link | None) -> bool:
         """Return whether ``link`` names a frame that was read lately, or is version 1's None."""
         return (
-            link is None or link.checksum == self.last.checksum or self.place_of(link) is not None
+            link is None
+            or link.checksum == self.last.checksum
+            or self.position_of(link) is not None
         )
 
-    def place_of(self, link: Link) -> Place | None:
+    def position_of(self, link: Link) -> FramePosition | None:
         """Return where the frame of this name was read, if it was lately."""
         for one, place in reversed(self._recent):
             if one.checksum == link.checksum:

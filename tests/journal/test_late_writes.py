@@ -48,8 +48,8 @@ class Worker:
         self.name = name
         self.file = DirectFile(path, server)
         self.db = PickledDB(path, file=self.file)  # type: ignore[arg-type]
-        self.db._lock = Lease(server)  # type: ignore[assignment]
-        self.db._writer = name  # the same in each run
+        self.db._writer.lock = Lease(server)  # type: ignore[assignment]
+        self.db._writer.name = name  # the same in each run
         self.db.refresh()
         self.running: list[tuple[int, int, Params]] = []
 
