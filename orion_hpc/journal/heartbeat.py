@@ -224,7 +224,7 @@ def told_suspended(folder: str, within: float) -> set[str]:
     return set()
 
 
-class Verdict(NamedTuple):
+class Liveness(NamedTuple):
     """What else than their signs is known of workers, by their names.
 
     ``gone`` lose their trials; ``spared`` keep them, however silent they are.
@@ -234,14 +234,14 @@ class Verdict(NamedTuple):
     spared: Collection[str] = ()
 
 
-Judge: TypeAlias = Callable[[Mapping[str, Sign], Collection[str]], Verdict]
+Judge: TypeAlias = Callable[[Mapping[str, Sign], Collection[str]], Liveness]
 """Given the signs of workers by their names, and which of them were silent for long enough to count
 as lost, returns the verdict."""
 
 
-def no_verdict(signs: Mapping[str, Sign], silent: Collection[str]) -> Verdict:
+def no_verdict(signs: Mapping[str, Sign], silent: Collection[str]) -> Liveness:
     """Know nothing besides the signs."""
-    return Verdict()
+    return Liveness()
 
 
 class Watch:

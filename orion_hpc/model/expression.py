@@ -35,7 +35,7 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 _MEANT = {"true": "True", "false": "False", "none": "None", "null": "None"}
 
 
-class Malformed(Exception):
+class MalformedExpression(Exception):
     """The text isn't what it should be.
 
     Parameters
@@ -65,9 +65,9 @@ class Argument:
     start: int
     length: int
 
-    def wrong(self, reason: str, hint: str = "") -> Malformed:
+    def wrong(self, reason: str, hint: str = "") -> MalformedExpression:
         """Return the error that points at this argument."""
-        return Malformed(reason, self.start, self.length, hint)
+        return MalformedExpression(reason, self.start, self.length, hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +84,18 @@ def parse(text: str) -> Call:
 
     Raises
     ------
-    Malformed
+    MalformedExpression
         It isn't a call of a name with literal arguments.
     """
     if len(text) > MAX_TEXT:
-        raise Malformed(f"the prior is longer than {MAX_TEXT:,} characters")
+        raise MalformedExpression(f"the prior is longer than {MAX_TEXT:,} characters")
     marker = _MARKER.match(text)
     start = marker.end() if marker else 0
     source = text[start:].replace("\r\n", " \n").replace("\r", "\n").rstrip()
     if not source:
-        raise Malformed("the prior is empty", hint="Write one such as 'loguniform(1e-5, 1)'.")
+        raise MalformedExpression(
+            "the prior is empty", hint="Write one such as 'loguniform(1e-5, 1)'."
+        )
     _guard(source, start)
     try:
         with warnings.catch_warnings():  # of escapes such as '\d', which are the user's business
@@ -101,9 +103,9 @@ def parse(text: str) -> Call:
             tree = ast.parse(source, mode="eval").body
     except SyntaxError as error:
         at = _offset(source.split("\n"), error.lineno or 1, max(0, (error.offset or 1) - 1))
-        raise Malformed(f"this can't be read ({error.msg})", start + at) from None
+        raise MalformedExpression(f"this can't be read ({error.msg})", start + at) from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise Malformed(f"this can't be read ({error})", start, len(source)) from None
+        raise MalformedExpression(f"this can't be read ({error})", start, len(source)) from None
     return _Reader(source, start).call(tree)
 
 
@@ -114,9 +116,9 @@ def _guard(source: str, start: int) -> None:
     for character in bare:
         depth += (character in "([{") - (character in ")]}")
         if depth > _MAX_DEPTH:
-            raise Malformed("this is nested too deeply", start, len(source))
+            raise MalformedExpression("this is nested too deeply", start, len(source))
     if max(map(len, bare.split(","))) > _MAX_PIECE:
-        raise Malformed("this has too much between two commas", start, len(source))
+        raise MalformedExpression("this has too much between two commas", start, len(source))
 
 
 def _offset(lines: list[str], lineno: int, column: int) -> int:
@@ -189,7 +191,7 @@ class _Reader:
         except (ArithmeticError, ValueError) as error:
             raise self._wrong(node, f"this can't be computed ({error})") from None
 
-    def _not_literal(self, node: ast.expr) -> Malformed:
+    def _not_literal(self, node: ast.expr) -> MalformedExpression:
         hint = "Arguments are numbers, texts in quotes, True, False, None, lists and dictionaries."
         if not isinstance(node, ast.Name):
             return self._wrong(node, "this isn't a literal", hint)
@@ -209,5 +211,7 @@ class _Reader:
         line = self._lines[min(lineno, len(self._lines)) - 1]  # columns count bytes of UTF-8
         return _offset(self._lines, lineno, len(line.encode()[:column].decode(errors="ignore")))
 
-    def _wrong(self, node: ast.expr | ast.keyword, reason: str, hint: str = "") -> Malformed:
-        return Malformed(reason, *self._place(node), hint)
+    def _wrong(
+        self, node: ast.expr | ast.keyword, reason: str, hint: str = ""
+    ) -> MalformedExpression:
+        return MalformedExpression(reason, *self._place(node), hint)

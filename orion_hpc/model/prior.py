@@ -31,7 +31,7 @@ from orion_hpc.model.distribution import (
     Uniform,
     Whole,
 )
-from orion_hpc.model.expression import MAX_TEXT, Argument, Call, Malformed, Pairs
+from orion_hpc.model.expression import MAX_TEXT, Argument, Call, MalformedExpression, Pairs
 from orion_hpc.model.expression import parse as parse_call
 
 _MAX_PRECISION = 17  # of a float's decimal digits; more change nothing
@@ -58,13 +58,15 @@ def parse(name: str, text: str) -> Dimension:
         call = parse_call(text)
         dimension = _build(name, call)
         if len(dimension.get_prior_string()) > MAX_TEXT:  # else it couldn't be read back
-            raise Malformed(f"the prior is longer than {MAX_TEXT:,} characters when written out")
-    except Malformed as error:
+            raise MalformedExpression(
+                f"the prior is longer than {MAX_TEXT:,} characters when written out"
+            )
+    except MalformedExpression as error:
         raise _invalid(name, text, error) from None
     return dimension
 
 
-def _invalid(name: str, text: str, error: Malformed) -> InvalidPrior:
+def _invalid(name: str, text: str, error: MalformedExpression) -> InvalidPrior:
     start = min(error.start, len(text))
     line = "".join(c if c.isprintable() else " " for c in text)
     # A window of a long text, with a third of it before the place that is wrong.

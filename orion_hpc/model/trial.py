@@ -29,6 +29,7 @@ RELEASABLE = frozenset((NEW, INTERRUPTED, SUSPENDED, BROKEN))
 SETTABLE = frozenset((NEW, INTERRUPTED, SUSPENDED, BROKEN))
 """What a trial may be set to by hand."""
 
+# Causes: why an attempt ended without a result.
 USER_ERROR = "user error"
 PREEMPTED = "preempted"
 TIMED_OUT = "timed out"
@@ -37,10 +38,6 @@ KILLED = "killed"
 LOST_WORKER = "lost worker"
 CANCELLED = "cancelled"
 WORKER_SUSPENDED = "suspended"
-
-CAUSES = (USER_ERROR, PREEMPTED, TIMED_OUT, OUT_OF_MEMORY, KILLED, LOST_WORKER, CANCELLED,
-          WORKER_SUSPENDED)  # fmt: skip
-"""Why an attempt ended without a result."""
 
 PERHAPS_ITS_FAULT = frozenset((LOST_WORKER, OUT_OF_MEMORY))
 """Ends of a worker that its trial may have brought about; they count towards ``max_attempts``.

@@ -98,8 +98,6 @@ class DatabaseLock:
         One of :data:`KINDS`.
     timeout : float
         Seconds until :class:`~orion_hpc.errors.LockTimeout`.
-    lease_duration : float, default 30
-        For tests.
     hurried : callable
         Asked while waiting; once it says so, there are :data:`HURRIED_TIMEOUT` seconds left.
     mode : int, default 0o600
@@ -117,7 +115,6 @@ class DatabaseLock:
         path: str,
         kind: str,
         timeout: float,
-        lease_duration: float | None = None,
         hurried: Callable[[], bool] = lambda: False,
         mode: int = 0o600,
         local: bool = False,
@@ -132,7 +129,7 @@ class DatabaseLock:
         self._path = path
         self._timeout = timeout
         self._hurried = hurried
-        self._duration = LEASE_DURATION if lease_duration is None else lease_duration
+        self._duration = LEASE_DURATION
         self._kind = kind
         self._locks: list[_Lock] = []
         if kind == LEASE:

@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from orion_hpc.journal.heartbeat import (
+    Liveness,
     Sign,
-    Verdict,
     signs,
     take_turn,
     tell_suspended,
@@ -91,7 +91,7 @@ class JobStates:
         self._asked: set[str] = set()
         self._suspended: set[str] = set()
 
-    def __call__(self, signs: Mapping[str, Sign], silent: Collection[str] = ()) -> Verdict:
+    def __call__(self, signs: Mapping[str, Sign], silent: Collection[str] = ()) -> Liveness:
         """Return who is known to be gone, and who is only suspended.
 
         ``silent`` would count as lost otherwise. Of them it is asked without turns, unless others
@@ -113,7 +113,7 @@ class JobStates:
         self._remember(signs, due, suspended)
         handed_on = {name for name in suspended if self._hands_on(signs[name], name in silent)}
         self._told |= dict.fromkeys(handed_on, _HANDED_ON)
-        return Verdict(handed_on.union(ended), suspended - handed_on)
+        return Liveness(handed_on.union(ended), suspended - handed_on)
 
     def causes(self, workers: Collection[str]) -> dict[str, str]:
         """Return why those of ``workers``, who are gone, are gone by Slurm's word.

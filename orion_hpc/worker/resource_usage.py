@@ -13,7 +13,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from orion_hpc.sharedfs.processes import below, own_memory
+from orion_hpc.sharedfs.process_control import below, own_memory
 
 _FIRST_LOOK = 0.5
 """Seconds. What is over before is told by getrusage alone: no trial waits for a measurement."""
