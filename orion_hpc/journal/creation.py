@@ -125,7 +125,7 @@ def create_with(path: str, content: dict[str, Any]) -> None:
         _publish(path, header, group)
         return
     last = LastFrame(layout.write_ahead_folder(path, content["id"]))
-    with last.made(group):
+    with last.created(group):
         if not _publish(path, header, group):
             last.remove()  # another process was faster
 

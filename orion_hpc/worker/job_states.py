@@ -15,10 +15,10 @@ from typing import Literal, TypeAlias
 from orion_hpc.journal.heartbeat import (
     Liveness,
     Sign,
+    read_suspended,
     signs,
     take_turn,
-    tell_suspended,
-    told_suspended,
+    write_suspended,
 )
 from orion_hpc.model.trial import (
     CANCELLED,
@@ -103,13 +103,13 @@ class JobStates:
         if self._for_worker:
             due = {name for name in runs if signs[name].age > signs[name].interval}
             waiting = due.intersection(silent)
-            believed = told_suspended(self._folder, _BELIEVED) & waiting if waiting else set()
+            believed = read_suspended(self._folder, _BELIEVED) & waiting if waiting else set()
             if not due or not take_turn(self._folder, _EVERY):
                 due = waiting - believed
         ended, suspended = self._ask({name: runs[name] for name in due})
         suspended |= believed - due
         if self._for_worker and due and (suspended or self._suspended):
-            tell_suspended(self._folder, suspended)
+            write_suspended(self._folder, suspended)
         self._remember(signs, due, suspended)
         handed_on = {name for name in suspended if self._hands_on(signs[name], name in silent)}
         self._told |= dict.fromkeys(handed_on, _HANDED_ON)

@@ -15,9 +15,9 @@ from orion_hpc.journal.heartbeat import (
     Heartbeat,
     Liveness,
     Watch,
+    read_suspended,
     signs,
-    tell_suspended,
-    told_suspended,
+    write_suspended,
 )
 from orion_hpc.sharedfs import process_identity
 from orion_hpc.sharedfs.awake_clock import AwakeClock
@@ -228,13 +228,13 @@ def test_a_sign_is_given_as_soon_as_the_process_goes_on(tmp_path):
 def test_who_is_suspended_is_told_to_the_others_for_a_while(tmp_path):
     """Whole, or not at all; garbage tells nothing."""
     folder = str(tmp_path)
-    assert told_suspended(folder, 60) == set()
-    tell_suspended(folder, {ELSEWHERE, "b"})
-    assert told_suspended(folder, 60) == {ELSEWHERE, "b"}
+    assert read_suspended(folder, 60) == set()
+    write_suspended(folder, {ELSEWHERE, "b"})
+    assert read_suspended(folder, 60) == {ELSEWHERE, "b"}
     assert signs(folder) == {}
     (path,) = tmp_path.iterdir()
     os.utime(path, (time.time() - 61, time.time() - 61))
-    assert told_suspended(folder, 60) == set()
+    assert read_suspended(folder, 60) == set()
     for content in (b"", b"{}", b"[1", b'[1, ["x"]]', b"\xff"):
         path.write_bytes(content)
-        assert told_suspended(folder, 60) == set()
+        assert read_suspended(folder, 60) == set()

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from orion_hpc.journal.heartbeat import Liveness, Sign, Watch, signs, take_turn, told_suspended
+from orion_hpc.journal.heartbeat import Liveness, Sign, Watch, read_suspended, signs, take_turn
 from orion_hpc.model.trial import (
     CANCELLED,
     OUT_OF_MEMORY,
@@ -160,7 +160,7 @@ def test_silence_is_asked_of_out_of_turn_and_the_answer_is_shared(
         os.utime(tmp_path / name, (1, 1))
     on_orion.answer("squeue", "12|3|RUNNING|0|None|quick|\n")
     assert looks[0](suspended_sign("keep"), {HERE}) == Liveness(set(), set())
-    assert told_suspended(str(tmp_path), 60.0) == set()
+    assert read_suspended(str(tmp_path), 60.0) == set()
 
 
 def test_without_an_answer_it_is_as_it_was(on_orion: FakeSlurm, tmp_path) -> None:
