@@ -27,7 +27,7 @@ from contextlib import suppress
 
 from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.sharedfs import mounts
-from orion_hpc.sharedfs.descriptors import Kept
+from orion_hpc.sharedfs.descriptors import KeptDescriptor
 from orion_hpc.sharedfs.hints import hint
 from orion_hpc.sharedfs.permissions import ask_again
 
@@ -72,7 +72,7 @@ class DatabaseFile:
         self.path = path
         self.fenced = fenced
         self._access = access
-        self._kept = Kept()
+        self._kept = KeptDescriptor()
         self._writable = False
         self._opened_at = 0.0
         self._locked = False
