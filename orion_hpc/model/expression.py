@@ -1,7 +1,7 @@
-"""Reads the text of a prior as one call with literal arguments, and remembers where each stands.
+"""Parses the text of a prior as a call with literal arguments, and keeps the place of each.
 
-Knows Python's syntax and nothing of distributions. The text may come from anybody: nothing in it is
-looked up or called, and neither its nesting nor its arithmetic can exhaust the reader.
+Handles Python's syntax; distributions are handled in :mod:`orion_hpc.model.prior`. The text is
+untrusted: no name in it is looked up or called, and its nesting and arithmetic are bounded.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_TEXT = 20_000
-"""Characters of a prior. Some hundred choices fit in; a file pasted by mistake doesn't."""
+"""Characters of a prior: enough for some hundred choices, not for a file pasted by mistake."""
 
 _MAX_DEPTH = 10
 _MAX_PIECE = 400
 _MAX_EXPONENT = 1024
-_MAX_NUMBER = 1e300  # so that differences and logarithms of two bounds are finite as well
+_MAX_NUMBER = 1e300  # so that differences and logarithms of bounds are finite, too
 
 _MARKER = re.compile(r"\s*(?:(?:orion)?~)?\s*")
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
@@ -36,7 +36,7 @@ _MEANT = {"true": "True", "false": "False", "none": "None", "null": "None"}
 
 
 class MalformedExpression(Exception):
-    """The text isn't what it should be.
+    """The text isn't a prior.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class MalformedExpression(Exception):
     start, length : int
         The place in the text, in characters from 0.
     hint : str, default ""
-        What would be right.
+        How to write it.
     """
 
     def __init__(self, reason: str, start: int = 0, length: int = 1, hint: str = "") -> None:
@@ -54,7 +54,7 @@ class MalformedExpression(Exception):
 
 
 class Pairs(tuple[tuple[Any, Any], ...]):
-    """The items of a dict literal, the repeated ones too."""
+    """The items of a dict literal, including repeated keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``name(*positional, **keywords)``; ``name`` is an argument too, for the sake of its place."""
+    """``name(*positional, **keywords)``; ``name`` is an argument because that has a place."""
 
     name: Argument
     positional: tuple[Argument, ...]
@@ -80,7 +80,7 @@ class Call:
 
 
 def parse(text: str) -> Call:
-    """Return the call that ``text`` spells; Oríon's marker ``~`` before it is skipped.
+    """Return the call that ``text`` contains; Oríon's marker ``~`` before it is skipped.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def parse(text: str) -> Call:
         )
     _guard(source, start)
     try:
-        with warnings.catch_warnings():  # of escapes such as '\d', which are the user's business
+        with warnings.catch_warnings():  # about escapes such as '\d'
             warnings.simplefilter("ignore")
             tree = ast.parse(source, mode="eval").body
     except SyntaxError as error:
@@ -110,7 +110,7 @@ def parse(text: str) -> Call:
 
 
 def _guard(source: str, start: int) -> None:
-    """Refuse what would take the parser deep: its recursion isn't bounded in every Python."""
+    """Refuse deep nesting: not every version of Python bounds its parser's recursion."""
     bare = _STRING.sub("''", source)
     depth = 0
     for character in bare:
@@ -127,7 +127,7 @@ def _offset(lines: list[str], lineno: int, column: int) -> int:
 
 
 class _Reader:
-    """Turns syntax into values; ``start`` is where the source begins in the user's text."""
+    """Converts syntax to values; ``start`` is the offset of the source in the user's text."""
 
     def __init__(self, source: str, start: int) -> None:
         self._lines = source.split("\n")
