@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import BinaryIO
 
 
@@ -40,16 +41,15 @@ def new_file(
         ``FileExistsError`` if there is a file that it may not replace. Nothing is left.
     """
     temporary = temporary or f"{path}.{os.urandom(6).hex()}.new"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    fd = os.open(temporary, flags, 0o666 if mode is None else 0o600)
+    file = _create(temporary, 0o666 if mode is None else 0o600)
     try:
-        with open(fd, "wb") as file:
+        with file:
             if mode is not None:
-                os.fchmod(fd, mode)
+                os.fchmod(file.fileno(), mode)
             yield file
             file.flush()
             if durable:
-                os.fsync(fd)
+                os.fsync(file.fileno())
         if replace:
             os.rename(temporary, path)
         else:
@@ -59,6 +59,18 @@ def new_file(
             os.unlink(temporary)
     if durable:
         sync_folder(path)
+
+
+def _create(path: str, mode: int) -> BinaryIO:
+    try:
+        return open(path, "xb", opener=partial(os.open, mode=mode))
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file server may have created the file all the same.
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+        raise
 
 
 def clear_unfinished(path: str) -> None:
