@@ -13,6 +13,7 @@ from typing import Any
 
 from orion_hpc.errors import OrionHpcError
 from orion_hpc.model.result import check_results
+from orion_hpc.sharedfs.atomic import new_file
 
 PATH = "ORION_HPC_RESULTS_PATH"
 """The variable that names the file for the results."""
@@ -67,8 +68,6 @@ def report_results(data: Sequence[Mapping[str, Any]]) -> None:
         sys.stdout.write(f"{json.dumps(results)}\n")
     else:
         # Whole or not at all: the trial may be killed at any time.
-        part = f"{path}.part"
-        with open(part, "w", encoding="utf-8") as file:
-            json.dump(results, file)
-        os.replace(part, path)
+        with new_file(path, replace=True, durable=False) as file:
+            file.write(json.dumps(results).encode())
     _reported = True

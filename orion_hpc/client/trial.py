@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
 
 from orion_hpc.model import trial as model
+from orion_hpc.model.history import fidelity_of
 from orion_hpc.model.space import Space
-from orion_hpc.model.state import ExperimentState, fidelity_of
+from orion_hpc.model.state import ExperimentState
 from orion_hpc.sharedfs.layout import make_folder
 from orion_hpc.worker.checkpoint_copy import inherit
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from orion_hpc.model.state import lacks_run
+from orion_hpc.model.history import lacks_run
 
 _RUN = ("function", "command", "trial_arg")
 

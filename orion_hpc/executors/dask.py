@@ -22,7 +22,7 @@ from orion_hpc.executors.base import ExecutorLost, ProcessDied, check_executor
 from orion_hpc.executors.joblib import import_joblib
 from orion_hpc.executors.main_module import check_guarded
 from orion_hpc.executors.processes import leave_terminal
-from orion_hpc.sharedfs.processes import kill_tree
+from orion_hpc.sharedfs.process_control import kill_tree
 
 A = TypeVar("A")
 R = TypeVar("R")

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from orion_hpc.executors.base import ProcessDied
 from orion_hpc.executors.processes import become_trial, exit_status
-from orion_hpc.sharedfs.processes import OomWatch, kill_group, kill_tree
+from orion_hpc.sharedfs.process_control import OomWatch, kill_group, kill_tree
 
 A = TypeVar("A")
 R = TypeVar("R")

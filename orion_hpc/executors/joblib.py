@@ -22,7 +22,7 @@ from orion_hpc.executors.forks import ForkSlot
 from orion_hpc.executors.processes import become_inner, become_trial, exit_status
 from orion_hpc.executors.slots import Slot, SlotExecutor
 from orion_hpc.executors.threads import ThreadSlot
-from orion_hpc.sharedfs.processes import VMSTAT, OomWatch, kill_group, kill_tree
+from orion_hpc.sharedfs.process_control import VMSTAT, OomWatch, kill_group, kill_tree
 
 A = TypeVar("A")
 R = TypeVar("R")

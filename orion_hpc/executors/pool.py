@@ -10,7 +10,7 @@ from orion_hpc.executors.base import check_backend, check_executor
 from orion_hpc.executors.forks import ForkSlot
 from orion_hpc.executors.slots import Slot, SlotExecutor
 from orion_hpc.executors.threads import ThreadSlot
-from orion_hpc.sharedfs.processes import VMSTAT, OomWatch
+from orion_hpc.sharedfs.process_control import VMSTAT, OomWatch
 
 A = TypeVar("A")
 R = TypeVar("R")

@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any
 
-from orion_hpc.sharedfs.processes import die_with_parent
+from orion_hpc.sharedfs.process_control import die_with_parent
 
 _NOTICES = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 

@@ -19,7 +19,8 @@ from orion_hpc.experiments.location import Place
 from orion_hpc.experiments.warm_start import Source, learn, to_learn
 from orion_hpc.journal.base import Storage
 from orion_hpc.model import event as ev
-from orion_hpc.model.state import CATALOGUE, ExperimentState, State, lacks_run
+from orion_hpc.model.history import lacks_run
+from orion_hpc.model.state import CATALOGUE, ExperimentState, State
 
 Comparison: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]
 """Returns what makes the wanted configuration another experiment than the recorded one."""

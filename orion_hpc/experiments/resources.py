@@ -8,7 +8,8 @@ from typing import Any
 
 from orion_hpc.experiments.progress import duration
 from orion_hpc.model import event as ev
-from orion_hpc.model.state import KINDS, ExperimentState
+from orion_hpc.model.history import KINDS
+from orion_hpc.model.state import ExperimentState
 from orion_hpc.text import memory_size
 
 _HOUR = 3600.0

@@ -14,7 +14,7 @@ from orion_hpc.jobs.environment import SAFE_PATH, restoring
 from orion_hpc.jobs.folder import new_folder, provided
 from orion_hpc.jobs.leftovers import remove
 from orion_hpc.sharedfs import layout, process_identity
-from orion_hpc.sharedfs.processes import kill_tree
+from orion_hpc.sharedfs.process_control import kill_tree
 
 if TYPE_CHECKING:
     from orion_hpc.jobs.submitit_launcher import LocalProcess

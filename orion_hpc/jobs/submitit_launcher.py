@@ -33,7 +33,7 @@ from orion_hpc.jobs.environment import for_sbatch, safe_python
 from orion_hpc.jobs.folder import escaped
 from orion_hpc.jobs.leftovers import remove, tidying
 from orion_hpc.jobs.sbatch import defaults, refusal
-from orion_hpc.sharedfs.processes import kill_tree
+from orion_hpc.sharedfs.process_control import kill_tree
 
 _TEN_YEARS = 10 * 365 * 24 * 60
 """Minutes. Local processes have no time limit; submitit wants one."""

@@ -1,18 +1,31 @@
-"""How the files of a database come into being, and whom they must belong to."""
+"""How a database is created, whom its file must belong to, and what its header says.
+
+What the header's bytes are is :mod:`orion_hpc.journal.framing`'s business.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import pickle
 import stat
+from typing import Any
 
 from orion_hpc.errors import StorageError, StorageUnusable
-from orion_hpc.sharedfs import layout
+from orion_hpc.journal import framing
+from orion_hpc.journal.database_file import DatabaseFile
+from orion_hpc.journal.framing import JournalHeader
+from orion_hpc.journal.write_ahead import LastFrame
+from orion_hpc.sharedfs import layout, mounts
+from orion_hpc.sharedfs.atomic import new_file, sync_folder
 from orion_hpc.sharedfs.hints import hint
+
+_HEADER_LIMIT = 1 << 17
+_OTHER_FILE = "Choose another file with 'storage:' in the configuration or --storage."
 
 
 def file_mode(group: bool) -> int:
-    """Return the permissions of a file: its owner's alone, or its group's too."""
+    """Return a file's permissions: for its owner only, or for its group, too."""
     return 0o660 if group else 0o600
 
 
@@ -22,9 +35,9 @@ def real_path(path: str) -> str:
     Raises
     ------
     StorageUnusable
-        It is itself a symbolic link of somebody else's, who could lead us to any file of ours.
+        It is itself another user's symbolic link, who could lead us to any file of ours.
     """
-    with contextlib.suppress(OSError):  # what can't be looked at is told when it is opened
+    with contextlib.suppress(OSError):  # reported when the file is opened
         found = os.lstat(path)
         if stat.S_ISLNK(found.st_mode) and found.st_uid not in (0, os.geteuid()):
             raise StorageUnusable(
@@ -35,12 +48,12 @@ def real_path(path: str) -> str:
 
 
 def is_there(path: str) -> bool:
-    """Return whether there is anything called ``path``.
+    """Return whether anything has the name ``path``.
 
     Raises
     ------
     StorageError
-        That can't be known. To take it for missing would have a new database made beside it.
+        That can't be found out. If it were taken for missing, a new database would be created.
     """
     try:
         os.lstat(path)
@@ -54,7 +67,7 @@ def is_there(path: str) -> bool:
 
 
 def check_owner(path: str, status: os.stat_result, shared: bool) -> None:
-    """Refuse a file that isn't ours, unless it is shared with a group that we are in.
+    """Refuse another user's file, unless it is shared with one of this process's groups.
 
     Raises
     ------
@@ -72,20 +85,68 @@ def check_owner(path: str, status: os.stat_result, shared: bool) -> None:
     )
 
 
-def publish(path: str, content: bytes, mode: int) -> bool:
-    """Let ``path`` appear with ``content`` in it, unless it is there already; return which.
+def create(path: str, lock: str | None, group: bool) -> None:
+    """Create the database ``path``, unless it is there already.
 
-    It is written under a name of its own and linked to the real one, which fails for all but one of
-    those who race here: so it appears whole or not at all.
+    Parameters
+    ----------
+    path : str
+    lock : str or None
+        The kind of lock; None: what suits the file system.
+    group : bool
+        Whether the members of the file's group may use it.
 
     Raises
     ------
     StorageUnusable
-        It can't be made; nothing is left.
+        It can't be created; nothing is left.
+    """
+    mount = mounts.mount_of(os.path.dirname(path))
+    kind = mounts.recorded_lock(mount, lock)
+    content: dict[str, Any] = {"lock": kind, "id": os.urandom(16).hex()}
+    if group:
+        content["group"] = True
+    if mounts.needs_write_ahead(mount, kind):
+        content["write_ahead"] = True
+    create_with(path, content)
+
+
+def create_with(path: str, content: dict[str, Any]) -> None:
+    """Create a database with this content of its header, unless there is one; see :func:`create`.
+
+    Raises
+    ------
+    StorageUnusable
+        It can't be created; nothing is left.
+    """
+    group = content.get("group") is True
+    header = framing.encode_header(content)
+    if not content.get("write_ahead"):
+        _publish(path, header, group)
+        return
+    last = LastFrame(layout.write_ahead_folder(path, content["id"]))
+    with last.created(group):
+        if not _publish(path, header, group):
+            last.remove()  # another process was faster
+
+
+def _publish(path: str, content: bytes, group: bool) -> bool:
+    """Let ``path`` appear with ``content`` in it; return False where it is there already.
+
+    Of several processes that do this at once, one succeeds.
     """
     try:
         with layout.provided(os.path.dirname(path)):
-            return _publish(path, content, mode)
+            created = False
+            with contextlib.suppress(FileExistsError):
+                with new_file(path, file_mode(group)) as file:
+                    file.write(content)
+                created = True
+            if created and group:
+                layout.make_folder(layout.files_folder(path), shared=True)
+            # Also where another process was faster: what follows relies on the name's being there.
+            sync_folder(path)
+            return created
     except OSError as error:
         raise StorageUnusable(
             f"can't create the database {path}: {error.strerror}",
@@ -93,30 +154,33 @@ def publish(path: str, content: bytes, mode: int) -> bool:
         ) from error
 
 
-def _publish(path: str, content: bytes, mode: int) -> bool:
-    made = False
-    temporary = f"{path}.{os.urandom(6).hex()}.new"
+def read_header(file: DatabaseFile) -> JournalHeader:
+    """Return the header of an open database, which ``file`` remembers from now on.
+
+    Raises
+    ------
+    StorageUnusable
+        It is no database, it belongs to another user, or a newer version made it.
+    """
+    data = file.read(0, _HEADER_LIMIT)
+    status = file.status()
     try:
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
-        try:
-            os.fchmod(fd, mode)  # whatever the umask says
-            left = memoryview(content)
-            while left:
-                left = left[os.write(fd, left) :]
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        with contextlib.suppress(FileExistsError):
-            os.link(temporary, path)
-            made = True
-            if mode & stat.S_IRWXG:
-                layout.make_folder(layout.files_folder(path), shared=True)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
-    return made
+        header = framing.decode_header(data)
+    except framing.NewerVersion as error:
+        raise StorageUnusable(
+            f"{file.path} was made by a newer version of orion-hpc "
+            f"(its format is {error.version}, this one reads up to {framing.VERSION})",
+            "Upgrade with: pip install --upgrade orion-hpc",
+        ) from None
+    except (framing.NotAJournal, pickle.UnpicklingError):
+        raise StorageUnusable(f"{file.path} isn't a database of orion-hpc", _OTHER_FILE) from None
+    if header is None:
+        raise StorageUnusable(
+            f"{file.path} is empty"
+            if not data
+            else f"{file.path} isn't a whole database of orion-hpc",
+            _OTHER_FILE,
+        )
+    check_owner(file.path, status, header.group)
+    file.remember(data[: header.end])
+    return header

@@ -1,19 +1,19 @@
-"""The file of a database: opening it, reading and appending, and telling what went wrong.
+"""The file of a database: opening, reading and appending, with the errors of the system calls.
 
-Knows the system calls and their errors; what the bytes mean is left to the storage. This is the
-seam at which a file system that lies can be put in place of the real one.
+What the bytes mean is left to the reader of the journal. Tests replace this class by a file system
+that lies.
 
-How it is done depends on the file system (:func:`orion_hpc.sharedfs.mounts.access`):
+The file is used as its file system needs it (:func:`orion_hpc.sharedfs.mounts.access`):
 
 ``cached``
-    One descriptor is kept. Appends go to the end that the kernel knows.
+    One descriptor is kept open. The kernel appends at the end that it knows.
 ``direct``
-    Reads and writes go past this host's page cache, to offsets that the reader of the file found
-    out from the server: a read that comes back short has met the end. A descriptor is kept for some
-    seconds. The lock can be held on it, so that NFS 4 refuses a write after the lock was lost.
+    Reads and writes go past this host's page cache. The reader finds the end of the file by reading
+    from the server: a short read has reached it. A descriptor is kept for some seconds. The lock
+    can be held on it, so that NFS 4 refuses a write after the lock was lost.
 ``appending``
-    The file is opened afresh for each look, since that is when a client asks its server what is new
-    (close-to-open consistency), and the server decides where an append lands.
+    The file is opened again for each look, because a client asks its server for news only then
+    (close-to-open consistency). The server decides where an append lands.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from contextlib import suppress
 
 from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.sharedfs import mounts
-from orion_hpc.sharedfs.descriptors import Kept
+from orion_hpc.sharedfs.descriptors import KeptDescriptor
 from orion_hpc.sharedfs.hints import hint
 from orion_hpc.sharedfs.permissions import ask_again
 
 CHUNK = 4 * 1024 * 1024
-"""Bytes that are read at once, at most."""
+"""The most bytes that one call reads."""
 
 _SMALL = 64 * 1024
 _STALE = (errno.ESTALE, errno.EBADF, errno.ENOTCONN)
-"""The descriptor is of no use any more: the server was restarted, or user code in this process
-closed what wasn't its own. A fresh one may be."""
+"""Errors of a descriptor that a fresh one may not have: the server was restarted, or user code in
+this process closed a descriptor that wasn't its own."""
 
 _FRESH = 5.0
-"""Seconds after which a ``direct`` descriptor is opened anew: by its name, so that a database which
-was replaced is noticed."""
+"""Seconds after which a ``direct`` file is opened again by its name, to notice if the database was
+replaced."""
 
 _GONE = (
     "Look from another host: if it is there, this host's mount is at fault and has to be made "
@@ -52,11 +52,11 @@ _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOO
 
 
 class LockLost(StorageError):
-    """The server has given this process's lock away, and refuses what is done under it."""
+    """This process has lost its lock, and what it does under the lock is refused."""
 
 
 class DatabaseFile:
-    """The file at ``path``, a real path. Descriptors are opened when they are needed.
+    """The file at ``path``, which has no symbolic links in it. Opened when it is needed.
 
     Parameters
     ----------
@@ -65,14 +65,14 @@ class DatabaseFile:
         One of :data:`~orion_hpc.sharedfs.mounts.CACHED`,
         :data:`~orion_hpc.sharedfs.mounts.DIRECT` and :data:`~orion_hpc.sharedfs.mounts.APPENDING`.
     fenced : bool, default False
-        Whether the lock is to be held on the descriptor that is written through.
+        Whether to hold the lock on the descriptor that is written through.
     """
 
     def __init__(self, path: str, access: str, fenced: bool = False) -> None:
         self.path = path
         self.fenced = fenced
         self._access = access
-        self._kept = Kept()
+        self._kept = KeptDescriptor()
         self._writable = False
         self._opened_at = 0.0
         self._locked = False
@@ -83,24 +83,24 @@ class DatabaseFile:
 
     @classmethod
     def at(cls, path: str) -> DatabaseFile:
-        """Return the file at ``path``, to be used as its file system wants it."""
+        """Return the file at ``path``, used as its file system needs it."""
         mount = mounts.mount_of(os.path.dirname(path))
         return cls(path, mounts.access(mount), mounts.fences(mount))
 
     @property
     def coherent(self) -> bool:
-        """Whether this process sees at once what any other wrote."""
+        """Whether this process sees immediately what any other process wrote."""
         return self._access == mounts.CACHED
 
     @property
     def direct(self) -> bool:
-        """Whether reads come from the server, and writes go where they are told to."""
+        """Whether reads come from the server, and writes go to the given offset."""
         return self._access == mounts.DIRECT
 
     # -- opening ---------------------------------------------------------------------------------
 
     def open(self, writable: bool = False) -> None:
-        """Have a descriptor: a kept one or a fresh one, as the file system wants it."""
+        """Make sure that there is a descriptor: the kept one or a fresh one, as needed."""
         if self._kept.fd < 0 or (writable and not self._writable):
             self.reopen(writable or None)
         elif self._access == mounts.APPENDING:
@@ -109,16 +109,16 @@ class DatabaseFile:
             self.reopen()
 
     def reopen(self, writable: bool | None = None) -> None:
-        """Have a fresh descriptor, writable as before unless it is said.
+        """Open a fresh descriptor, by default writable if the old one was.
 
-        Not while the lock is held on it, which would be lost: then the one there is stays.
+        If the lock is held on the old one, that stays, because the lock would be lost.
 
         Raises
         ------
         StorageUnusable
             There is no such file, or it isn't a file.
         StorageError
-            It can't be opened, or it begins unlike before.
+            It can't be opened, or it begins with other bytes than before.
         """
         if self._locked and self._kept.fd >= 0:
             return
@@ -138,7 +138,7 @@ class DatabaseFile:
             except OSError as error:
                 self._kept.close()
                 if self.direct and error.errno == errno.EINVAL:
-                    self._access = mounts.APPENDING  # this one has no way past the cache
+                    self._access = mounts.APPENDING  # this file system has no O_DIRECT
                 elif self.direct and self._head and error.errno in _REFUSED and not last:
                     ask_again(self.path)
                 elif last or error.errno != errno.ESTALE:
@@ -162,22 +162,22 @@ class DatabaseFile:
         flags = os.O_RDWR if self._writable else os.O_RDONLY
         flags |= os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         if self.direct:
-            # Not with O_APPEND, which NFS refuses beside it: nor is it the server there that knows
-            # the end, but the client.
+            # Without O_APPEND: NFS refuses the combination, and the client, not the server, would
+            # decide where the end is.
             return os.open(self.path, flags | os.O_DIRECT)
         if self._writable:
             flags |= os.O_APPEND
         fd = os.open(self.path, flags)
         if self._access == mounts.APPENDING:
-            # What the page cache holds may be older than what the open has just asked about.
+            # The page cache may hold older data than the server has now.
             with suppress(OSError):
                 os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
         return fd
 
     def _read_otherwise(self, count: int) -> bytes:
-        """Read the beginning the other way, past the page cache or through it.
+        """Read the first bytes the other way: past the page cache, or through it.
 
-        What a cache that lies shows may be anything, also another file's beginning.
+        A wrong cache may show anything, even another file's first bytes.
         """
         other = 0 if self.direct else os.O_DIRECT
         try:
@@ -190,29 +190,28 @@ class DatabaseFile:
             return b""
 
     def remember(self, head: bytes) -> None:
-        """Take ``head`` for what the file begins with; nobody ever changes it, another file has
-        another."""
+        """Remember the file's first bytes: they never change, and differ in another file."""
         self._head = head
 
     def done(self) -> None:
-        """Keep the descriptor for the next time, where that is any use."""
+        """End a use of the file. The descriptor is kept where it can be used again."""
         if self._access == mounts.APPENDING:
             self._kept.close()
 
     def close(self) -> None:
-        """Let go of the descriptor; the next use opens another."""
+        """Close the descriptor; the next use opens another."""
         self._kept.close()
         self._locked = False
 
     # -- locking ---------------------------------------------------------------------------------
 
     def try_acquire(self) -> bool:
-        """Take the kernel's lock on the very descriptor that is written through, if it is free.
+        """Take the kernel's lock on the descriptor that is written through, if it is free.
 
         Raises
         ------
         OSError
-            That can't be known.
+            That can't be found out.
         """
         for last in (False, True):
             self.open(writable=True)
@@ -223,25 +222,25 @@ class DatabaseFile:
             except BlockingIOError:
                 return False
             except OSError as error:
-                # After a lost lock NFS 4 answers EIO until the descriptor is another one.
+                # After a lost lock NFS 4 returns EIO until the file is opened again.
                 self.close()
                 if last or error.errno not in (*_STALE, errno.EIO):
                     raise
         return False
 
     def release(self) -> None:
-        """Let others have the lock; good after any interruption."""
+        """Release the lock, in whatever state an interruption left it."""
         if self._kept.fd >= 0:
             try:
                 fcntl.flock(self._kept.fd, fcntl.LOCK_UN)
             except (OSError, ValueError):
-                self._kept.close()  # which lets go of it, too
+                self._kept.close()  # which releases it, too
         self._locked = False
 
-    # -- looking ---------------------------------------------------------------------------------
+    # -- reading ---------------------------------------------------------------------------------
 
     def position(self) -> int:
-        """Return how far the file of this name reaches, in bytes."""
+        """Return the size in bytes of the file that has this path now."""
         try:
             if self.direct:
                 self.open()
@@ -260,7 +259,7 @@ class DatabaseFile:
             raise self._trouble("look at", error) from error
 
     def status(self) -> os.stat_result:
-        """Return what is known of the open file."""
+        """Return the status of the open file."""
         try:
             return os.fstat(self._kept.fd)
         except OSError as error:
@@ -271,7 +270,7 @@ class DatabaseFile:
         return self.status().st_size
 
     def check_in_place(self) -> None:
-        """Refuse to go on with a file that its name doesn't lead to any more."""
+        """Raise if the path leads to another file by now, or to none."""
         for last in (False, True):
             try:
                 named, opened = os.stat(self.path), os.fstat(self._kept.fd)
@@ -289,8 +288,8 @@ class DatabaseFile:
                 if last:
                     raise self._replaced()
                 if opened.st_ino != self._inode:
-                    # User code in this process closed the descriptor and opened something else,
-                    # which got its number and isn't ours to close.
+                    # User code in this process closed the descriptor and opened another file, which
+                    # got the same number. That isn't ours to close.
                     self._kept.fd = -1
                     if self._locked:
                         raise self._lost_lock() from None
@@ -315,7 +314,7 @@ class DatabaseFile:
             raise self._trouble("read", error) from error
 
     def _read(self, start: int, count: int) -> bytes:
-        # A large buffer for a few bytes would cost more than the few bytes do.
+        # To allocate a large buffer takes longer than to read a few bytes.
         data = os.pread(self._kept.fd, min(count, _SMALL), start)
         if len(data) == _SMALL < count:
             data += os.pread(self._kept.fd, count - _SMALL, start + _SMALL)
@@ -325,24 +324,24 @@ class DatabaseFile:
     # -- writing ---------------------------------------------------------------------------------
 
     def append(self, data: bytes, end: int) -> tuple[int, int]:
-        """Write behind the file's last byte, with one write.
+        """Append with one write.
 
         Parameters
         ----------
         data : bytes
         end : int
-            Where the file ends by what was read of it under the lock. Where the kernel or the
-            server knows that, they are believed instead.
+            Where the file ends, by what was read of it under the lock. Ignored where the kernel or
+            the server decides that.
 
         Returns
         -------
         tuple of int
-            How many bytes were taken, and the offset behind them as far as this host can tell.
+            How many bytes were written, and the offset behind them as far as this host can tell.
 
         Raises
         ------
         LockLost
-            Nothing was written, or what was is still to be found.
+            What was written, if anything, has still to be found out by reading.
         """
         try:
             if self.direct:
@@ -356,13 +355,13 @@ class DatabaseFile:
             raise self._trouble("write to", error) from error
 
     def _write(self, data: bytes) -> int:
-        """Write; on a FUSE file system past this host's page cache, where that can be had.
+        """Write; on a FUSE file system past this host's page cache, if it supports that.
 
-        A client that thinks the file shorter than it is keeps what it appends in its page cache
-        where it thinks that it is, in the place of another client's frame: whoever reads on this
-        host then reads a journal that isn't there. And a write that crosses a page is sent in two
-        requests, between which another client's may land. The flag is set on this side alone: many
-        a server couldn't write any number of bytes with it.
+        A client may take the file for shorter than it is. Then its page cache holds what it appends
+        at the wrong offset, in place of another client's frame, and every reader on this host reads
+        a journal that doesn't exist. Also, a write that crosses a page is sent in two requests,
+        between which another client's may land. The flag is set by ``fcntl``, for the client only:
+        some servers, given it at the open, can't write an arbitrary number of bytes.
         """
         fd = self._kept.fd
         if self.coherent:
@@ -377,13 +376,13 @@ class DatabaseFile:
             except OSError as error:
                 if error.errno != errno.EINVAL:
                     raise
-                self._past_cache = False  # this one has no such way
+                self._past_cache = False  # this file system has no O_DIRECT
             finally:
                 fcntl.fcntl(fd, fcntl.F_SETFL, flags)
         return os.write(fd, data)
 
     def sync(self) -> None:
-        """Return when what was written is where a crash of the host doesn't reach it."""
+        """Write to stable storage: what was appended survives a crash of the host."""
         try:
             os.fdatasync(self._kept.fd)
         except OSError as error:
@@ -391,7 +390,7 @@ class DatabaseFile:
                 raise self._lost_lock() from error
             raise self._trouble("write to", error) from error
 
-    # -- telling ---------------------------------------------------------------------------------
+    # -- errors ----------------------------------------------------------------------------------
 
     def _lost_lock(self) -> LockLost:
         return LockLost(
@@ -401,7 +400,7 @@ class DatabaseFile:
         )
 
     def full(self) -> StorageError:
-        """Return the error of a disk that takes only a part of what it is given."""
+        """Return the error for a disk that is too full for a whole write."""
         return self._trouble("write to", OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def _missing(self) -> StorageError:
@@ -422,7 +421,7 @@ class DatabaseFile:
         )
 
     def _trouble(self, verb: str, error: OSError) -> StorageError:
-        # A file system that turned read-only under a running worker may turn back.
+        # A file system that becomes read-only under a running worker may become writable again.
         unusable = error.errno in _UNUSABLE and not self._head
         return (StorageUnusable if unusable else StorageError)(
             f"can't {verb} the database {self.path}: {error.strerror}",

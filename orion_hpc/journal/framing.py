@@ -1,44 +1,43 @@
 """The bytes of the journal: header, frames, seals, restorations; how to read past a torn write.
 
-Pure functions of bytes; opening, locking and syncing are :mod:`orion_hpc.journal.pickleddb`'s
-business, and what may stand in a pickle is :mod:`orion_hpc.journal.safe_pickle`'s.
+Pure functions of bytes. Opening, locking and syncing are left to
+:mod:`orion_hpc.journal.pickleddb`, the content of pickles to :mod:`orion_hpc.journal.safe_pickle`.
 
 All integers are little-endian and unsigned.
 
-*Header.* Magic ``b"\\x93ORION\\r\\n"`` (8 bytes; the first is no text and the line end shows a file
-that was mangled in transfer), format version (16 bits), length of what follows (16 bits), CRC-32 of
-what follows (32 bits), then one pickle of a dictionary: ``lock`` (its kind), ``id`` (32 hex digits,
-drawn at creation), ``group`` (True) if the file's group may use it, and ``write_ahead`` (True) if
-writers keep what they append in files of their own, too.
+*Header.* Magic ``b"\\x93ORION\\r\\n"`` (8 bytes: the first isn't ASCII, and a file transfer in text
+mode would change the line end), format version (16 bits), length of what follows (16 bits), CRC-32
+of what follows (32 bits), then one pickle of a dictionary: ``lock`` (its kind), ``id`` (32 hex
+digits, random), ``group`` (True) if the file's group may use it, and ``write_ahead`` (True) if
+writers keep copies of what they append in files of their own.
 
 *Frame, in version 2.* Mark ``b"\\xf5ofc"``, CRC-32 (32 bits), length of the payload (32 bits), the
 predecessor's offset (64 bits) and CRC-32 (32 bits), experiment number (32 bits), payload. The CRC
-is taken over all that stands behind it, so that zeros, which is what a hole reads as, are never a
-frame. The payload is one pickle of a transaction, ``(writer, counter, (event, …))``: durable whole
-or not at all. The predecessor is the last frame that the writer had read; the first frame names the
-header (offset 0 and its CRC). Whoever meets a frame whose predecessor isn't in the journal knows
-that a frame was lost.
+covers everything behind it, so that zeros, as which a hole reads, are never a frame. The payload is
+one pickle of a transaction, ``(writer, counter, (event, …))``, which is durable as a whole or not
+at all. The predecessor is the last frame that the writer had read; the first frame names the header
+(offset 0 and its CRC). If a frame's predecessor isn't in the journal, a frame was lost.
 
 *Frame, in version 1.* Mark ``b"\\xf5ofr"``, CRC-32, length, experiment number, payload: it names no
-predecessor. A file of version 1 gets no frames of version 2, since workers of an earlier version of
-this program may be at work on it.
+predecessor. No frames of version 2 are appended to a file of version 1, because workers with an
+earlier version of this program may use it.
 
 *Seal.* A writer that dies in the middle of its ``write`` leaves a torn frame at the end of the
-file. The next writer, under the lock and after it looked again through a freshly opened file, puts
-a seal behind the torn bytes: a frame whose experiment number is ``0xFFFFFFFF`` and whose payload is
-the 64-bit offset at which the torn bytes start. A reader that finds no frame at offset X looks
-onward for a seal that names X, and goes on behind it; one that reads whole frames up to the seal
-passes over it. Nothing is ever cut off the file: on a network file system a torn tail may be
-another client's good frame seen through a stale cache, and truncation would destroy what its writer
-was told is durable.
+file. The next writer holds the lock and reads again through a freshly opened file. Then it puts a
+seal behind the torn bytes: a frame whose experiment number is ``0xFFFFFFFF`` and whose payload is
+the 64-bit offset at which the torn bytes start. A reader that finds no frame at offset X searches
+for a seal that names X, and continues behind it. A reader that reads whole frames up to the seal
+ignores it. The file is never truncated: on a network file system a torn tail may be another
+client's good frame, seen through a stale cache, and truncation would destroy a frame that was
+acknowledged as durable.
 
-A writer whose cache doesn't show it the torn bytes writes a frame right behind them. Nobody can
-read that far, and so nobody has been told of that frame, until a seal is written that names a
-second offset: where the frame begins, which is where the reader goes on.
+A writer whose cache doesn't show the torn bytes writes a frame directly behind them. No reader can
+read that far, so the frame isn't acknowledged until a seal is written that names a second offset:
+the beginning of the frame, where the reader continues.
 
 *Restoration.* A frame whose experiment number is ``0xFFFFFFFE``. Its payload is two offsets (64
 bits each) and whole frames, as they once stood between the two, before another host's late write
-went over them (version 2 only). Who reads the journal takes these frames for what stands there.
+overwrote them (version 2 only). A reader of the journal reads these frames in that place.
 """
 
 from __future__ import annotations
@@ -53,16 +52,16 @@ from orion_hpc.journal import safe_pickle
 MAGIC = b"\x93ORION\r\n"
 VERSION = 2
 MARK = b"\xf5of"
-"""What a frame's mark begins with; a fourth byte tells the version."""
+"""The first bytes of a frame's mark; a fourth byte depends on the version."""
 
 SEAL = 0xFFFFFFFF
 RESTORATION = 0xFFFFFFFE
 SPECIAL = RESTORATION
-"""Experiment numbers from here on aren't experiments'."""
+"""From this number on, frames don't belong to experiments."""
 
 MAX_PAYLOAD = 4 * 1024 * 1024
-"""No transaction is larger (bytes): a length beyond it is damage, not a reason to wait. The largest
-that is needed records the 100,000 numbers that a trial may return."""
+"""The most bytes of a transaction: a larger length is damage, not a reason to wait for more. The
+largest transaction that is needed records the 100,000 numbers that a trial may return."""
 
 _MARK_1 = MARK + b"r"
 _MARK_2 = MARK + b"c"
@@ -70,8 +69,8 @@ _HEADER = struct.Struct("<8sHHI")
 _FRAME_1 = struct.Struct("<4sIII")
 _FRAME_2 = struct.Struct("<4sIIQII")
 LONGEST_TORN = 4 * MAX_PAYLOAD
-"""A seal stands no further behind the torn bytes' start than this: one write leaves less than two
-frames, and a full disk takes a few bytes more at each try."""
+"""The most bytes between the start of torn bytes and their seal: one write leaves less than two
+frames, and on a full disk each further try a few bytes more."""
 
 _MOST_LOOKED_AT = 16 * MAX_PAYLOAD
 
@@ -82,7 +81,7 @@ _UNCHECKED = 8
 """Bytes at a frame's start that its checksum doesn't cover: the mark and the checksum itself."""
 
 LINKED = _UNCHECKED
-"""How many bytes tell whether a frame of a certain name begins with them."""
+"""How many first bytes of a frame are needed to compare it with a link."""
 
 _new = tuple.__new__
 
@@ -94,11 +93,11 @@ _FOUR = struct.Struct("<I")
 
 
 class NotAJournal(ValueError):
-    """The file doesn't start with this project's magic."""
+    """The file doesn't begin with a journal's header."""
 
 
 class NewerVersion(ValueError):
-    """The file was written in a later version of the format."""
+    """The file has a later version of the format."""
 
     def __init__(self, version: int) -> None:
         super().__init__(version)
@@ -106,7 +105,7 @@ class NewerVersion(ValueError):
 
 
 class Overwhelmed(ValueError):
-    """The bytes look like the beginning of a frame in far too many places."""
+    """The bytes look like the beginning of a frame in too many places."""
 
 
 class Link(NamedTuple):
@@ -117,10 +116,10 @@ class Link(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """A whole frame: its place in the file and what it carries.
+    """A whole frame: its place in the file and its content.
 
-    It begins at the offset ``link.at``. ``start`` is the same, but of a seal that was needed: there
-    it is where the torn bytes begin. ``before`` names the predecessor, None in version 1.
+    It begins at the offset ``link.at``. ``start`` is the same, except for a seal that was needed:
+    then it is where the torn bytes begin. ``before`` names the predecessor, None in version 1.
     """
 
     start: int
@@ -131,17 +130,44 @@ class Frame(NamedTuple):
     before: Link | None
 
 
-class Header(NamedTuple):
-    """What a journal begins with: its ``content``, and the offset where the frames begin."""
+class JournalHeader(NamedTuple):
+    """The header of a journal. The frames begin at the offset ``end``."""
 
     content: dict[str, Any]
     end: int
     version: int
     link: Link
 
+    @property
+    def lock(self) -> str:
+        """The kind of lock that all writers use."""
+        kind: str = self.content["lock"]
+        return kind
+
+    @property
+    def id(self) -> str:
+        """The identifier that was drawn when the file was created."""
+        identifier: str = self.content["id"]
+        return identifier
+
+    @property
+    def group(self) -> bool:
+        """Whether the members of the file's group may use it."""
+        return self.content.get("group") is True
+
+    @property
+    def has_copies(self) -> bool:
+        """Whether writers keep copies of what they append, in files of their own."""
+        return self.content.get("write_ahead") is True
+
+    @property
+    def names_predecessors(self) -> bool:
+        """Whether each frame names the one before it."""
+        return self.version > 1
+
 
 class Restored(NamedTuple):
-    """What stood between two offsets of the file before it was written over."""
+    """The frames that stood between two offsets of the file before they were overwritten."""
 
     start: int
     end: int
@@ -149,18 +175,18 @@ class Restored(NamedTuple):
 
 
 def encode_header(content: dict[str, Any], version: int = VERSION) -> bytes:
-    """Return the bytes a new journal starts with."""
+    """Return the bytes of a new journal without frames."""
     body = safe_pickle.dumps(content)
     return _HEADER.pack(MAGIC, version, len(body), zlib.crc32(body)) + body
 
 
-def decode_header(data: bytes) -> Header | None:
+def decode_header(data: bytes) -> JournalHeader | None:
     """Return the header; None if ``data`` is only the start of one.
 
     Raises
     ------
     NotAJournal, NewerVersion
-        The file is something else, or was written by a later version.
+        The file is something else, or has a later version of the format.
     """
     if data[: len(MAGIC)] != MAGIC[: len(data)]:
         raise NotAJournal
@@ -182,16 +208,16 @@ def decode_header(data: bytes) -> Header | None:
         type(content.get(key)) is str for key in ("lock", "id")
     ):
         raise NotAJournal
-    return Header(content, end, version, Link(0, checksum))
+    return JournalHeader(content, end, version, Link(0, checksum))
 
 
 def link_to_header(data: bytes) -> Link:
-    """Return what names the header that ``data`` begins with."""
+    """Return the link to the header that ``data`` begins with."""
     return Link(0, _HEADER.unpack_from(data)[3])
 
 
 def encode_frame(experiment: int, payload: bytes, before: Link | None = None) -> bytes:
-    """Return a whole frame, in version 1 unless the one ``before`` it is named.
+    """Return a whole frame: in version 2 with its predecessor ``before``, without one in version 1.
 
     Raises
     ------
@@ -209,32 +235,32 @@ def encode_frame(experiment: int, payload: bytes, before: Link | None = None) ->
 
 
 def begins(data: bytes, link: Link) -> bool:
-    """Return whether the frame that ``link`` names begins with ``data``, its first bytes."""
+    """Return whether ``data`` may be the first bytes of the frame that ``link`` names."""
     return data[:4] in (_MARK_1, _MARK_2) and data[4:8] == _FOUR.pack(link.checksum)
 
 
 def link_to(frame: bytes, at: int) -> Link:
-    """Return what names the frame of these bytes, which stands at offset ``at``."""
+    """Return the link to the frame with these bytes, at offset ``at``."""
     return Link(at, _FOUR.unpack_from(frame, 4)[0])
 
 
 def encode_seal(start: int, onward: int | None = None, before: Link | None = None) -> bytes:
     """Return the seal for torn bytes that begin at the file's offset ``start``.
 
-    Reading goes on behind the seal, or at the offset ``onward`` before it.
+    A reader continues behind the seal, or at the offset ``onward`` before it.
     """
     named = (start,) if onward is None else (start, onward)
     return encode_frame(SEAL, b"".join(map(_OFFSET.pack, named)), before)
 
 
 def restored(start: int, end: int, lost: list[Frame]) -> Restored:
-    """Return what says that the frames ``lost`` stood between two offsets."""
+    """Return a restoration: the frames ``lost`` stood between two offsets."""
     data = b"".join(encode_frame(one.experiment, one.payload, one.before) for one in lost)
     return Restored(start, end, list(frames(data, start)))
 
 
 def encode_restoration(restored: Restored) -> bytes:
-    """Return the payload of the frame that says what stood between two offsets."""
+    """Return the payload of a restoration's frame."""
     lost = [encode_frame(one.experiment, one.payload, one.before) for one in restored.frames]
     return _OFFSETS.pack(restored.start, restored.end) + b"".join(lost)
 
@@ -245,7 +271,7 @@ def is_restorable(lost: list[Frame]) -> bool:
 
 
 def decode_restoration(frame: Frame) -> Restored | None:
-    """Return what a restoration says, None if it says nothing that can be read."""
+    """Return the restoration that a frame holds, None if it holds none that can be read."""
     if frame.experiment != RESTORATION or len(frame.payload) < _OFFSETS.size:
         return None
     start, end = _OFFSETS.unpack_from(frame.payload)
@@ -270,16 +296,16 @@ def restorations(data: bytes, base: int) -> list[Restored]:
 
 
 def passes_over(frame: Frame) -> bool:
-    """Return whether this is a seal that was needed: the bytes before it were found to be torn."""
+    """Return whether this is a seal that was needed, because the bytes before it are torn."""
     return frame.experiment == SEAL and frame.payload[:8] == _OFFSET.pack(frame.start)
 
 
 def frames(data: bytes, base: int) -> Iterator[Frame]:
     """Yield the whole frames of ``data``, which stands in the file at offset ``base``.
 
-    Seals are yielded too, as frames of experiment :data:`SEAL`: one that was needed with ``start``
-    at the torn bytes, so that each frame begins where the one before it ended. Iteration ends at
-    the first place where no whole frame begins.
+    Seals are yielded too, as frames of experiment :data:`SEAL`. The ``start`` of a seal that was
+    needed is that of the torn bytes, so that each frame starts where the one before it ended.
+    Iteration ends at the first place where no whole frame begins.
     """
     position = 0
     while True:
@@ -301,7 +327,7 @@ def whole_frame_beyond(data: bytes, position: int, base: int) -> Frame | None:
     Raises
     ------
     Overwhelmed
-        There are so many false beginnings that looking at all would take for ever. No crash leaves
+        There are so many false beginnings that to check all would take too long. No crash leaves
         such bytes.
     """
     left = _MOST_LOOKED_AT
@@ -366,9 +392,9 @@ def _seal_beyond(data: bytes, position: int, base: int) -> Frame | None:
 
 
 def is_beginning(data: bytes, length: int) -> bool:
-    """Return whether a frame begins here that isn't whole, with ``length`` bytes behind its start.
+    """Return whether ``data`` begins with a frame that is cut off after ``length`` bytes.
 
-    ``data`` may be cut off there. That is what a write leaves which was cut short.
+    A write that was cut short leaves such bytes. ``data`` may end there.
     """
     if length < _HEAD_1:
         return data[: len(MARK)] == MARK[: len(data)]
@@ -376,16 +402,16 @@ def is_beginning(data: bytes, length: int) -> bool:
     if head is None:
         return False
     said = _PREFIX.unpack_from(data)[2]
-    return said > length - head and not says_too_much(data, length)
+    return said > length - head and not has_wrong_length(data, length)
 
 
 def cut_short(data: bytes, beyond: int) -> bool:
-    """Return whether ``data`` begins with the beginning of a frame, and then another one begins.
+    """Return whether ``data`` begins with a part of a frame, behind which another frame begins.
 
-    That is what a dead writer leaves whose successor didn't see it. Damage in the middle of a frame
-    looks otherwise: the next one begins where the damaged one says that it ends; or, if its length
-    is what was damaged, the bytes up to the next whole frame at ``beyond`` are one with the right
-    length in its place.
+    A dead writer leaves such bytes if its successor didn't see them. Damage in the middle of a
+    frame looks different: the next frame begins where the length of the damaged one says. Or the
+    length is damaged; then the bytes up to the next whole frame at ``beyond`` are a whole frame if
+    the right length is put in.
     """
     length = data.find(MARK, 1)
     if length < 0:
@@ -398,11 +424,11 @@ def cut_short(data: bytes, beyond: int) -> bool:
     claimed = _PREFIX.unpack_from(data)[2]
     if not length < head + claimed <= head + MAX_PAYLOAD:
         return False
-    return not says_too_much(data, beyond)
+    return not has_wrong_length(data, beyond)
 
 
-def says_too_much(data: bytes, length: int) -> bool:
-    """Return whether the first ``length`` bytes are a frame in which only the length is wrong."""
+def has_wrong_length(data: bytes, length: int) -> bool:
+    """Return whether the first ``length`` bytes are a whole frame except for its length."""
     head = _head(data)
     if head is None or length < head:
         return False

@@ -1,8 +1,7 @@
-"""Signs of life: one file for each worker beside the database, touched at an interval.
+"""Heartbeats: one file for each worker beside the database, touched at an interval.
 
-Ages are differences of modification times that the file server wrote, so that the clocks of two
-hosts are never compared. Whether a silent worker's trials are released is the worker loop's
-decision.
+Ages are differences of modification times that the file server wrote, so the clocks of two hosts
+are never compared. Whether to release a silent worker's trials is decided by the worker loop.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from orion_hpc.sharedfs.hints import hint
 from orion_hpc.sharedfs.process_identity import Identity
 
 SILENT_INTERVALS = 2
-"""A worker that was silent for so many of its own intervals is lost."""
+"""After so many of its own intervals without a heartbeat a worker is lost."""
 
 SUSPENDED = ".suspended"
-"""The file that tells which workers are."""
+"""The file that lists the suspended workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sign:
-    """What a worker's file tells: its name, seconds since its last touch, and what it wrote.
+    """A worker's heartbeat: its name, seconds since the last touch, and what it wrote.
 
     ``touched`` is the file's modification time, by the file server's clock.
     """
@@ -45,10 +44,10 @@ class Sign:
 
     @property
     def silent(self) -> bool:
-        """Whether it missed its time so often that it counts as lost.
+        """Whether it has been silent for so long that it counts as lost.
 
-        For a first look only. A clock that was set makes a living worker look silent until its next
-        touch, so :class:`Watch` looks twice.
+        For a first look only. If a clock is changed, a living worker looks silent until its next
+        touch; therefore :class:`Watch` looks twice.
         """
         who = Identity.parse(self.worker)
         if who is not None and (who.provably_gone or who.provably_alive):
@@ -57,23 +56,23 @@ class Sign:
 
     @property
     def overdue(self) -> bool:
-        """Whether it missed its time so often, be its process seen to run here or not."""
+        """Whether its file is too old, whether or not its process is seen to run on this host."""
         return self.age > SILENT_INTERVALS * self.interval
 
 
 class Heartbeat:
-    """Keeps this worker's file fresh from a thread of its own.
+    """Touches this worker's file from a thread of its own.
 
     Parameters
     ----------
     folder : str
-        Where the files of the experiment's workers lie; made if need be.
+        The folder of the experiment's heartbeats; created if needed.
     worker : str
-        The worker's name, which is the file's.
+        The worker's name, which is also the file's.
     interval : float
         Seconds between touches.
     about : dict
-        Plain facts for ``status``: host, job, and the like.
+        Plain data for ``status``: host, job, and so on.
 
     Attributes
     ----------
@@ -90,26 +89,27 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Give the first sign and go on in the background. Call before the first reservation.
+        """Write the file, and touch it in the background. Call before the first reservation.
 
         Raises
         ------
         StorageError
-            The file can't be written: nobody would know that this worker lives.
+            The file can't be written: no other process could see that this worker is alive.
         """
         try:
             self._write()
         except OSError as error:
             raise StorageError(
-                f"can't write the worker's sign of life {self.path}: {error.strerror}",
+                f"can't write the worker's heartbeat {self.path}: {error.strerror}",
                 hint(error.errno, self.path, "Check the free space and the permissions there."),
             ) from error
         self._thread.start()
 
     def stop(self, remove: bool = True) -> None:
-        """Give no more signs; ``remove`` takes the last one away, after the last release.
+        """Stop the touches. With ``remove``, remove the file; call after the last release.
 
-        Who has no file holds no trial. A worker that couldn't release leaves its file to grow old.
+        A worker without a file holds no trial. One that couldn't release its trials leaves the
+        file, which then ages.
         """
         self._stop.set()
         self._thread.join()
@@ -118,7 +118,7 @@ class Heartbeat:
                 os.unlink(self.path)
 
     def touch(self) -> None:
-        """Give a sign now. A file that somebody removed comes back."""
+        """Touch the file now. It is written again if somebody removed it."""
         try:
             os.utime(self.path)
         except FileNotFoundError:
@@ -138,18 +138,18 @@ class Heartbeat:
         due = time.monotonic() + self._interval
         while not self._stop.wait(min(AwakeClock.EVERY, max(0.0, due - time.monotonic()))):
             self.awake()
-            # One that was stopped for longer is overdue by this clock, and gives its sign at once.
+            # A process that was stopped for longer is overdue by this clock, and touches at once.
             if time.monotonic() < due:
                 continue
             due = time.monotonic() + self._interval
-            # A full disk or a hiccup of the file server: the next touch may go well, and two
-            # missed ones are what the others wait for.
+            # A full disk, or a short failure of the file server: the next touch may succeed, and
+            # the other workers wait for two missed ones.
             with contextlib.suppress(OSError):
                 self.touch()
 
 
 def signs(folder: str) -> dict[str, Sign]:
-    """Return every worker's sign by its name, with ages by the file server's clock."""
+    """Return the heartbeats by the workers' names, with ages by the file server's clock."""
     now = server_now(folder)
     found: dict[str, Sign] = {}
     with contextlib.suppress(OSError):
@@ -157,11 +157,11 @@ def signs(folder: str) -> dict[str, Sign]:
             if Identity.parse(name) is None:
                 continue
             path = os.path.join(folder, name)
-            # A worker that leaves takes its file with it; one that starts writes it any moment.
+            # The file may be removed or written at any moment, as workers end and start.
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
                 with open(path, "rb") as file:
-                    # Of the open file: a client of NFS asks its server at an open, and may answer
-                    # a stat by name out of its cache for a minute.
+                    # Of the open file: a client of NFS asks its server at each open, but may answer
+                    # a stat by name from its cache for a minute.
                     touched = os.fstat(file.fileno()).st_mtime
                     about = json.loads(file.read(65536))
                 interval = float(about.pop("interval"))
@@ -180,14 +180,15 @@ def server_now(folder: str) -> float:
         finally:
             os.close(fd)
             os.unlink(path)
-    except OSError:  # a reader who may not write here: the own clock is the best there is
+    except OSError:  # a reader without write permission has only its own clock
         return time.time()
 
 
 def take_turn(folder: str, every: float) -> bool:
-    """Return whether nobody who works from ``folder`` took a turn in the last ``every`` seconds.
+    """Return whether no worker of ``folder`` took a turn in the last ``every`` seconds.
 
-    If so, it is taken. Two may take it at the same moment, and nobody can who mayn't write there.
+    If so, this process takes it. Two processes may take it at the same moment. Without permission
+    to write to the folder the answer is False.
     """
     path = os.path.join(folder, ".turn")
     try:
@@ -205,16 +206,16 @@ def take_turn(folder: str, every: float) -> bool:
         return False
 
 
-def tell_suspended(folder: str, workers: Iterable[str]) -> None:
-    """Let all who work from ``folder`` know who is suspended, so that not each has to ask."""
+def write_suspended(folder: str, workers: Iterable[str]) -> None:
+    """Publish which workers of ``folder`` are suspended, so that not each has to ask Slurm."""
     path = os.path.join(folder, SUSPENDED)
     with contextlib.suppress(OSError), new_file(path, 0o600, replace=True) as file:
         layout.share(file.fileno(), folder)
         file.write(json.dumps(sorted(workers)).encode())
 
 
-def told_suspended(folder: str, within: float) -> set[str]:
-    """Return who was told to be suspended in the last ``within`` seconds, by the server's clock."""
+def read_suspended(folder: str, within: float) -> set[str]:
+    """Return the workers published as suspended in the last ``within`` seconds of the server."""
     with contextlib.suppress(OSError, ValueError):
         with open(os.path.join(folder, SUSPENDED), "rb") as file:
             touched = os.fstat(file.fileno()).st_mtime
@@ -224,45 +225,46 @@ def told_suspended(folder: str, within: float) -> set[str]:
     return set()
 
 
-class Verdict(NamedTuple):
-    """What else than their signs is known of workers, by their names.
+class Liveness(NamedTuple):
+    """What is known of workers beside their heartbeats, by their names.
 
-    ``gone`` lose their trials; ``spared`` keep them, however silent they are.
+    ``gone`` lose their trials; ``spared`` keep them, however long they are silent.
     """
 
     gone: Collection[str] = ()
     spared: Collection[str] = ()
 
 
-Judge: TypeAlias = Callable[[Mapping[str, Sign], Collection[str]], Verdict]
-"""Given the signs of workers by their names, and which of them were silent for long enough to count
-as lost, returns the verdict."""
+LivenessCheck: TypeAlias = Callable[[Mapping[str, Sign], Collection[str]], Liveness]
+"""Given the heartbeats of workers by their names, and which of them were silent for too long,
+returns what else is known of them."""
 
 
-def no_verdict(signs: Mapping[str, Sign], silent: Collection[str]) -> Verdict:
-    """Know nothing besides the signs."""
-    return Verdict()
+def no_liveness(signs: Mapping[str, Sign], silent: Collection[str]) -> Liveness:
+    """Return that only the heartbeats are known."""
+    return Liveness()
 
 
 class Watch:
-    """Tells which workers are lost; remembers what it saw before.
+    """Finds lost workers; remembers what it saw before.
 
-    On this host a process is seen to run or not, which is all the proof there is: one that is
-    stopped, or holds Python's lock for minutes, isn't lost. Of another host's only the file tells,
-    and no single look at it proves anything: a clock may have been set, which makes every file look
-    old until its next touch, or a cached directory may hide a new file. So silence has to last
-    under this process's own eyes and clock, for the worker's interval and a half if the file is
-    old, for as long as a silent worker is waited for if there is no file. That clock stands still
-    while this process is stopped itself: jobs are suspended together, and come back together.
+    Processes of this host are seen to run or not, and nothing else counts: one that is stopped, or
+    holds Python's lock for minutes, isn't lost. Of another host's process there is only the file,
+    and a single look at it proves nothing: if a clock was changed, every file looks old until its
+    next touch, and a cached directory may hide a new file. So this process has to observe the
+    silence by its own clock: for one and a half of the worker's intervals if the file is old, and
+    for ``SILENT_INTERVALS`` intervals if there is no file. That clock stands still while this
+    process is stopped itself, as jobs are often suspended and resumed together.
 
     Parameters
     ----------
     folder : str
         As in :class:`Heartbeat`.
     interval : float
-        Seconds; what to assume of a worker that left no file.
-    judge : callable
-        A :data:`Judge`, asked of workers elsewhere, and of those that are stopped on this host.
+        Seconds; assumed for a worker without a file.
+    check : callable
+        A :data:`LivenessCheck` for workers on other hosts, and for those that are stopped on this
+        one.
     awake : callable, default the monotonic clock
         Seconds without those in which this process was stopped.
     """
@@ -271,19 +273,19 @@ class Watch:
         self,
         folder: str,
         interval: float,
-        judge: Judge = no_verdict,
+        check: LivenessCheck = no_liveness,
         awake: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = folder
         self._interval = interval
-        self._judge = judge
+        self._check = check
         self._awake = awake
         self._suspects: dict[str, tuple[float | None, float]] = {}
 
     def lost(self, workers: Iterable[str]) -> set[str]:
-        """Return those of ``workers`` that are known to be gone or were silent for too long.
+        """Return the ``workers`` that are known to be gone, or were silent for too long.
 
-        Of those that are only suspended, the ones whose trials are to be handed on.
+        Of suspended workers those are among them whose trials go to other workers.
         """
         gone, elsewhere, stopped = set(), set(), set()
         for name in workers:
@@ -297,14 +299,14 @@ class Watch:
         asked = elsewhere | stopped
         found = signs(self._folder) if asked else {}
         silent = self._silent({name: found.get(name) for name in asked})
-        verdict = self._judge({name: found[name] for name in asked if name in found}, silent)
-        for name in silent.intersection(verdict.spared):
-            # When it is resumed, it has as long again to give a sign that is seen here.
+        liveness = self._check({name: found[name] for name in asked if name in found}, silent)
+        for name in silent.intersection(liveness.spared):
+            # When it is resumed, it has the full time again for a touch that is seen here.
             self._suspects[name] = (self._suspects[name][0], self._awake())
-        return gone.union((silent - stopped).difference(verdict.spared), verdict.gone)
+        return gone.union((silent - stopped).difference(liveness.spared), liveness.gone)
 
     def _silent(self, suspects: Mapping[str, Sign | None]) -> set[str]:
-        """Return those whose silence has lasted for long enough, and take note of the others."""
+        """Return the workers whose silence has lasted for long enough; remember the others."""
         now = self._awake()
         before, self._suspects = self._suspects, {}
         silent = set()

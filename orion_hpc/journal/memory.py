@@ -1,4 +1,4 @@
-"""The storage of ``debug`` runs and of tests: the same contract, gone with the process."""
+"""The storage of ``debug`` runs and of tests: a journal in memory, lost with the process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orion_hpc.model.state import ExperimentState, State
 
 
 class SharedJournal:
-    """What several :class:`MemoryStorage` of one process have in common."""
+    """The journal that several :class:`MemoryStorage` of one process share."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -26,7 +26,7 @@ class MemoryStorage:
     Parameters
     ----------
     journal : SharedJournal, default a new one
-        Storages with the same journal are as workers with the same file.
+        Storages with the same journal are like workers with the same file.
     follows : callable, default everything
         See :class:`~orion_hpc.model.state.State`.
     """
@@ -57,8 +57,8 @@ class MemoryStorage:
         with self.journal.lock:
             events = plan(self.refresh())
             if events:
-                # Through a pickle and back: what no file could hold is refused here too, and no
-                # reader shares a mutable value with the writer.
+                # Pickled and unpickled: so it refuses what a file would refuse, and no reader
+                # shares a mutable value with the writer.
                 payload = safe_pickle.dumps(
                     wire.encode_transaction(self._writer, self._counter, events)
                 )

@@ -1,7 +1,7 @@
-"""How far a reader has come in the journal: the state as of an offset, and the frames before it.
+"""The progress of a reader in the journal: the state as of an offset, and the latest frames.
 
-Applies frames, and knows which predecessor a frame may name. What to do about one that names
-another is :mod:`orion_hpc.journal.pickleddb`'s business.
+Applies frames and remembers which predecessors a frame may name. What to do about a frame that
+names another one is decided in :mod:`orion_hpc.journal.reader`.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import NamedTuple
 
 from orion_hpc.errors import DamagedDatabase
 from orion_hpc.journal import framing, safe_pickle
-from orion_hpc.journal.framing import Frame, Header, Link, Restored
+from orion_hpc.journal.framing import Frame, JournalHeader, Link, Restored
 from orion_hpc.model import wire
 from orion_hpc.model.state import ExperimentState, State
 
 GARBAGE = (pickle.UnpicklingError, ValueError, TypeError, KeyError, RecursionError)
-"""What decoding a payload raises that no version of this program writes."""
+"""What decoding raises for a payload that no version of this program writes."""
 
 _RECENT = 2048
-"""Frames of which a successor may name any: a writer that looked through a stale cache, or was held
-up, names an older one than the last."""
+"""How many frames are remembered. A writer that read a stale cache, or was held up, names an older
+predecessor than the last frame."""
 
 
-class Place(NamedTuple):
-    """Where a frame was read: it ends at the offset ``end``, or it is the last of ``frames``, which
-    were restored at that offset."""
+class FramePosition(NamedTuple):
+    """Where a frame was read: it ends at the offset ``end``. Or, if there are ``frames``, it is the
+    last of these, which were restored at that offset."""
 
     end: int
     frames: tuple[Frame, ...] = ()
@@ -44,16 +44,18 @@ class Replay:
     last : Link
         The last frame, or the header.
     previous : Link
-        The frame before the write that brought that one, which may have brought a seal, too.
+        The last frame before the write that appended ``last``, perhaps together with a seal.
     is_verifiable : bool
-        Whether the last frame stands in the file, as far as is known.
+        Whether the last frame should stand in the file, where a reader can look for it.
     ahead : Link or None
-        A seal that stands behind ``offset``, and by which torn bytes before it were passed over.
+        A seal behind ``offset`` because of which torn bytes before ``offset`` were passed over.
     restored : set of int
         The offsets at which restored frames were read.
     """
 
-    def __init__(self, path: str, header: Header, follows: Callable[[ExperimentState], bool]):
+    def __init__(
+        self, path: str, header: JournalHeader, follows: Callable[[ExperimentState], bool]
+    ):
         self.state = State(follows)
         self.offset = header.end
         self.last = self.previous = header.link
@@ -62,15 +64,15 @@ class Replay:
         self.ahead: Link | None = None
         self.restored: set[int] = set()
         self._path = path
-        self._recent = deque([(header.link, Place(header.end))], maxlen=_RECENT)
+        self._recent = deque([(header.link, FramePosition(header.end))], maxlen=_RECENT)
 
     def take(self, frame: Frame) -> None:
-        """Apply the next frame, and stand behind it.
+        """Apply the next frame, and move behind it.
 
         Raises
         ------
         DamagedDatabase
-            It holds what no version of this program writes.
+            It holds something that no version of this program writes.
         """
         if frame.experiment in self.state.followed:
             try:
@@ -85,7 +87,7 @@ class Replay:
         self.pass_by(frame.link, frame.end, frame.experiment == framing.SEAL)
 
     def pass_by(self, link: Link, end: int, is_seal: bool = False) -> None:
-        """Stand behind a frame that needs no applying, or was applied."""
+        """Move behind a frame that was applied, or needn't be."""
         self.offset = end
         if not self._after_seal:
             self.previous = self.last
@@ -95,30 +97,35 @@ class Replay:
         elif self.ahead is not None and end > self.ahead.at:
             self.ahead = None
         self.is_verifiable = True
-        self._recent.append((link, Place(end)))
+        self._recent.append((link, FramePosition(end)))
 
     def take_restored(self, restored: Restored) -> None:
-        """Apply what stood between two offsets, and stand behind the second."""
+        """Apply the frames that stood between two offsets, and move to the second offset."""
         self.restored.add(restored.start)
         for count, frame in enumerate(restored.frames, 1):
             self.take(frame)
-            self._recent[-1] = frame.link, Place(restored.start, tuple(restored.frames[:count]))
+            self._recent[-1] = (
+                frame.link,
+                FramePosition(restored.start, tuple(restored.frames[:count])),
+            )
         self.offset = restored.end
         self.is_verifiable = False
 
     @property
     def oldest(self) -> int:
-        """The offset of the first of the frames that are remembered."""
+        """The offset of the first frame that is remembered."""
         return self._recent[0][0].at
 
     def knows(self, link: Link | None) -> bool:
-        """Return whether ``link`` names a frame that was read lately, or is version 1's None."""
+        """Return whether ``link`` names a remembered frame, or is None, as in version 1."""
         return (
-            link is None or link.checksum == self.last.checksum or self.place_of(link) is not None
+            link is None
+            or link.checksum == self.last.checksum
+            or self.position_of(link) is not None
         )
 
-    def place_of(self, link: Link) -> Place | None:
-        """Return where the frame of this name was read, if it was lately."""
+    def position_of(self, link: Link) -> FramePosition | None:
+        """Return where the frame was read, if it is remembered."""
         for one, place in reversed(self._recent):
             if one.checksum == link.checksum:
                 return place

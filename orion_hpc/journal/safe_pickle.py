@@ -1,13 +1,13 @@
-"""Pickles that hold plain data and nothing else, both ways.
+"""Writing and reading pickles that hold plain data only.
 
-A pickle is a program for a small machine. What keeps ours harmless is that few kinds of instruction
-are ever carried out: those that push a number, a text, bytes, None or a truth value, and those that
-put a tuple, a list or a dictionary around them. None of these can name a function or a class, call
-anything, or refer to another part of the pickle, so what comes out is a tree no larger than a fixed
-multiple of what went in. All instructions are checked before the first one is run.
+A pickle is a program for a small virtual machine. Ours are harmless because only few kinds of
+instructions are allowed: those that push a number, a string, bytes, None or a boolean, and those
+that build a tuple, a list or a dictionary of them. None of these can name a function or a class,
+call anything, or refer to another part of the pickle. So the result is a tree whose size is at most
+a fixed multiple of the pickle's. All instructions are checked before the first one is run.
 
-The writer switches the pickler's memo off (``fast``), because references to earlier parts are what
-makes exponentially large values of a few bytes.
+The writer switches off the pickler's memo (``fast``), because with references to earlier parts a
+few bytes can make exponentially large values.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _PROTOCOL = 5
 _PROLOGUE = b"\x80\x05"
 
 MOST_TUPLES = 4096
-"""In one pickle. The hash of a tuple can be foreseen: with many more of them a dictionary could be
-made whose keys all collide."""
+"""In one pickle. The hash of a tuple is predictable: with many more tuples an attacker could write
+a dictionary whose keys all collide."""
 
 MOST_BIG_INTEGERS = 2048
 """Of more than eight bytes in one pickle, for the same reason."""
@@ -40,14 +40,15 @@ _FIXED = {
     ord("G"): 8,  # BINFLOAT
     0x95: 8,  # FRAME: says how many bytes are to be read at once
 }
-"""Instruction -> the bytes of its argument. Which is which: :mod:`pickletools`."""
+"""Instruction -> the length of its argument in bytes. They are listed in :mod:`pickletools`."""
 
 _COUNTED = {0x8C: 1, ord("X"): 4, ord("C"): 1, ord("B"): 4, 0x8A: 1, 0x8B: 4}
-"""Those whose argument starts with its own length: texts, bytes and integers -> bytes of that."""
+"""Instructions whose argument starts with its own length (strings, bytes, integers) -> the length
+of that length."""
 
 _INTEGERS = frozenset((0x8A, 0x8B))
 
-# Nearly every transaction is short and holds short texts: one that matches needs no slower look.
+# Nearly every transaction is short and holds short strings. One that matches needs no slower check.
 _USUAL = re.compile(
     rb"\x80\x05(?:\x95.{8})?(?:\x8c(?:"
     + b"|".join(re.escape(bytes((length,))) + b".{%d}" % length for length in range(_USUAL_TEXT))
@@ -57,18 +58,27 @@ _USUAL = re.compile(
 
 
 class UnsafePickle(pickle.UnpicklingError):
-    """The pickle asks for something that isn't plain data."""
+    """The pickle has an instruction that plain data doesn't need."""
 
 
 class _Pickler(pickle.Pickler):
     def reducer_override(self, obj: Any) -> NoReturn:
-        # Called for everything but exact None, bool, int, float, str, bytes, tuple, list, dict (and
-        # sets): a numpy float or a user's class would make a frame that no reader accepts.
+        # Called for everything except the exact types None, bool, int, float, str, bytes, tuple,
+        # list, dict (and sets). A numpy float or a user's class would give a frame that no reader
+        # accepts.
         raise TypeError(f"{obj!r} is a {type(obj).__name__}, not plain data")
 
 
 def dumps(value: Any) -> bytes:
-    """Pickle plain data; TypeError names what isn't, ValueError tells that it is too much."""
+    """Return the pickle of plain data.
+
+    Raises
+    ------
+    TypeError
+        Some of it isn't plain data.
+    ValueError
+        It is too large.
+    """
     buffer = io.BytesIO()
     pickler = _Pickler(buffer, _PROTOCOL)
     pickler.fast = True
@@ -83,12 +93,12 @@ def dumps(value: Any) -> bytes:
 
 
 def loads(data: bytes) -> Any:
-    """Read a pickle of plain data.
+    """Return the value of a pickle of plain data.
 
     Raises
     ------
     pickle.UnpicklingError
-        It isn't one; :class:`UnsafePickle` where it asks for more than plain data.
+        It isn't one; :class:`UnsafePickle` if it needs more than plain data does.
     """
     if len(data) > _USUAL_SIZE or _USUAL.fullmatch(data) is None:
         _check(data)
@@ -96,12 +106,12 @@ def loads(data: bytes) -> Any:
         return pickle.loads(data)
     except pickle.UnpicklingError:
         raise
-    except Exception as error:  # the C unpickler answers garbage with a dozen kinds of exception
+    except Exception as error:  # for garbage, the C unpickler raises a dozen types
         raise pickle.UnpicklingError(f"not a pickle of plain data: {error!r}") from error
 
 
 def _check(data: bytes) -> None:
-    """Raise unless every instruction of the pickle is one of those that make plain data."""
+    """Raise unless the pickle has only instructions that build plain data."""
     if not data.startswith(_PROLOGUE):
         raise UnsafePickle("it isn't a pickle of protocol 5")
     at, size = len(_PROLOGUE), len(data)

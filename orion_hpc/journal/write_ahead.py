@@ -1,14 +1,15 @@
-"""Write-ahead logs: a file for each writer, with all that it ever appended to the journal.
+"""Write-ahead logs: a file for each writer, with copies of all frames that it appends.
 
-Needed where no lock keeps a writer that stood still from writing late over what others appended
-meanwhile (a lease: see :mod:`orion_hpc.sharedfs.lock`). A writer puts its frame here, durably,
-before it puts it into the journal. Nobody else writes into its file, so what is in it can't be
-destroyed; from it any other process can restore the frame.
+Needed where no lock keeps a writer that stood still from overwriting what others appended meanwhile
+(with a lease: see :mod:`orion_hpc.sharedfs.lock`). A writer puts each frame here, durably, before
+it appends it to the journal. No other process writes to that file, so its content can't be
+destroyed, and any process can restore the frame from it.
 
-The files hold whole frames of version 2 and nothing else. One that is cut short ends the file.
+The files hold whole frames of version 2 and nothing else. A frame that is cut short ends the file.
 
-Beside them stands :class:`LastFrame`, by which the file server itself decides between two writers:
-it names the frame that was acknowledged last, so that nobody builds on a journal without it.
+Beside them is the file of :class:`LastFrame`, whose name names the frame that was acknowledged
+last. With it the file server decides between two writers, and no writer builds on a journal that
+lacks that frame.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from orion_hpc.sharedfs import layout
 
 _NOTHING = Link(0, 0)
 _PAUSES = (0.0, 0.02, 0.2)
-"""Seconds before each look: a list that is made while a file is renamed may have neither name."""
+"""Seconds before each try: a listing during a rename may have neither the old nor the new name."""
 
 
 class WriteAheadLog:
-    """One writer's file in ``folder``, which is made when the first frame comes."""
+    """One writer's file in ``folder``. It is created with the first frame."""
 
     def __init__(self, folder: str, writer: str) -> None:
         self._folder = folder
@@ -41,19 +42,19 @@ class WriteAheadLog:
 
     @property
     def path(self) -> str:
-        """The file that is written to."""
+        """The file that is written to now."""
         return os.path.join(self._folder, f"{self._writer}.{self._files}")
 
     def write(self, frame: bytes) -> None:
-        """Return when the frame is where a crash of this host doesn't reach it.
+        """Write the frame to stable storage: it survives a crash of this host.
 
         Raises
         ------
         StorageError
-            It can't be kept, so it must not be appended either.
+            It can't be written, so it must not be appended to the journal either.
         """
         try:
-            # Nothing stays open: what is can't be removed for good on a network file system.
+            # Closed after each write, as a network file system can't really remove an open file.
             fd = self._open()
             try:
                 if os.write(fd, frame) == len(frame):
@@ -64,7 +65,7 @@ class WriteAheadLog:
         except OSError as error:
             reason = error.strerror or str(error)
         path = self.path
-        # What stands behind a frame that was cut short wouldn't be read.
+        # Frames behind one that was cut short wouldn't be read.
         self._files += 1
         self._begun = False
         raise StorageError(
@@ -78,7 +79,7 @@ class WriteAheadLog:
         if self._begun:
             try:
                 return os.open(self.path, flags)
-            except FileNotFoundError:  # it was settled, and tidied away
+            except FileNotFoundError:  # all its frames are in the journal, so it was removed
                 self._files += 1
         layout.make_folder(self._folder)
         fd = os.open(self.path, flags | os.O_CREAT | os.O_EXCL, 0o600)
@@ -88,25 +89,25 @@ class WriteAheadLog:
 
 
 class LastFrame:
-    """Names the frame that was acknowledged last: by the name of an empty file, the only one in
-    its folder.
+    """Names the frame that was acknowledged last, by the name of the only file in a folder.
 
-    A writer renames it from the name that it found under the lock to that of its own frame. The
-    server does one such renaming after the other, so one that comes late finds the old name gone.
+    A writer renames that empty file from the name that it found under the lock to the name of its
+    own frame. The server does one rename after the other, so a late one finds the old name gone.
     """
 
     def __init__(self, folder: str) -> None:
         self._folder = os.path.join(folder, "last")
 
     @contextlib.contextmanager
-    def made(self, group: bool) -> Iterator[None]:
-        """Make the file of a new journal, before anybody can know of the journal; remove it again
-        if the block fails.
+    def created(self, group: bool) -> Iterator[None]:
+        """Create the file for a new journal, before other processes can see the journal.
+
+        It is removed again if the block fails.
 
         Raises
         ------
         StorageUnusable
-            It can't be made; nothing is left.
+            It can't be created; nothing is left.
         """
         with layout.provided(self._folder, group):
             try:
@@ -123,26 +124,27 @@ class LastFrame:
                 raise
 
     def remove(self) -> None:
-        """Take the file of a journal away that nobody knows of."""
+        """Remove the file of a journal that wasn't created."""
         with contextlib.suppress(OSError):
             os.unlink(self._path(_NOTHING))
             os.rmdir(self._folder)
             os.rmdir(os.path.dirname(self._folder))
 
     def read(self) -> Link | None:
-        """Return which frame that is, by what this host knows; None of a database that was copied
-        without its folder.
+        """Return that frame, as far as this host knows; None if the folder is missing.
+
+        It is missing beside a database that was copied without it.
 
         Raises
         ------
         StorageError
-            That can't be told.
+            That can't be found out.
         """
         try:
             for pause in _PAUSES:
                 time.sleep(pause)
                 if found := self._names():
-                    return max(found)  # a copy that was made bit by bit has older ones, too
+                    return max(found)  # a copy that took a while may have older names, too
             reason = "it is empty"
         except FileNotFoundError:
             return None
@@ -162,12 +164,12 @@ class LastFrame:
         return found
 
     def begin(self, link: Link) -> None:
-        """Make the folder of a database that was copied without it; the lock is held.
+        """Create the folder of a database that was copied without it; the lock is held.
 
         Raises
         ------
         StorageError
-            It can't be made.
+            It can't be created.
         """
         try:
             layout.make_folder(self._folder)
@@ -179,7 +181,7 @@ class LastFrame:
             ) from error
 
     def advance(self, old: Link, new: Link) -> bool:
-        """Put ``new`` in the place of ``old``; return whether it was ``old`` until now."""
+        """Replace ``old`` by ``new``; return False if it wasn't ``old``."""
         try:
             os.rename(self._path(old), self._path(new))
         except FileNotFoundError:
@@ -201,7 +203,7 @@ def frames_in(folder: str) -> Iterator[Frame]:
     Raises
     ------
     StorageError
-        One of them can't be read: it isn't known what is kept.
+        One of them can't be read, so which frames have copies is unknown.
     """
     names: list[str] = []
     try:
@@ -214,17 +216,17 @@ def frames_in(folder: str) -> Iterator[Frame]:
         path = os.path.join(folder, name)
         try:
             yield from _frames_of(path)
-        except FileNotFoundError:  # it was settled, and tidied away
+        except FileNotFoundError:  # all its frames are in the journal, so it was removed
             continue
         except OSError as error:
             raise _unreadable(path, error) from error
 
 
 def _frames_of(path: str) -> Generator[Frame, None, bool]:
-    """Yield the frames of one writer's file; return whether nothing else is in it.
+    """Yield the frames of one writer's file; return whether it holds nothing else.
 
-    What isn't a file has none, such as the folder of :class:`LastFrame`. No more is read than the
-    frames that there are, and what may be one.
+    A folder, such as that of :class:`LastFrame`, has no frames. Reading stops where no frame can
+    begin.
     """
     # O_NONBLOCK: a FIFO would block the open for ever.
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -282,21 +284,21 @@ def _is_settled(path: str, in_journal: Container[int]) -> bool:
 def lost_before(
     kept: Mapping[int, Frame], wanted: Link, knows: Callable[[Link], bool]
 ) -> tuple[Link | None, list[Frame]]:
-    """Return the frames that led to ``wanted``, the last of them being it, and what they follow.
+    """Return the frame that the lost ones follow, and the lost ones, up to ``wanted``.
 
     Parameters
     ----------
     kept : dict
-        What can be had of lost frames, by their checksums.
+        The copies of frames that there are, by their checksums.
     wanted : Link
         Names a frame that may not be in the journal.
     knows : callable
-        Whether the journal has the frame of a name. Such a one is what the others follow.
+        Returns whether the journal has the frame that a link names. The others follow such a frame.
 
     Returns
     -------
     tuple
-        None and the last ones if one of the frames isn't kept.
+        None and the last frames if there is no copy of one of them.
     """
     lost: dict[int, Frame] = {}
     follows: Link | None = wanted
@@ -312,9 +314,10 @@ def lost_before(
 def lost_between(
     kept: Mapping[int, Frame], start: int, end: int, knows: Callable[[Link], bool]
 ) -> list[Frame]:
-    """Return the frames that aren't known and followed others that stood between two offsets.
+    """Return the lost frames whose predecessors stood between two offsets.
 
-    Of several that followed the same one at most one was acknowledged; such are left out.
+    Of several frames with the same predecessor at most one was acknowledged, and which one is
+    unknown, so they are left out.
     """
     found = [
         frame

@@ -36,7 +36,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, TypeAlias
 
 from orion_hpc.model import event as ev
-from orion_hpc.model.state import CATALOGUE, IMPORTED, ExperimentState, State
+from orion_hpc.model.history import IMPORTED
+from orion_hpc.model.state import CATALOGUE, ExperimentState, State
 from orion_hpc.model.trial import (
     BROKEN,
     CANCELLED,

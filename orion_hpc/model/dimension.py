@@ -1,7 +1,7 @@
-"""One hyperparameter of a search space: which values it takes and how they are drawn.
+"""The dimensions of a search space: the values of one hyperparameter and how they are drawn.
 
-Knows nothing of the language of priors but how to write itself in it. Values are plain Python:
-numbers, strings, booleans, None, and nested lists of them where the dimension has a shape.
+A dimension can write its prior; parsing is left to :mod:`orion_hpc.model.prior`. Values are plain
+Python: numbers, strings, booleans, None, and nested lists of them if the dimension has a shape.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     import random
 
 PRECISION = 4
-"""Significant digits of a real number, unless its prior says otherwise."""
+"""Significant digits of a real number, unless its prior sets them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dimension(ABC):
-    """What all dimensions have in common.
+    """Base class of all dimensions.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Dimension(ABC):
     shape : tuple of int, default ()
         Lengths of the nested lists; () for a single value.
     default : default None
-        The value taken where none is given, with tuples for lists; None for no default.
+        The value if none is given, with tuples for lists; None for no default.
     """
 
     type: ClassVar[str]
@@ -46,19 +46,19 @@ class Dimension(ABC):
     @property
     @abstractmethod
     def prior_name(self) -> str:
-        """The distribution, as the user calls it."""
+        """The distribution's name in the language of priors."""
 
     @abstractmethod
     def interval(self) -> tuple[Any, ...]:
-        """Return the least and the greatest value, both included; all values of a categorical."""
+        """Return the least and the greatest value, both inclusive; all values of a categorical."""
 
     @abstractmethod
     def allowed(self) -> str:
-        """Return what a single value may be, for messages."""
+        """Return a description of the allowed values, for messages."""
 
     @abstractmethod
     def grid(self, n: int) -> list[Any]:
-        """Return the values that a grid with ``n`` values along this dimension takes, distinct.
+        """Return the distinct values of this dimension in a grid with ``n`` values along it.
 
         Raises
         ------
@@ -68,7 +68,7 @@ class Dimension(ABC):
 
     @abstractmethod
     def cast(self, value: Any) -> Any:
-        """Return an element of the dimension (not of its shape) in the dimension's own type."""
+        """Return a single value (not a list) in the dimension's own type."""
 
     @abstractmethod
     def _arguments(self) -> list[str]: ...
@@ -87,16 +87,16 @@ class Dimension(ABC):
 
     @property
     def default_value(self) -> Any:
-        """The default, with lists where the dimension has a shape; None if there is none."""
+        """The default, with lists if the dimension has a shape; None if there is none."""
         return _thaw(self.default)
 
     @property
     def cardinality(self) -> Number:
-        """How many values there are; infinite for reals."""
+        """The number of values; infinite for reals."""
         return self._count() ** math.prod(self.shape)
 
     def sample(self, rng: random.Random | None = None) -> Any:
-        """Return a value drawn from the prior; without ``rng`` another one each time."""
+        """Return a random value drawn from the prior; without ``rng`` not reproducible."""
         if rng is None:
             from random import Random
 
@@ -104,9 +104,9 @@ class Dimension(ABC):
         return _fill(self.shape, lambda: self._draw(rng))
 
     def at(self, shares: Iterator[float]) -> Any:
-        """Return the value below which such a share of the prior lies: a quantile.
+        """Return a quantile of the prior: the value below which a share of it lies.
 
-        Takes one of ``shares``, which are between 0 and 1 and neither, for each element.
+        Takes one of ``shares``, which are in the open interval (0, 1), for each element.
         """
         return _fill(self.shape, lambda: self._at(next(shares)))
 
@@ -114,7 +114,8 @@ class Dimension(ABC):
         return _matches(self.shape, value, self._allows)
 
     def get_prior_string(self) -> str:
-        """Return the prior's text. Equal dimensions have the same, and it reads back as this."""
+        """Return the prior's text. Equal dimensions have the same text; parsing it gives an equal
+        dimension."""
         arguments = self._arguments()
         if self.shape:
             shape = self.shape[0] if len(self.shape) == 1 else self.shape
@@ -123,7 +124,7 @@ class Dimension(ABC):
             arguments.append(f"default_value={written(self.default)}")
         return f"{self.prior_name}({', '.join(arguments)})"
 
-    # By the text, since 1 == True and they are two choices.
+    # By the text, since 1 == True, but they are two choices.
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Dimension):
             return NotImplemented
@@ -142,7 +143,7 @@ class Dimension(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Real(Dimension):
-    """Real numbers, with so many significant digits (None: all that a float has)."""
+    """Real numbers with ``precision`` significant digits (None: all digits of a float)."""
 
     type: ClassVar[str] = "real"
     distribution: Distribution
@@ -169,8 +170,8 @@ class Real(Dimension):
     def rounded(self, value: float) -> float:
         """Return ``value`` inside the interval, with ``precision`` significant digits.
 
-        Where that takes it out of the interval, because a bound has more digits than the precision,
-        the value keeps all its digits.
+        If rounding takes it out of the interval, because a bound has more digits, the value keeps
+        all its digits.
         """
         low, high = self.interval()
         value = min(max(float(value), low), high)
@@ -201,7 +202,7 @@ class Real(Dimension):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Integer(Dimension):
-    """Whole numbers; the distribution yields nothing else."""
+    """Whole numbers, as its distribution yields only these."""
 
     type: ClassVar[str] = "integer"
     distribution: Distribution
@@ -245,7 +246,7 @@ class Integer(Dimension):
 class Categorical(Dimension):
     """One of several plain values.
 
-    A choice of probability 0 is never proposed; a trial that somebody inserts may have it.
+    A choice with probability 0 is never proposed, but an inserted trial may have it.
     """
 
     type: ClassVar[str] = "categorical"
@@ -289,7 +290,7 @@ class Categorical(Dimension):
                 mark -= probability
                 if mark < 0:
                     return choice
-        return last  # a rounding error was left of the mark
+        return last  # a rounding error is left
 
     def _allows(self, value: Any) -> bool:
         return any(same_choice(choice, value) for choice in self.choices)
@@ -300,9 +301,9 @@ class Categorical(Dimension):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fidelity(Dimension):
-    """How much of a resource a trial gets, for algorithms that begin with little of it.
+    """How much of a resource a trial gets, for algorithms that start with a little of it.
 
-    Not searched: an algorithm that doesn't know of fidelities gives every trial the most.
+    It isn't searched: an algorithm that doesn't use fidelities gives every trial the maximum.
     """
 
     type: ClassVar[str] = "fidelity"
@@ -348,12 +349,12 @@ class Fidelity(Dimension):
 
 
 def same_choice(one: Any, other: Any) -> bool:
-    """Whether two choices are the same: 1 is 1.0, but not True."""
+    """Return whether two choices are equal: 1 equals 1.0, but not True."""
     return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
 
 
 def freeze(value: Any) -> Any:
-    """Return ``value`` with tuples for lists, at all levels."""
+    """Return ``value`` with tuples in place of lists, at all levels."""
     return tuple(map(freeze, value)) if isinstance(value, list | tuple) else value
 
 
@@ -374,7 +375,7 @@ def _matches(shape: tuple[int, ...], value: Any, allows: Callable[[Any], bool]) 
 
 
 def _is_number(value: Any) -> bool:
-    """Whether it is a finite real number, numpy's included; True and False aren't."""
+    """Return whether it is a finite real number, including numpy's, but not True or False."""
     if isinstance(value, bool) or not isinstance(value, RealNumber):
         return False
     return isinstance(value, Integral) or math.isfinite(value)

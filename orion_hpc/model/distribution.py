@@ -1,7 +1,7 @@
-"""The distributions that ship with the package: how each draws, and how it is laid on a grid.
+"""The built-in distributions: draws, quantiles and grids.
 
-Every draw is made of ``random()`` and ``getrandbits()``, whose sequences Python keeps the same from
-version to version; of ``uniform``, ``gauss`` or ``randrange`` it doesn't promise that.
+Every draw uses only ``random()`` and ``getrandbits()``, whose sequences are the same in all
+versions of Python. For ``uniform``, ``gauss`` or ``randrange`` Python doesn't guarantee that.
 """
 
 from __future__ import annotations
@@ -17,33 +17,33 @@ Number = int | float
 
 
 class Distribution(Protocol):
-    """Where the values of one scalar come from."""
+    """A distribution of numbers."""
 
     @property
     def name(self) -> str:
-        """What the user calls it."""
+        """Its name in the language of priors."""
 
     def arguments(self) -> list[str]:
-        """Return its arguments, as they are written."""
+        """Return its arguments, as text."""
 
     def support(self) -> tuple[Number, Number]:
-        """Return the least and the greatest value, both possible; infinite where there is none."""
+        """Return the least and the greatest value, both inclusive; infinite if there is none."""
 
     def draw(self, rng: random.Random) -> Number:
-        """Return a value; one that rounding errors put beside the support is the caller's."""
+        """Return a random value. Rounding errors may put it outside the support."""
 
     def at(self, share: float) -> Number:
-        """Return the value below which such a share of it lies; ``share`` is within 0 and 1."""
+        """Return the quantile: the value below which ``share``, from 0 to 1, of it lies."""
 
     def share(self, value: Number) -> float:
-        """Return which share lies below ``value``: of a whole number, half of its own included."""
+        """Return the share below ``value``, plus half the probability of a whole number itself."""
 
     def grid(self, n: int) -> list[Number]:
-        """Return ``n`` ascending values (or all there are, if fewer) that cover the support."""
+        """Return ``n`` ascending values, or all if there are fewer, that cover the support."""
 
 
 def written(value: object) -> str:
-    """Return the literal that reads back as ``value``: a plain scalar, or lists of them."""
+    """Return the literal of ``value``, a plain scalar or lists of them."""
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(written, value))}]"
     return repr(value)
@@ -55,8 +55,8 @@ def steps(n: int) -> list[float]:
 
 
 def quantiles(n: int) -> list[float]:
-    """Return the middles of ``n`` equally likely parts: no share is 0 or 1, whose value may be
-    infinite."""
+    """Return the middles of ``n`` equal parts: 0 and 1, whose quantiles may be infinite, are
+    excluded."""
     return [(i + 0.5) / n for i in range(n)]
 
 
@@ -138,7 +138,7 @@ class Normal:
         return -math.inf, math.inf
 
     def at(self, share: float) -> float:
-        from statistics import NormalDist  # 20 ms that few searches need
+        from statistics import NormalDist  # takes 20 ms, and few searches need it
 
         return self.loc + self.scale * NormalDist().inv_cdf(share)
 
@@ -148,7 +148,7 @@ class Normal:
         return NormalDist().cdf((value - self.loc) / self.scale)
 
     def draw(self, rng: random.Random) -> float:
-        return self.at(rng.random() or 2**-54)  # 0 would be at minus infinity
+        return self.at(rng.random() or 2**-54)  # the quantile of 0 is minus infinity
 
     def grid(self, n: int) -> list[Number]:
         return [self.at(share) for share in quantiles(n)]
@@ -158,8 +158,8 @@ class Normal:
 class Whole:
     """Whole numbers from ``low`` to ``high``, both included, all equally likely.
 
-    Exact for any size, which a rounded draw of a real isn't above 2**53. ``randint`` is written
-    with an excluded upper bound (as in numpy and scipy), ``uniform`` with an included one.
+    Exact for any size, unlike a rounded real above 2**53. The upper bound in the text of
+    ``randint`` is exclusive (as in numpy and scipy), that of ``uniform`` inclusive.
     """
 
     name: str
@@ -176,7 +176,7 @@ class Whole:
 
     def draw(self, rng: random.Random) -> int:
         count = self.high - self.low + 1
-        bits = count.bit_length() + 64  # leaves a bias below 2**-64
+        bits = count.bit_length() + 64  # the bias is below 2**-64
         return self.low + (count * rng.getrandbits(bits) >> bits)
 
     def at(self, share: float) -> int:
@@ -198,8 +198,8 @@ class Whole:
 class Discretised:
     """Whole numbers drawn from a distribution of reals.
 
-    A draw is rounded down, as Oríon does it. Between two bounds it is stretched first, so that the
-    upper bound is as likely as its neighbour.
+    A draw is rounded down, as in Oríon. With two bounds it is scaled first, so that the upper bound
+    is as likely as its neighbour.
     """
 
     real: Distribution

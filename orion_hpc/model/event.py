@@ -1,7 +1,7 @@
-"""What can be said in the journal: one record for each kind of event.
+"""The events of the journal: one record for each kind.
 
-Pure data. What an event does to the state, and when it is refused, is written in
-:mod:`orion_hpc.model.state`; its form on the wire, and which values its fields may have, in
+Pure data. What an event changes, and when it is refused, is defined in
+:mod:`orion_hpc.model.replay_rules`; its wire form and the range of its fields in
 :mod:`orion_hpc.model.wire`.
 """
 
@@ -13,10 +13,10 @@ from orion_hpc.model.trial import Params, Results
 
 
 class CreateExperiment(NamedTuple):
-    """Name a new experiment. ``configuration`` is what makes it up (plain data).
+    """Create an experiment. ``configuration`` is plain data.
 
-    An imported experiment has an entry ``imported`` there and neither ``function`` nor ``command``;
-    a second event, with one of them, gives it what it lacks.
+    That of an imported experiment has an entry ``imported`` and neither ``function`` nor
+    ``command``; a second event, with one of them, adds what is missing.
     """
 
     name: str
@@ -28,9 +28,9 @@ class CreateExperiment(NamedTuple):
 class RegisterTrial(NamedTuple):
     """Add a point of the space as trial ``number``.
 
-    ``id`` is for an imported trial, which keeps the name that it had. With a ``worker`` this is two
-    steps in one, as a worker takes them nearly always: its first attempt is claimed as well.
-    ``parent`` is the number of the trial that it goes on from.
+    ``id`` is for an imported trial, which keeps its old id. With a ``worker`` the first attempt is
+    also reserved, as workers nearly always do both. ``parent`` is the number of the trial whose
+    checkpoint it continues.
     """
 
     number: int
@@ -42,9 +42,9 @@ class RegisterTrial(NamedTuple):
 
 
 class ReserveTrial(NamedTuple):
-    """Claim trial ``number`` for ``worker``; ``attempt`` counts its reservations from 1.
+    """Reserve trial ``number`` for ``worker``; ``attempt`` counts its reservations from 1.
 
-    Here and in the two kinds below, ``time`` is None where an imported trial doesn't tell it.
+    Here and in the next two kinds, ``time`` is None if it is unknown of an imported trial.
     """
 
     number: int
@@ -56,9 +56,8 @@ class ReserveTrial(NamedTuple):
 class CompleteTrial(NamedTuple):
     """Record the results of an attempt.
 
-    Here and in the next kind, ``usage`` is what the attempt used: seconds of processor time, and
-    the bytes of memory that it had at most, both with its child processes; None if that isn't
-    known.
+    Here and in the next kind, ``usage`` is what the attempt used: seconds of processor time and the
+    peak of memory in bytes, both including child processes; None if unknown.
     """
 
     number: int
@@ -69,7 +68,7 @@ class CompleteTrial(NamedTuple):
 
 
 class ReleaseTrial(NamedTuple):
-    """End an attempt without a result; ``status`` is where the trial goes, ``cause`` says why."""
+    """End an attempt without a result; ``status`` is the trial's new one, ``cause`` the reason."""
 
     number: int
     attempt: int
@@ -81,7 +80,7 @@ class ReleaseTrial(NamedTuple):
 
 
 class ChangeLimits(NamedTuple):
-    """Set both limits anew; ``max_trials`` None means no limit."""
+    """Change both limits; ``max_trials`` None means no limit."""
 
     max_trials: int | None
     max_broken: int
@@ -89,7 +88,7 @@ class ChangeLimits(NamedTuple):
 
 
 class StopExperiment(NamedTuple):
-    """Let nobody reserve or register any more."""
+    """Refuse further reservations and registrations."""
 
     reason: str
     time: float
@@ -102,17 +101,17 @@ class ResumeExperiment(NamedTuple):
 
 
 class ExhaustSpace(NamedTuple):
-    """The algorithm has no point for trial ``number``: those before it are all there are."""
+    """Record that the algorithm has no point for trial ``number``: there will be no more trials."""
 
     number: int
     time: float
 
 
 class LaunchJobs(NamedTuple):
-    """Tell which jobs were started for the experiment, where they log, and what code they run.
+    """Record jobs that were started for the experiment, where they log, and what code they run.
 
-    ``commit`` and ``digest`` (SHA-256 of all files) are of the project, None where that isn't
-    known; ``snapshot`` is the folder of its frozen copy, None where the files themselves are run.
+    ``commit`` and ``digest`` (SHA-256 of all files) are the project's, None if unknown;
+    ``snapshot`` is the folder of its copy, None if the project's own files are run.
     """
 
     launcher: str
@@ -125,10 +124,10 @@ class LaunchJobs(NamedTuple):
 
 
 class LeaveWorker(NamedTuple):
-    """Tell of a worker that leaves what it had: the time, and what its job was given.
+    """Record the end of a worker: its time and the resources of its job.
 
-    ``memory`` are bytes and ``limit`` seconds that the job was asked for, None where there was no
-    bound or nobody knows; ``peak`` are the bytes of memory of the worker's own process.
+    ``memory`` (bytes) and ``limit`` (seconds) are what the job requested, None if unlimited or
+    unknown; ``peak`` is the peak of memory of the worker's own process, in bytes.
     """
 
     worker: str
@@ -142,10 +141,10 @@ class LeaveWorker(NamedTuple):
 
 
 class LearnTrials(NamedTuple):
-    """Take completed trials of another experiment for history.
+    """Add completed trials of another experiment, from which algorithms learn.
 
-    ``trials`` are pairs of params and results. ``source`` says where they come from; it takes
-    several events, numbered by ``part`` from 0, to tell many. ``more``: this isn't the last one.
+    ``trials`` are pairs of params and results, ``source`` describes where they come from. Many
+    trials take several events, numbered by ``part`` from 0. ``more``: this isn't the last one.
     """
 
     source: str
@@ -156,7 +155,7 @@ class LearnTrials(NamedTuple):
 
 
 class SetStatus(NamedTuple):
-    """Put trial ``number``, whose latest attempt is ``attempt``, into ``status`` by hand."""
+    """Set trial ``number``, whose latest attempt is ``attempt``, to ``status`` by hand."""
 
     number: int
     attempt: int
@@ -165,7 +164,7 @@ class SetStatus(NamedTuple):
 
 
 class RemoveExperiment(NamedTuple):
-    """Take experiment ``number`` out of the catalogue; its name and version are free again."""
+    """Remove experiment ``number``; its name and version are free again."""
 
     number: int
     time: float

@@ -1,7 +1,7 @@
-"""Reads the text of a prior as one call with literal arguments, and remembers where each stands.
+"""Parses the text of a prior as a call with literal arguments, and keeps the place of each.
 
-Knows Python's syntax and nothing of distributions. The text may come from anybody: nothing in it is
-looked up or called, and neither its nesting nor its arithmetic can exhaust the reader.
+Handles Python's syntax; distributions are handled in :mod:`orion_hpc.model.prior`. The text is
+untrusted: no name in it is looked up or called, and its nesting and arithmetic are bounded.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_TEXT = 20_000
-"""Characters of a prior. Some hundred choices fit in; a file pasted by mistake doesn't."""
+"""Characters of a prior: enough for some hundred choices, not for a file pasted by mistake."""
 
 _MAX_DEPTH = 10
 _MAX_PIECE = 400
 _MAX_EXPONENT = 1024
-_MAX_NUMBER = 1e300  # so that differences and logarithms of two bounds are finite as well
+_MAX_NUMBER = 1e300  # so that differences and logarithms of bounds are finite, too
 
 _MARKER = re.compile(r"\s*(?:(?:orion)?~)?\s*")
 _STRING = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
@@ -35,8 +35,8 @@ _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 _MEANT = {"true": "True", "false": "False", "none": "None", "null": "None"}
 
 
-class Malformed(Exception):
-    """The text isn't what it should be.
+class MalformedExpression(Exception):
+    """The text isn't a prior.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Malformed(Exception):
     start, length : int
         The place in the text, in characters from 0.
     hint : str, default ""
-        What would be right.
+        How to write it.
     """
 
     def __init__(self, reason: str, start: int = 0, length: int = 1, hint: str = "") -> None:
@@ -54,7 +54,7 @@ class Malformed(Exception):
 
 
 class Pairs(tuple[tuple[Any, Any], ...]):
-    """The items of a dict literal, the repeated ones too."""
+    """The items of a dict literal, including repeated keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +65,14 @@ class Argument:
     start: int
     length: int
 
-    def wrong(self, reason: str, hint: str = "") -> Malformed:
+    def wrong(self, reason: str, hint: str = "") -> MalformedExpression:
         """Return the error that points at this argument."""
-        return Malformed(reason, self.start, self.length, hint)
+        return MalformedExpression(reason, self.start, self.length, hint)
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """``name(*positional, **keywords)``; ``name`` is an argument too, for the sake of its place."""
+    """``name(*positional, **keywords)``; ``name`` is an argument because that has a place."""
 
     name: Argument
     positional: tuple[Argument, ...]
@@ -80,43 +80,45 @@ class Call:
 
 
 def parse(text: str) -> Call:
-    """Return the call that ``text`` spells; Oríon's marker ``~`` before it is skipped.
+    """Return the call that ``text`` contains; Oríon's marker ``~`` before it is skipped.
 
     Raises
     ------
-    Malformed
+    MalformedExpression
         It isn't a call of a name with literal arguments.
     """
     if len(text) > MAX_TEXT:
-        raise Malformed(f"the prior is longer than {MAX_TEXT:,} characters")
+        raise MalformedExpression(f"the prior is longer than {MAX_TEXT:,} characters")
     marker = _MARKER.match(text)
     start = marker.end() if marker else 0
     source = text[start:].replace("\r\n", " \n").replace("\r", "\n").rstrip()
     if not source:
-        raise Malformed("the prior is empty", hint="Write one such as 'loguniform(1e-5, 1)'.")
+        raise MalformedExpression(
+            "the prior is empty", hint="Write one such as 'loguniform(1e-5, 1)'."
+        )
     _guard(source, start)
     try:
-        with warnings.catch_warnings():  # of escapes such as '\d', which are the user's business
+        with warnings.catch_warnings():  # about escapes such as '\d'
             warnings.simplefilter("ignore")
             tree = ast.parse(source, mode="eval").body
     except SyntaxError as error:
         at = _offset(source.split("\n"), error.lineno or 1, max(0, (error.offset or 1) - 1))
-        raise Malformed(f"this can't be read ({error.msg})", start + at) from None
+        raise MalformedExpression(f"this can't be read ({error.msg})", start + at) from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise Malformed(f"this can't be read ({error})", start, len(source)) from None
+        raise MalformedExpression(f"this can't be read ({error})", start, len(source)) from None
     return _Reader(source, start).call(tree)
 
 
 def _guard(source: str, start: int) -> None:
-    """Refuse what would take the parser deep: its recursion isn't bounded in every Python."""
+    """Refuse deep nesting: not every version of Python bounds its parser's recursion."""
     bare = _STRING.sub("''", source)
     depth = 0
     for character in bare:
         depth += (character in "([{") - (character in ")]}")
         if depth > _MAX_DEPTH:
-            raise Malformed("this is nested too deeply", start, len(source))
+            raise MalformedExpression("this is nested too deeply", start, len(source))
     if max(map(len, bare.split(","))) > _MAX_PIECE:
-        raise Malformed("this has too much between two commas", start, len(source))
+        raise MalformedExpression("this has too much between two commas", start, len(source))
 
 
 def _offset(lines: list[str], lineno: int, column: int) -> int:
@@ -125,7 +127,7 @@ def _offset(lines: list[str], lineno: int, column: int) -> int:
 
 
 class _Reader:
-    """Turns syntax into values; ``start`` is where the source begins in the user's text."""
+    """Converts syntax to values; ``start`` is the offset of the source in the user's text."""
 
     def __init__(self, source: str, start: int) -> None:
         self._lines = source.split("\n")
@@ -189,7 +191,7 @@ class _Reader:
         except (ArithmeticError, ValueError) as error:
             raise self._wrong(node, f"this can't be computed ({error})") from None
 
-    def _not_literal(self, node: ast.expr) -> Malformed:
+    def _not_literal(self, node: ast.expr) -> MalformedExpression:
         hint = "Arguments are numbers, texts in quotes, True, False, None, lists and dictionaries."
         if not isinstance(node, ast.Name):
             return self._wrong(node, "this isn't a literal", hint)
@@ -209,5 +211,7 @@ class _Reader:
         line = self._lines[min(lineno, len(self._lines)) - 1]  # columns count bytes of UTF-8
         return _offset(self._lines, lineno, len(line.encode()[:column].decode(errors="ignore")))
 
-    def _wrong(self, node: ast.expr | ast.keyword, reason: str, hint: str = "") -> Malformed:
-        return Malformed(reason, *self._place(node), hint)
+    def _wrong(
+        self, node: ast.expr | ast.keyword, reason: str, hint: str = ""
+    ) -> MalformedExpression:
+        return MalformedExpression(reason, *self._place(node), hint)

@@ -1,7 +1,6 @@
-"""Which trials no other one surpasses, where there are several objectives. Pure.
+"""The Pareto front of trials with several objectives, all of which are minimised. Pure.
 
-Computed when somebody asks, never in replay. That all objectives are minimised is the convention of
-:mod:`orion_hpc.model.trial`; which trials can be compared at all is left to
+Computed on demand, never in replay. Which trials can be compared is decided by
 :meth:`orion_hpc.model.state.ExperimentState.finalists`.
 """
 
@@ -50,22 +49,22 @@ def front(trials: Iterable[Trial]) -> list[Trial]:
     for trial, values in completed:
         if len(values) == wanted and trial.feasible:
             points.setdefault(values, []).append(trial)
-    kept: _Kept = _Stairs() if wanted <= 3 else _All()
+    kept: _Front = _Staircase() if wanted <= 3 else _Unordered()
     return [trial for values in sorted(points) if kept.add(values[1:]) for trial in points[values]]
 
 
-class _Kept(Protocol):
-    """The front so far, of the first objective aside."""
+class _Front(Protocol):
+    """The front so far, without the first objective."""
 
     def add(self, rest: Values) -> bool:
-        """Keep ``rest`` unless one that is kept is at most as large throughout; return
-        whether it was kept."""
+        """Add ``rest`` unless an element is at most as large in every value; return whether it was
+        added."""
 
 
-class _Stairs:
-    """Of up to two numbers: kept as stairs, where the second falls as the first one rises.
+class _Staircase:
+    """For up to two values: a staircase, where the second value falls as the first one rises.
 
-    What is above the stairs could dominate nothing that they don't, so it is dropped.
+    Elements above the staircase dominate nothing that it doesn't dominate, so they are dropped.
     """
 
     def __init__(self) -> None:
@@ -86,8 +85,8 @@ class _Stairs:
         return True
 
 
-class _All:
-    """Of any number of numbers: a list."""
+class _Unordered:
+    """For any number of values: a list."""
 
     def __init__(self) -> None:
         self._kept: list[Values] = []

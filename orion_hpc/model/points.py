@@ -1,7 +1,6 @@
-"""The points of the space at which the trials of one experiment stand. Pure.
+"""The points of an experiment's trials, as a set. Pure.
 
-Every worker keeps those of all trials, so looking one up and remembering it must cost next to
-nothing.
+Every worker keeps the points of all trials, so lookup and insertion must be very cheap.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from orion_hpc.model.trial import Params, params_key
 
 
 class Points:
-    """A set of parameters; two are the same point if their names, values and types are the same.
+    """A set of params; two are the same point if their names, values and types are equal.
 
-    Nearly all trials of an experiment have the same names and the same types of values. Those of
-    which that is so are told apart by their values alone.
+    Nearly all trials of an experiment have the same names and the same types of values. Of these
+    only the values are stored and compared.
     """
 
     __slots__ = ("_names", "_odd", "_seen")
@@ -24,7 +23,7 @@ class Points:
         self._names: tuple[str, ...] | None = None
         self._seen: dict[tuple[type, ...], set[Hashable]] = {}
         self._odd: set[str] = set()
-        """Points with other names, or with a list for a value, as texts."""
+        """Points with other names, or with a list as a value, by :func:`params_key`."""
 
     def __contains__(self, params: Params) -> bool:
         values = tuple(params.values())
@@ -42,10 +41,10 @@ class Points:
     __hash__ = None  # type: ignore[assignment]
 
     def add(self, params: Params) -> Params | None:
-        """Remember the point; None if it was there already.
+        """Add the point; return None if it is in the set already.
 
-        Otherwise return the parameters, with the names that the others have too: a hundred thousand
-        trials would keep a hundred thousand copies of each.
+        Otherwise return the params with shared strings as names: else a hundred thousand trials
+        would keep a hundred thousand copies of each name.
         """
         if tuple(params) != self._names and not self._settle_names(params):
             ordered = dict(sorted(params.items()))
@@ -65,11 +64,11 @@ class Points:
             return self._add_odd(params)
         if len(seen) == before:
             return None
-        return dict(zip(self._names or (), values))  # noqa: B905 (they are as long as each other)
+        return dict(zip(self._names or (), values))  # noqa: B905 (both have the same length)
 
     def _settle_names(self, params: Params) -> bool:
-        """Take the first trial's names, in order, for those of all; return whether ``params`` has
-        them just so."""
+        """Use the first trial's names, sorted, for all; return whether ``params`` has exactly
+        these."""
         if self._names is None:
             self._names = tuple(sorted(params))
         return tuple(params) == self._names

@@ -1,7 +1,7 @@
-"""The language of priors: from ``"loguniform(1e-5, 1)"`` to a dimension, as Oríon reads it.
+"""Parser of priors, in Oríon's language: from ``"loguniform(1e-5, 1)"`` to a dimension.
 
-Knows which distributions there are, what arguments they take and what holds between these. What a
-call looks like is :mod:`orion_hpc.model.expression`'s business.
+Holds the distributions, their arguments and the conditions on these. The syntax of calls is left to
+:mod:`orion_hpc.model.expression`.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from orion_hpc.model.distribution import (
     Uniform,
     Whole,
 )
-from orion_hpc.model.expression import MAX_TEXT, Argument, Call, Malformed, Pairs
+from orion_hpc.model.expression import MAX_TEXT, Argument, Call, MalformedExpression, Pairs
 from orion_hpc.model.expression import parse as parse_call
 
-_MAX_PRECISION = 17  # of a float's decimal digits; more change nothing
+_MAX_PRECISION = 17  # decimal digits of a float; more have no effect
 _MAX_ELEMENTS = 10_000
-_TOLERANCE = 1e-4  # for probabilities that were written with four digits
+_TOLERANCE = 1e-4  # for probabilities with four digits
 _SHOWN = 76
 _SPECIAL = ("discrete", "default_value", "precision", "shape")
 _SCIPY_FIXED = {
@@ -47,27 +47,29 @@ _SCIPY_FIXED = {
 
 
 def parse(name: str, text: str) -> Dimension:
-    """Return the dimension ``name`` with the prior that ``text`` spells.
+    """Return the dimension ``name`` with the prior ``text``.
 
     Raises
     ------
     InvalidPrior
-        The text isn't a prior. The message says where it goes wrong, the hint what would be right.
+        The text isn't a prior. The message says what is wrong and where, the hint how to write it.
     """
     try:
         call = parse_call(text)
         dimension = _build(name, call)
-        if len(dimension.get_prior_string()) > MAX_TEXT:  # else it couldn't be read back
-            raise Malformed(f"the prior is longer than {MAX_TEXT:,} characters when written out")
-    except Malformed as error:
+        if len(dimension.get_prior_string()) > MAX_TEXT:  # else it couldn't be parsed again
+            raise MalformedExpression(
+                f"the prior is longer than {MAX_TEXT:,} characters when written out"
+            )
+    except MalformedExpression as error:
         raise _invalid(name, text, error) from None
     return dimension
 
 
-def _invalid(name: str, text: str, error: Malformed) -> InvalidPrior:
+def _invalid(name: str, text: str, error: MalformedExpression) -> InvalidPrior:
     start = min(error.start, len(text))
     line = "".join(c if c.isprintable() else " " for c in text)
-    # A window of a long text, with a third of it before the place that is wrong.
+    # A window of a long text, with a third of the window before the error.
     first = max(0, min(start - _SHOWN // 3, len(line) - _SHOWN))
     shown = line[first : first + _SHOWN]
     caret = " " * (start - first) + "^" * max(1, min(error.length, first + len(shown) - start))
@@ -85,7 +87,7 @@ def _build(name: str, call: Call) -> Dimension:
 
 @dataclass(frozen=True, slots=True)
 class _Arguments:
-    """A call's arguments by name, those that were given."""
+    """The given arguments of a call, by name."""
 
     call: Call
     given: dict[str, Argument]
@@ -94,7 +96,7 @@ class _Arguments:
         value = self.given[key].value
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.given[key].wrong(f"{key} isn't a number")
-        # 1e3, 1000.0 and 1000 are one bound, so that one space has one text.
+        # 1e3, 1000.0 and 1000 are the same bound, so that equal spaces have the same text.
         small = isinstance(value, float) and abs(value) <= 2**53
         return int(value) if small and value == int(value) else value
 
@@ -140,7 +142,7 @@ class _Arguments:
         return tuple(lengths)
 
     def finish(self, dimension: Dimension) -> Dimension:
-        """Return the dimension with its default, which must be one of its values."""
+        """Return the dimension with its default; raise if that isn't one of its values."""
         default = self.given.get("default_value")
         if default is None or default.value is None:
             return dimension
@@ -162,9 +164,9 @@ def _cast(dimension: Dimension, value: Any) -> Any:
 def _bind(
     call: Call, names: Sequence[str], options: Sequence[str], optional: Sequence[str] = ()
 ) -> _Arguments:
-    """Give the arguments their names: ``names`` by place or keyword, ``options`` by keyword.
+    """Return the arguments by name: ``names`` by position or keyword, ``options`` by keyword.
 
-    All ``names`` but the ``optional`` ones must be given.
+    All ``names`` except the ``optional`` ones must be given.
     """
     title = call.name.value
     hint = f"It is written {title}({', '.join(names)})."
@@ -188,7 +190,7 @@ def _bind(
 
 
 def _numeric(name: str, given: _Arguments, distribution: Distribution) -> Dimension:
-    """Return the dimension of a distribution of reals: real, or with ``discrete=True`` integer."""
+    """Return the dimension of a distribution of reals, which is integer with ``discrete=True``."""
     shape = given.shape()
     if not given.flag("discrete", False):
         precision = given.precision()
@@ -324,7 +326,7 @@ DISTRIBUTIONS = tuple(_BUILDERS)
 
 
 def _scipy(name: str, call: Call) -> Dimension:
-    """Build on a distribution of scipy's, or say that there is none of this name."""
+    """Return the dimension of a distribution of scipy's; raise if there is none of this name."""
     from orion_hpc.model import scipy_prior
 
     title = call.name.value

@@ -1,7 +1,7 @@
-"""What a trial may return, and what is kept of it: plain data, with one objective or several.
+"""Validation of a trial's results: plain data, with one objective or several.
 
-Pure, and knows numpy's scalars and arrays only by their methods. Where a result comes from (a
-function's return value, a script's JSON) is left to :mod:`orion_hpc.worker`.
+Pure. Uses only the methods of numpy's scalars and arrays, without an import. Where results come
+from (a function's return value, a script's JSON) is left to :mod:`orion_hpc.worker`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ GRADIENT = "gradient"
 STATISTIC = "statistic"
 
 TYPES = (OBJECTIVE, CONSTRAINT, GRADIENT, STATISTIC)
-"""Every type of a result. An algorithm reads the first three; a statistic is only kept."""
+"""All types of results. Algorithms read the first three; statistics are only stored."""
 
 _KEYS = ("name", "type", "value")
 
@@ -32,7 +32,7 @@ EXPECTED = (
 
 
 MOST_NUMBERS = 100_000
-"""In one trial's results. Every worker reads them all."""
+"""The most numbers in one trial's results, as every worker reads all of them."""
 
 
 def check_results(value: Any) -> Results:
@@ -41,26 +41,26 @@ def check_results(value: Any) -> Results:
     Parameters
     ----------
     value : number, or list of mappings
-        A number is the objective. A list holds mappings with ``name``, ``type`` and ``value``;
-        one or more, of different names, are of the type ``objective``, and the first of them is
-        what single-objective code minimises. Objectives and constraints are one finite number
-        each, gradients and statistics a number or a (nested) list of numbers.
+        A number is the objective. A list holds mappings with ``name``, ``type`` and ``value``.
+        One or more, with different names, have the type ``objective``; single-objective code
+        minimises the first of them. Objectives and constraints are one finite number each,
+        gradients and statistics a number or a (nested) list of numbers.
 
     Raises
     ------
     InvalidResult
-        Says what was returned, and what is expected.
+        The message describes what was returned, the hint what is expected.
     """
     number = _number(value)
     if number is not None:
         return [_entry(OBJECTIVE, OBJECTIVE, number)]
     if isinstance(value, Mapping):
         raise InvalidResult(
-            f"the trial returned a dictionary: {_told(value)}",
+            f"the trial returned a dictionary: {_described(value)}",
             f"Put each result into a list. {EXPECTED}",
         )
     if not isinstance(value, list | tuple):
-        raise InvalidResult(f"the trial returned {_told(value)}, not a result", EXPECTED)
+        raise InvalidResult(f"the trial returned {_described(value)}, not a result", EXPECTED)
     results = [_checked(entry, place) for place, entry in enumerate(value)]
     _check_objectives([result["name"] for result in results if result["type"] == OBJECTIVE])
     try:
@@ -99,24 +99,26 @@ def _count(value: Any) -> int:
 
 def _checked(entry: Any, place: int) -> dict[str, Any]:
     if not isinstance(entry, Mapping):
-        raise InvalidResult(f"result {place} is {_told(entry)}, not a dictionary", EXPECTED)
+        raise InvalidResult(f"result {place} is {_described(entry)}, not a dictionary", EXPECTED)
     for key in entry:
         if key not in _KEYS:
             guess = did_you_mean(str(key), _KEYS)
             raise InvalidResult(f"result {place} has an unknown key {key!r}{guess}", EXPECTED)
     for key in _KEYS:
         if key not in entry:
-            raise InvalidResult(f"result {place} has no {key!r}: {_told(entry)}", EXPECTED)
+            raise InvalidResult(f"result {place} has no {key!r}: {_described(entry)}", EXPECTED)
     name, kind = entry["name"], entry["type"]
     if not isinstance(name, str) or not name:
-        raise InvalidResult(f"result {place} has {_told(name)} for a name, not a text", EXPECTED)
+        raise InvalidResult(
+            f"result {place} has {_described(name)} for a name, not a text", EXPECTED
+        )
     if kind not in TYPES:
         guess = did_you_mean(str(kind), TYPES)
         raise InvalidResult(
             f"result {name!r} has an unknown type {kind!r}{guess}",
             f"There are: {', '.join(TYPES)}.",
         )
-    # Exact texts: a subclass of str, such as numpy's, is no plain data.
+    # Exact strings: a subclass of str, such as numpy's, isn't plain data.
     return _entry("".join(name), "".join(kind), entry["value"])
 
 
@@ -124,7 +126,9 @@ def _entry(name: str, kind: str, value: Any) -> dict[str, Any]:
     if kind in (OBJECTIVE, CONSTRAINT):
         number = _number(value)
         if number is None:
-            raise InvalidResult(f"the {kind} {name!r} is {_told(value)}, not a number", EXPECTED)
+            raise InvalidResult(
+                f"the {kind} {name!r} is {_described(value)}, not a number", EXPECTED
+            )
         plain: Any = _float(number, kind, name)
         if not math.isfinite(plain):
             raise InvalidResult(
@@ -145,7 +149,7 @@ def _float(number: int | float, kind: str, name: str) -> float:
 
 
 def _numbers(value: Any, kind: str, name: str) -> Any:
-    """Return a number, or nested lists of numbers; arrays give theirs by ``tolist``."""
+    """Return a number, or nested lists of numbers; arrays are converted by ``tolist``."""
     number = _number(value)
     if number is not None:
         return number
@@ -154,17 +158,20 @@ def _numbers(value: Any, kind: str, name: str) -> Any:
     if isinstance(value, list | tuple):
         return [_numbers(part, kind, name) for part in value]
     raise InvalidResult(
-        f"the {kind} {name!r} holds {_told(value)}, not a number or a list of numbers", EXPECTED
+        f"the {kind} {name!r} holds {_described(value)}, not a number or a list of numbers",
+        EXPECTED,
     )
 
 
 def _number(value: Any) -> int | float | None:
-    """Return ``value`` as a plain number, None if it isn't one. A truth value isn't one."""
+    """Return ``value`` as a plain number, None if it isn't one. A boolean isn't one."""
     if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
-        value = value.item()  # a scalar or an array without dimensions, of numpy or its kin
+        value = (
+            value.item()
+        )  # a scalar or an array without dimensions, of numpy or a similar library
     if isinstance(value, bool):
         return None
-    # Through int and float, so that of a subclass (numpy.float64 is one) only the number is kept.
+    # By int and float, to get rid of subclasses such as numpy.float64.
     if isinstance(value, int):
         return int(value)
     if isinstance(value, float):
@@ -177,8 +184,8 @@ def _number(value: Any) -> int | float | None:
     return None
 
 
-def _told(value: Any) -> str:
-    """Return a short text of what ``value`` is."""
+def _described(value: Any) -> str:
+    """Return a short description of ``value``."""
     if value is None:
         return "None"
     try:

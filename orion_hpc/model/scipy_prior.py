@@ -1,6 +1,6 @@
-"""The door to scipy: any other univariate distribution of ``scipy.stats``, by its name there.
+"""The distributions of ``scipy.stats`` that aren't built in, by their names there.
 
-Imported only when a prior names such a distribution, since scipy takes a worker half a second.
+Imported only when a prior uses such a distribution, since the import of scipy takes half a second.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FAR = 100_000
 
 
 class ScipyMissing(ImportError):
-    """scipy isn't installed, so its distributions can't be had."""
+    """scipy isn't installed, so its distributions aren't available."""
 
 
 @cache
@@ -37,7 +37,7 @@ def _distributions() -> dict[str, Any]:
 
 
 def names() -> list[str]:
-    """Return what there is, sorted.
+    """Return the names of the distributions, sorted.
 
     Raises
     ------
@@ -54,7 +54,7 @@ def parameters(name: str) -> list[str]:
 
 
 def is_discrete(name: str) -> bool:
-    """Whether the distribution yields whole numbers."""
+    """Return whether the distribution yields whole numbers."""
     from scipy import stats
 
     return isinstance(_distributions()[name], stats.rv_discrete)
@@ -104,8 +104,8 @@ class Scipy:
         distribution, settings = _distributions()[self.name], dict(self.settings)
         shares = quantiles(n)
         if is_discrete(self.name) and math.isfinite(self.bounds[0]):
-            # Where scipy has no formula for it, it sums up one probability after the other, so a
-            # heavy tail (zipf) would fill the memory.
+            # Where scipy has no formula, it sums up one probability after the other, and a heavy
+            # tail (zipf) would fill the memory.
             far = self.bounds[0] + _FAR
             if far < self.bounds[1] and _quietly(distribution.cdf, far, **settings) < shares[-1]:
                 raise ConfigurationError(
@@ -120,7 +120,7 @@ class Scipy:
 
 
 def build(name: str, settings: Mapping[str, Number]) -> Scipy:
-    """Return the distribution, tried out.
+    """Return the distribution, after a test of its arguments.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def build(name: str, settings: Mapping[str, Number]) -> Scipy:
     """
     order: Sequence[str] = parameters(name)
     distribution = _distributions()[name]
-    # Beyond 2**53 numpy would make objects of the integers.
+    # Above 2**53 numpy would use object arrays for the integers.
     plain = {
         key: float(settings[key]) if abs(settings[key]) > 2**53 else settings[key]
         for key in order
@@ -145,14 +145,14 @@ def build(name: str, settings: Mapping[str, Number]) -> Scipy:
         import random
 
         built.draw(random.Random(0))
-    except Exception as error:  # scipy and numpy answer wrong arguments with a dozen kinds
+    except Exception as error:  # for wrong arguments, scipy and numpy raise a dozen types
         reason = getattr(error, "message", None) or error
         raise ValueError(f"{name} can't be drawn from with these arguments ({reason})") from error
     return built
 
 
 def _quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call into numpy; what it would warn of shows in the result."""
+    """Call numpy without its warnings; what they are about shows in the result."""
     import numpy as np
 
     with np.errstate(all="ignore"), warnings.catch_warnings():

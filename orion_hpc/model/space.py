@@ -1,7 +1,7 @@
 """The search space: dimensions by name, in the order of their names.
 
-Knows how flat names (``model.lr``) and nested mappings belong together. What a single dimension
-allows, and how its prior is written, is told by the modules below.
+Converts between flat names (``model.lr``) and nested mappings. A single dimension is defined in
+:mod:`orion_hpc.model.dimension`, the language of priors in :mod:`orion_hpc.model.prior`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Space(Mapping[str, Dimension]):
     Raises
     ------
     ConfigurationError
-        There is none, two names clash, or two of them are fidelities.
+        There are none, two names clash, or two of them are fidelities.
     """
 
     __slots__ = ("_dimensions",)
@@ -64,14 +64,14 @@ class Space(Mapping[str, Dimension]):
 
     @classmethod
     def parse(cls, priors: Mapping[str, Any]) -> Space:
-        """Return the space that a mapping of priors, nested or flat, describes.
+        """Return the space of a nested or flat mapping of priors.
 
         Raises
         ------
         ConfigurationError
-            As the constructor does; or a name isn't a text, or has an empty level.
+            As the constructor does; or a name isn't a string, or has an empty level.
         InvalidPrior
-            A prior is wrong.
+            A prior is invalid.
         """
         space, faults = cls.read(priors)
         if space is None:
@@ -123,19 +123,19 @@ class Space(Mapping[str, Dimension]):
 
     @property
     def configuration(self) -> dict[str, str]:
-        """Flat names and the canonical text of their priors; parses back to an equal space."""
+        """Flat names and the canonical text of their priors; parsing it gives an equal space."""
         return {name: dimension.get_prior_string() for name, dimension in self.items()}
 
     @property
     def arguments(self) -> list[str]:
-        """The names on the top level: the arguments by which a function gets a point."""
+        """The names on the top level, which are the arguments of the user's function."""
         return list(dict.fromkeys(name.partition(".")[0] for name in self))
 
     @property
     def cardinality(self) -> int | float:
         """How many points there are; infinite with a real dimension."""
         counts = [dimension.cardinality for dimension in self.values()]
-        # A count may be larger than any float, and infinity is one.
+        # A count may be too large for a float, so infinity isn't multiplied with it.
         return math.inf if math.inf in counts else math.prod(counts)
 
     @property
@@ -145,7 +145,10 @@ class Space(Mapping[str, Dimension]):
         return next(names, None)
 
     def sample(self, rng: random.Random | None = None) -> Params:
-        """Return a point drawn from the priors, by flat name; without ``rng`` another each time."""
+        """Return a random point by flat name, drawn from the priors.
+
+        Without ``rng`` it isn't reproducible.
+        """
         if rng is None:
             from random import Random
 
@@ -158,7 +161,7 @@ class Space(Mapping[str, Dimension]):
         Raises
         ------
         ConfigurationError
-            A dimension is missing or unknown, or its value isn't allowed; the message names both.
+            A dimension is missing or unknown, or its value isn't allowed.
         """
         for name in params:
             if name not in self:
@@ -176,7 +179,7 @@ class Space(Mapping[str, Dimension]):
                 )
 
     def point(self, params: Mapping[str, Any]) -> Params:
-        """Return ``params`` as the journal keeps them: ordered, and numpy's numbers as Python's.
+        """Return ``params`` as the journal stores them: ordered, with Python's numbers for numpy's.
 
         Raises
         ------
@@ -188,7 +191,7 @@ class Space(Mapping[str, Dimension]):
 
     @staticmethod
     def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
-        """Return ``{"a": {"b": 1}}`` for ``{"a.b": 1}``. The names mustn't clash."""
+        """Return ``{"a": {"b": 1}}`` for ``{"a.b": 1}``. The names must not clash."""
         nested: dict[str, Any] = {}
         for name, value in flat.items():
             *levels, last = name.split(".")
@@ -237,8 +240,10 @@ def _too_many() -> ConfigurationError:
 
 
 def _leaves(priors: Mapping[Any, Any], above: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    """Yield flat names and what stands there. YAML's aliases can make a mapping that holds itself,
-    so the levels are counted."""
+    """Yield flat names and their values.
+
+    The levels are counted, as with YAML's aliases a mapping can contain itself.
+    """
     if len(above) >= _MAX_LEVELS:
         raise ConfigurationError(
             f"the search space has more than {_MAX_LEVELS} levels at {'.'.join(above[:3])}…"
@@ -264,7 +269,7 @@ def _leaves(priors: Mapping[Any, Any], above: tuple[str, ...]) -> Iterator[tuple
 
 
 def _check_names(names: list[str]) -> None:
-    """Refuse a name that is there twice, or that is a value here and a level there."""
+    """Refuse a name that occurs twice, or that is both a dimension and a level."""
     hint = "Rename one of them."
     seen: set[str] = set()
     for name in names:

@@ -1,7 +1,7 @@
-"""One point of the space and what became of it; pure, and mutable only for the replay.
+"""A trial: one point of the space, its status and its results. Pure.
 
-The statuses and the field names are Oríon's. Who may change a trial, and when, is
-:mod:`orion_hpc.model.state`'s business.
+Statuses and field names are Oríon's. Only replay changes a trial, by the rules in
+:mod:`orion_hpc.model.replay_rules`.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ SUSPENDED = "suspended"
 BROKEN = "broken"
 
 STATUSES = (NEW, RESERVED, SUSPENDED, COMPLETED, INTERRUPTED, BROKEN)
-"""Every status, in the order in which tables show them."""
+"""All statuses, in the order of tables."""
 
 RESERVABLE = frozenset((NEW, INTERRUPTED, SUSPENDED))
-"""What a worker may reserve."""
+"""Statuses from which a worker may reserve a trial."""
 
 RELEASABLE = frozenset((NEW, INTERRUPTED, SUSPENDED, BROKEN))
-"""What a reserved trial may be released to."""
+"""Statuses to which a reserved trial may be released."""
 
 SETTABLE = frozenset((NEW, INTERRUPTED, SUSPENDED, BROKEN))
-"""What a trial may be set to by hand."""
+"""Statuses to which a trial may be set by hand."""
 
+# Causes: why an attempt ended without a result.
 USER_ERROR = "user error"
 PREEMPTED = "preempted"
 TIMED_OUT = "timed out"
@@ -38,16 +39,12 @@ LOST_WORKER = "lost worker"
 CANCELLED = "cancelled"
 WORKER_SUSPENDED = "suspended"
 
-CAUSES = (USER_ERROR, PREEMPTED, TIMED_OUT, OUT_OF_MEMORY, KILLED, LOST_WORKER, CANCELLED,
-          WORKER_SUSPENDED)  # fmt: skip
-"""Why an attempt ended without a result."""
-
 PERHAPS_ITS_FAULT = frozenset((LOST_WORKER, OUT_OF_MEMORY))
-"""Ends of a worker that its trial may have brought about; they count towards ``max_attempts``.
+"""Causes that the trial itself may be responsible for; they count towards ``max_attempts``.
 
-Silence counts as an end also where the worker comes back, as after SIGSTOP by hand on another host:
-it looks the same when a trial freezes its node, or holds Python's lock, for minutes. Such a one
-would be begun for ever if each return were taken for its innocence.
+A silent worker counts as lost even if it comes back, as after SIGSTOP by hand on another host. It
+looks the same when a trial freezes its node, or holds Python's lock, for minutes. If that didn't
+count, such a trial would be started again for ever.
 """
 
 Params = dict[str, Any]
@@ -59,10 +56,10 @@ type ``objective``."""
 
 
 def params_key(params: Params) -> str:
-    """Return what two sets of parameters share exactly when they are the same point.
+    """Return a key that is equal for two sets of params if and only if they are the same point.
 
-    ``repr`` keeps ``1``, ``1.0`` and ``True`` apart, which ``==`` doesn't, and gives a float's
-    shortest text that reads back as the same number.
+    ``repr`` distinguishes ``1``, ``1.0`` and ``True``, which ``==`` doesn't, and gives the shortest
+    text of a float that reads back as the same number.
     """
     return repr(sorted(params.items()))
 
@@ -74,7 +71,7 @@ def hash_of(params: Params) -> str:
 
 @dataclass(slots=True)
 class Trial:
-    """A trial as the journal tells it. Times are seconds since the epoch, by the writer's clock."""
+    """A trial. Times are seconds since the epoch, by the clock of the writer of the event."""
 
     number: int
     params: Params
@@ -93,14 +90,14 @@ class Trial:
 
     @property
     def id(self) -> str:
-        """What another program called this trial; else :func:`hash_of` its params."""
+        """The id that an imported trial had; else :func:`hash_of` the params."""
         if self.imported_id is not None:
             return self.imported_id
         return hash_of(self.params)
 
     @property
     def objective(self) -> float | None:
-        """The value to be minimised, the first of several; None while there is none."""
+        """The value to minimise, the first of several; None as long as there is none."""
         for result in self.results or ():
             if result["type"] == "objective":
                 return float(result["value"])
@@ -108,14 +105,14 @@ class Trial:
 
     @property
     def objectives(self) -> tuple[float, ...]:
-        """The values to be minimised, in the order in which the trial told them."""
+        """The values to minimise, in the order of the trial's results."""
         return tuple(
             float(one["value"]) for one in self.results or () if one["type"] == "objective"
         )
 
     @property
     def constraints(self) -> tuple[float, ...]:
-        """The values of its constraints, each of which is kept where it is at most 0.
+        """The values of its constraints, each of which is satisfied if it is at most 0.
 
         That is the convention of Oríon, Optuna and BoTorch.
         """
@@ -125,12 +122,12 @@ class Trial:
 
     @property
     def feasible(self) -> bool:
-        """Whether every constraint is kept; of a trial without any, True."""
+        """Whether every constraint is satisfied; True without constraints."""
         return all(value <= 0 for value in self.constraints)
 
     @property
     def violation(self) -> float:
-        """By how much its constraints are broken, added up; 0 of a feasible trial.
+        """The sum of the positive values of its constraints; 0 for a feasible trial.
 
         Deb's measure (IEEE Transactions on Evolutionary Computation 6(2), 2002, section VI).
         """
@@ -138,5 +135,5 @@ class Trial:
 
     @property
     def live(self) -> bool:
-        """Whether it still counts as a trial that will complete."""
+        """Whether it may still complete: it is neither completed nor broken."""
         return self.status not in (COMPLETED, BROKEN)

@@ -1,13 +1,12 @@
-"""Events as they stand in the journal, and what makes one that this project could have written.
+"""The wire form of events, and its validation.
 
 An event is a plain tuple ``(code, *fields)``, with the fields of :mod:`orion_hpc.model.event` in
-their order. A code is never given to another kind, and a new field is only ever added at the end of
-a kind, with a default. Two things look different here: the results of a trial are a tuple of
-``(name, type, value)``, and a tuple of texts stays one.
+their order. A code is never reused for another kind, and new fields are only added at the end of a
+kind, with a default. Two fields differ: the results of a trial are a tuple of ``(name, type,
+value)``, and a tuple of strings stays a tuple.
 
-Whoever can write the file can write anything into it, so every field is checked on reading: its
-type, its range, and that nothing in it is deeper, larger or stranger than what is written here. The
-same check is made before writing, so that nothing is written which no reader takes.
+A file may hold anything, so every field is checked on reading: its type, its range, and its depth
+and size. The same check is made before writing, so that nothing is written that no reader accepts.
 """
 
 from __future__ import annotations
@@ -25,29 +24,29 @@ _TextOrNone = (str, type(None))
 _UsageOrNone = (tuple, type(None))
 
 _MOST = 1 << 53
-"""Trials, attempts and the like are below this: a float holds any of them exactly."""
+"""Bound of the numbers of trials, attempts and so on: a float represents all of them exactly."""
 
 _LATEST = 250_000_000_000.0
-"""Seconds since the epoch, in the year 9892: whatever shows a time can show this one."""
+"""Seconds since the epoch, in the year 9892: the latest time, which every program can show."""
 
 _DEEPEST = 24
-"""Levels of lists in a value; the space has fewer (see :mod:`orion_hpc.model.space`)."""
+"""The most levels of lists in a value; a space has fewer (see :mod:`orion_hpc.model.space`)."""
 
 _NO_LIMIT = 1 << 63
 
 _MOST_BITS = 1023
-"""Of an integer: it can be shown, and be made a float."""
+"""Bits of an integer: it can be printed, and converted to a float."""
 
 _LONGEST_NAME = 100
 _NAME = re.compile(r"\w[\w.\-]*")
 
 
 class _Kind(NamedTuple):
-    """How a kind of event is read.
+    """How to decode a kind of event.
 
-    ``shapes`` are the types that the tuple may have, the code included; ``read`` returns the event
-    of a tuple of such a shape, or None if a value is out of range; ``defaults`` are those of the
-    fields that older versions didn't write.
+    ``shapes`` are the allowed types of the tuple's elements, including the code. ``read`` returns
+    the event of a tuple with one of these shapes, or None if a value is out of range. ``defaults``
+    are for the fields that older versions didn't write.
     """
 
     shapes: frozenset[tuple[type, ...]]
@@ -77,7 +76,7 @@ def encode(event: ev.Event) -> tuple[Any, ...]:
 
 
 def decode(wire: Any) -> ev.Event:
-    """Return the event that ``wire`` stands for; ValueError if it is none."""
+    """Return the event of a wire form; raise ValueError if it isn't valid."""
     if type(wire) is not tuple or not wire or type(wire[0]) is not int or wire[0] not in _KINDS:
         raise ValueError(f"no event looks like {_shown(wire)}")
     shapes, read, defaults, length, name = _KINDS[wire[0]]
@@ -90,12 +89,12 @@ def decode(wire: Any) -> ev.Event:
 
 
 def encode_transaction(writer: str, counter: int, events: Iterable[ev.Event]) -> tuple[Any, ...]:
-    """Return the plain value that a frame's payload is the pickle of."""
+    """Return the plain value whose pickle is a frame's payload."""
     return writer, counter, tuple([encode(event) for event in events])
 
 
 def decode_transaction(value: Any) -> tuple[str, int, list[ev.Event]]:
-    """Return writer, counter and events; ValueError if it is no transaction."""
+    """Return writer, counter and events; raise ValueError if it isn't a transaction."""
     if type(value) is tuple and len(value) == 3:
         writer, counter, wires = value
         if (
@@ -116,7 +115,7 @@ def _shown(value: Any) -> str:
 
 
 def valid_name(text: str) -> bool:
-    """Return whether an experiment may be called so: it can be a part of a file's name."""
+    """Return whether an experiment may have this name, which becomes part of file names."""
     return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None and _text(text)
 
 
@@ -124,7 +123,7 @@ def valid_name(text: str) -> bool:
 
 
 def _text(text: str) -> bool:
-    """Whether a terminal and a file can take the text: half of a surrogate pair they can't."""
+    """Return whether the string can be encoded: half of a surrogate pair can't."""
     if text.isascii():
         return True
     try:
@@ -141,7 +140,7 @@ def _finite(number: Any) -> bool:
 
 
 def _value(value: Any, depth: int = 0) -> bool:
-    """Whether it can be the value of a hyperparameter: a finite number, a text, a list of them."""
+    """Return whether it may be a hyperparameter's value: plain scalars and lists of them."""
     kind = type(value)
     if kind is float:
         return bool(value - value == 0.0)
@@ -155,7 +154,7 @@ def _value(value: Any, depth: int = 0) -> bool:
 
 
 def _numbers(value: Any, depth: int = 0) -> bool:
-    """Whether it can be a statistic: a number, or nested lists of numbers."""
+    """Return whether it may be a statistic: a number, or nested lists of numbers."""
     kind = type(value)
     if kind is list:
         return depth < _DEEPEST and all(_numbers(one, depth + 1) for one in value)
@@ -163,7 +162,7 @@ def _numbers(value: Any, depth: int = 0) -> bool:
 
 
 def _plain(value: Any, depth: int = 0) -> bool:
-    """Whether it can be a setting: as the value of a hyperparameter, also in mappings by text."""
+    """Return whether it may be a setting: like a hyperparameter's value, and mappings of them."""
     if type(value) is dict:
         return depth < _DEEPEST and all(
             type(key) is str and _text(key) and _plain(one, depth + 1) for key, one in value.items()
@@ -176,15 +175,15 @@ def _plain(value: Any, depth: int = 0) -> bool:
 # -- kinds -----------------------------------------------------------------------------------------
 
 _new = tuple.__new__
-"""Makes a named tuple of a tuple without looking at each field: these three are read a hundred
-thousand times when a database is opened."""
+"""Makes a named tuple of a tuple without handling each field: the next three kinds are decoded a
+hundred thousand times when a database is opened."""
 
 
 def _register(wire: tuple[Any, ...]) -> ev.RegisterTrial | None:
     _, number, params, time, id_, worker, parent = wire
     try:
         plain_names = "".join(params).isascii()
-    except TypeError:  # a name that isn't a text
+    except TypeError:  # a name that isn't a string
         return None
     if not (0 <= number < _MOST and 0 <= time < _LATEST):
         return None
@@ -236,7 +235,7 @@ def _complete(wire: tuple[Any, ...]) -> ev.CompleteTrial | None:
 
 
 _MOST_LEARNED = 1_000
-"""Trials in one event."""
+"""The most trials in one event."""
 
 
 def _learn(wire: tuple[Any, ...]) -> ev.LearnTrials | None:
@@ -258,7 +257,7 @@ def _learn(wire: tuple[Any, ...]) -> ev.LearnTrials | None:
 
 
 def _usage(usage: tuple[Any, ...]) -> bool:
-    """Whether it is what an attempt used: seconds of processor time, bytes of memory."""
+    """Return whether it is a usage: seconds of processor time, bytes of memory."""
     if tuple(map(type, usage)) not in _USAGES:
         return False
     cpu, peak = usage
@@ -301,7 +300,7 @@ _SETTINGS: dict[str, tuple[type, ...]] = {
     "command": (list, tuple, _NoneType),
     "imported": (dict,),
 }
-"""What the settings of an experiment may hold, as far as anybody looks at them."""
+"""The types of an experiment's settings, as far as this program reads them."""
 
 
 def _imported(settings: dict[str, Any]) -> bool:
@@ -388,7 +387,7 @@ def _limit(number: int) -> bool:
 
 
 def _kind(kind: type[Any], read: Callable[[tuple[Any, ...]], Any], *fields: Any) -> _Kind:
-    """Return how ``kind`` is read, whose fields have these types (or one of a tuple of them)."""
+    """Return how to decode ``kind``, given the type (or a tuple of types) of each field."""
     choices = [(int,), *(one if isinstance(one, tuple) else (one,) for one in fields)]
     defaults = tuple(kind._field_defaults.values())
     return _Kind(frozenset(product(*choices)), read, defaults, len(choices), kind.__name__)

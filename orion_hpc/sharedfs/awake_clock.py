@@ -1,8 +1,7 @@
 """A clock that stands still while this process is stopped.
 
-The monotonic clock goes on while a process is stopped by a signal, as in a job that is suspended,
-and nothing tells the process how long that was. It shows in two readings that lie further apart
-than the process would have left them.
+The monotonic clock goes on while a process is stopped by a signal, as in a suspended job, and the
+process isn't informed. But then two readings lie further apart than they would otherwise.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ from collections.abc import Callable
 
 
 class AwakeClock:
-    """Seconds of the monotonic clock, without those in which nobody read this one.
+    """Seconds of the monotonic clock, except long gaps between readings.
 
-    Somebody has to read it every :attr:`EVERY` seconds. Of a gap, :attr:`GAP` seconds count all the
-    same: a busy machine makes such, too.
+    It has to be read every :attr:`EVERY` seconds. Of each gap, :attr:`GAP` seconds count, because a
+    busy machine causes such gaps, too.
 
     Parameters
     ----------
@@ -42,6 +41,6 @@ class AwakeClock:
 
     @property
     def missed(self) -> float:
-        """How many seconds this process was stopped, up to now."""
+        """For how many seconds this process was stopped so far."""
         self()
         return self._missed

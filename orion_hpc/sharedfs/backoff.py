@@ -1,4 +1,4 @@
-"""Asking again and again for what nobody can tell one about: how long to sleep in between."""
+"""Adaptive polling for a lock: how long to sleep between two tries."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import time
 from collections.abc import Callable
 
 
-class Waiting:
-    """How long to sleep between two tries, where nobody can wake who waits. Pure but for chance.
+class Backoff:
+    """The time to sleep between two tries. Pure except for the random generator.
 
-    A waiter that asks more often gets the lock sooner and slows the holder down. So all should ask
-    about as often as each other, and the rarer the more they are. Each learns that from its own
-    luck: many tries before it had the lock mean a long queue.
+    A waiter that polls more often gets the lock sooner and slows the holder down. So all waiters
+    should poll about equally often, and less often the more they are. Each of them estimates that
+    from its own tries: many of them before it gets the lock mean a long queue.
     """
 
     SHORTEST = 0.0005
     MANY, FEW = 6, 2
-    """Tries before the lock was had; between them the interval suits the queue."""
+    """Numbers of tries for one lock; between them the interval suits the length of the queue."""
 
     def __init__(self, longest: float, rng: random.Random) -> None:
         self._longest = longest
@@ -26,14 +26,14 @@ class Waiting:
         self.interval = self.SHORTEST
 
     def next(self) -> float:
-        """Return the seconds to sleep after a try in vain."""
+        """Return the seconds to sleep after a failed try."""
         self._tries += 1
-        if self._tries > 10 * self.MANY:  # this is no queue any more
+        if self._tries > 10 * self.MANY:  # longer than any queue
             self._set(self.interval * 1.2)
         return self.interval * self._rng.uniform(0.5, 1.5)
 
-    def had(self) -> None:
-        """Take note that a try succeeded."""
+    def succeed(self) -> None:
+        """Record that a try succeeded."""
         if self._tries > self.MANY:
             self._set(self.interval * 1.3)
         elif self._tries < self.FEW:
@@ -44,14 +44,14 @@ class Waiting:
         self.interval = min(max(interval, self.SHORTEST), self._longest)
 
 
-def poll(try_acquire: Callable[[], bool], seconds: float, waiting: Waiting) -> bool:
-    """Try for so many seconds, or a little more; return whether one try succeeded."""
+def poll(try_acquire: Callable[[], bool], seconds: float, backoff: Backoff) -> bool:
+    """Try for ``seconds``, or a little longer; return whether a try succeeded."""
     end = time.monotonic() + seconds
     while True:
         if try_acquire():
-            waiting.had()
+            backoff.succeed()
             return True
-        pause = waiting.next()
+        pause = backoff.next()
         if time.monotonic() + pause > end:
             return False
         time.sleep(pause)

@@ -1,8 +1,8 @@
-"""A file descriptor that is kept open, and closed in processes that are forked from this one.
+"""File descriptors that are kept open, except in processes that are forked from this one.
 
-A forked child shares the open file and whatever lock is held through it: a child that outlives its
-parent's death would hold the parent's lock for ever. Programs that are *started* (exec) are no
-trouble, since every descriptor here is opened with ``O_CLOEXEC``.
+A forked child shares the open file and the lock that is held through it. A child that outlives its
+parent would hold the parent's lock for ever, so it closes them. Programs that are *started* (exec)
+don't inherit them, as they are opened with ``O_CLOEXEC``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import contextlib
 import os
 import weakref
 
-_all: weakref.WeakSet[Kept] = weakref.WeakSet()
+_all: weakref.WeakSet[KeptDescriptor] = weakref.WeakSet()
 
 
-class Kept:
-    """Holds one descriptor, ``fd``; -1 while there is none."""
+class KeptDescriptor:
+    """One descriptor, ``fd``; -1 while there is none."""
 
     __slots__ = ("__weakref__", "fd")
 
@@ -24,14 +24,14 @@ class Kept:
         _all.add(self)
 
     def close(self) -> None:
-        """Close it if it is open; one that somebody else has closed already is no error."""
+        """Close it if it is open. That other code has closed it already is no error."""
         fd, self.fd = self.fd, -1
         if fd >= 0:
             with contextlib.suppress(OSError):
                 os.close(fd)
 
     def __del__(self) -> None:
-        if hasattr(self, "fd"):  # it may have been interrupted before it had one
+        if hasattr(self, "fd"):  # __init__ may have been interrupted
             self.close()
 
 

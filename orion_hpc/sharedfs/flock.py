@@ -1,7 +1,7 @@
-"""The kernel's lock on a file, by flock(2): it dies with its holder.
+"""The kernel's lock on a file, by flock(2). The kernel releases it when its holder dies.
 
-Held through a descriptor that is kept: to open the file anew for each time would take ten times as
-long here, and several round trips to the server on a network file system.
+The descriptor is kept open. To open the file for each lock would take ten times as long on a local
+file system, and several round trips to the server on a network file system.
 """
 
 from __future__ import annotations
@@ -12,33 +12,33 @@ import os
 import queue
 import threading
 
-from orion_hpc.sharedfs.descriptors import Kept
+from orion_hpc.sharedfs.descriptors import KeptDescriptor
 
 _STALE = (errno.ESTALE, errno.EBADF, errno.ENOTCONN)
-"""A file server that was restarted doesn't know the descriptor any more, or user code in this
-process has closed it."""
+"""Errors of a stale descriptor: the file server was restarted, or user code in this process closed
+it."""
 
 
 class Flock:
-    """An exclusive lock on the file at ``path``, which is created with ``mode`` and stays.
+    """An exclusive lock on the file at ``path``, which is created with ``mode`` and never removed.
 
-    With a ``mode`` of None it must be there: another one of its name is another lock.
+    With a ``mode`` of None the file must exist, and the lock is on the file that has the path.
 
-    Not for several threads at once. Where the file system keeps flock to the host it excludes
-    nobody on another.
+    Not thread-safe. Where the file system keeps flock local to the host, it doesn't exclude
+    processes on other hosts.
     """
 
     def __init__(self, path: str, mode: int | None) -> None:
         self._path = path
         self._mode = mode
-        self._kept = Kept()
+        self._kept = KeptDescriptor()
         self._queue = _Queue()
 
     def try_acquire(self) -> bool:
-        """Take the lock if it is free; OSError if that can't be known."""
+        """Take the lock if it is free; raise OSError if that can't be found out."""
         if self._kept.fd >= 0 and self._queue.busy:
-            # The thread still stands in the queue with this descriptor. A lock that it gets and one
-            # that is taken here would be one and the same, and letting go of one lets go of both.
+            # The thread still waits in the kernel's queue with this descriptor. The lock that it
+            # gets and one that is taken here would be the same, and to release one releases both.
             return self.wait(0.0)
         for fresh in (False, True):
             try:
@@ -46,7 +46,7 @@ class Flock:
                     self._kept.close()
                     self._kept.fd = self._open()
                 fcntl.flock(self._kept.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if self._named():
+                if self._is_current():
                     return True
             except BlockingIOError:
                 return False
@@ -57,33 +57,33 @@ class Flock:
         return False
 
     def wait(self, seconds: float) -> bool:
-        """Stand in the kernel's queue for the lock; return whether it was had within so long.
+        """Wait in the kernel's queue for the lock; return whether it was granted in ``seconds``.
 
-        If not, this one goes on standing there: :meth:`wait` or :meth:`release` has to follow. Who
-        waits costs nothing, and the lock goes to whoever waited longest. For local file systems
-        only: the client of a network file system may itself ask its server again and again, with
-        half a minute in between (Linux's NFSv4 does).
+        If not, this object stays in the queue: :meth:`wait` or :meth:`release` has to follow. To
+        wait takes no processor time, and the lock goes to the process that waited longest. For
+        local file systems only: the client of a network file system may poll its server, with up to
+        half a minute between two polls (as Linux does on NFS 4).
         """
         if self._kept.fd < 0:
             self._queue.leave()
             return self.try_acquire()
-        return self._queue.wait(self._kept.fd, seconds) and self._named()
+        return self._queue.wait(self._kept.fd, seconds) and self._is_current()
 
     def release(self) -> None:
-        """Let others have it; or wait for it no longer, whatever state an interruption left."""
+        """Release the lock or leave the queue, in whatever state an interruption left them."""
         self._queue.leave()
         try:
             fcntl.flock(self._kept.fd, fcntl.LOCK_UN)
         except (OSError, ValueError):
-            self._kept.close()  # which lets go of it, too
+            self._kept.close()  # which releases it, too
 
     def close(self) -> None:
-        """Let others have it, and close the file."""
+        """Release the lock and close the file."""
         self._queue.leave()
         self._kept.close()
 
-    def _named(self) -> bool:
-        """Whether the locked file still has its name; else others hold another one of that name."""
+    def _is_current(self) -> bool:
+        """Return whether the path leads to the locked file; else the lock excludes nobody."""
         found = os.fstat(self._kept.fd)
         if found.st_nlink and (self._mode is not None or self._is_in_place(found)):
             return True
@@ -91,7 +91,7 @@ class Flock:
         return False
 
     def _is_in_place(self, found: os.stat_result) -> bool:
-        """Whether the name leads to the file: one that was replaced may have got another name."""
+        """Return whether the path leads to the file: a replaced file may have another name."""
         try:
             return os.path.samestat(os.stat(self._path), found)
         except FileNotFoundError:
@@ -103,7 +103,7 @@ class Flock:
             return os.open(self._path, flags)
         fd = os.open(self._path, flags | os.O_CREAT, self._mode)
         try:
-            # The umask had its say at the creation; a lock for the group needs the group's bits.
+            # The umask applied at the creation, and a lock for the group needs the group's bits.
             found = os.fstat(fd)
             if found.st_uid == os.geteuid() and found.st_mode & 0o777 != self._mode:
                 os.fchmod(fd, self._mode)
@@ -114,34 +114,34 @@ class Flock:
 
 
 class _Queue:
-    """Waits in flock(2) from a thread of its own, for a caller that has other things to do.
+    """Waits in flock(2) in a thread, so that the caller can do other things meanwhile.
 
-    A caller that leaves doesn't stop the thread, which the kernel holds. It lets go of the lock
-    once it gets it, unless the caller has come back in the meantime.
+    A caller that leaves can't stop the thread, which is in a system call. The thread releases the
+    lock once it gets it, unless the caller has returned meanwhile.
 
-    Ctrl-C may raise in the caller between any two steps. So what is granted goes through a queue
-    that is one step in C, and :meth:`leave` puts everything right without asking what was reached.
+    Ctrl-C may raise in the caller between any two steps. So a granted lock goes through a queue
+    whose methods are atomic (written in C), and :meth:`leave` works in every state.
     """
 
     def __init__(self) -> None:
         self._pid = 0
         self._wanted = False
-        self._request: Kept | None = None
+        self._request: KeptDescriptor | None = None
 
     @property
     def busy(self) -> bool:
-        """Whether the thread waits, or has the lock for a caller that wasn't there to take it."""
+        """Whether the thread waits, or has the lock for a caller that hasn't taken it."""
         return self._is_here and (self._request is not None or not self._granted.empty())
 
     @property
     def _is_here(self) -> bool:
-        # A process that was forked from this one has the object, and not the thread.
+        # A forked process has this object, but not the thread.
         return self._pid == os.getpid()
 
     def wait(self, fd: int, seconds: float) -> bool:
-        """Return whether the lock was had within so long; if not, the caller still stands here."""
+        """Return whether the lock was granted in ``seconds``; if not, the caller stays here."""
         if not self._is_here:
-            self._requests: queue.SimpleQueue[Kept] = queue.SimpleQueue()
+            self._requests: queue.SimpleQueue[KeptDescriptor] = queue.SimpleQueue()
             self._granted: queue.SimpleQueue[None] = queue.SimpleQueue()
             self._mutex = threading.Lock()
             self._wanted, self._request = False, None
@@ -150,13 +150,13 @@ class _Queue:
         with self._mutex:
             self._wanted = self._granted.empty()
             if self._wanted and self._request is None:
-                # A descriptor of the thread's own for the same open file: the caller may close its
-                # one, and the number be given to another file, before the thread lets go.
-                request = Kept()
+                # The thread gets its own descriptor of the same open file: the caller may close its
+                # one, and another file may get the number, before the thread releases the lock.
+                request = KeptDescriptor()
                 request.fd = os.dup(fd)
                 self._request = request
             if self._request is not None and self._requests.empty():
-                self._requests.put(self._request)  # again, if it was put before: that does no harm
+                self._requests.put(self._request)  # perhaps for the second time, which is harmless
         try:
             self._granted.get(timeout=seconds)
         except queue.Empty:
@@ -164,7 +164,7 @@ class _Queue:
         return True
 
     def leave(self) -> None:
-        """Stand here no longer. A lock that was granted is the caller's to let go of."""
+        """Stop waiting. If the lock was granted, the caller has to release it."""
         if self._is_here and (self._wanted or self.busy):
             with self._mutex:
                 self._wanted = False
@@ -175,18 +175,18 @@ class _Queue:
         while True:
             request = self._requests.get()
             if request is not self._request:
-                continue  # it was put twice, and is done
+                continue  # it was put twice, and is served already
             try:
                 while not self._serve(request.fd):
                     pass
-            except (OSError, ValueError):  # the caller sees the same when it tries again
+            except (OSError, ValueError):  # the caller gets the same error when it tries again
                 with self._mutex:
                     self._request = None
-            # The lock is the open file's, and stays as long as the caller's descriptor does.
+            # The lock belongs to the open file, and lasts as long as the caller's descriptor.
             request.close()
 
     def _serve(self, fd: int) -> bool:
-        """Wait for the lock and grant it, if it is wanted still; return whether that is settled."""
+        """Wait for the lock and grant it if it is still wanted; return whether that is done."""
         fcntl.flock(fd, fcntl.LOCK_EX)
         with self._mutex:
             if not self._wanted:
@@ -194,7 +194,7 @@ class _Queue:
                 self._request = None
                 return True
             try:
-                # The caller may have left, let go of what it didn't know to be had, and come back.
+                # The caller may have left, which released the lock, and returned meanwhile.
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False

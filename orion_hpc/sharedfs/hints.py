@@ -1,7 +1,6 @@
-"""What to do about an error of the operating system beside a database: a sentence for each.
+"""Advice for errors of the operating system at a database: one or two sentences for each.
 
-For all who meet one there; what they were doing is told by themselves. What an error means depends
-on the mount at times, so the mount table is asked.
+What failed is reported by the callers. Some errors depend on the mount, so the mount table is read.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ import errno
 from orion_hpc.sharedfs.mounts import Mount, mount_of
 
 DEAD_MOUNT = (errno.ENOTCONN, errno.ESHUTDOWN)
-"""The client of this host is cut off for good: its process has died (any FUSE file system), or the
-server has shut it out (an evicted client of CephFS). Nothing that a user does here brings it back.
+"""The client on this host is disconnected for good: its process has died (any FUSE file system), or
+the server has evicted it (CephFS). A user can't reconnect it.
 """
 
 _HINTS = {
@@ -31,17 +30,16 @@ _OF_MOUNT = (*DEAD_MOUNT, errno.EROFS, errno.EIO, errno.ETIMEDOUT)
 
 
 def hint(number: int | None, path: str, otherwise: str = "") -> str:
-    """Return what to do about the error ``number`` at ``path``.
+    """Return advice for the error ``number`` at ``path``.
 
-    ``otherwise`` is what the caller knows better, where the mount isn't the cause.
+    ``otherwise`` is the caller's own advice, for errors that the mount didn't cause.
     """
-    told = hint_by_mount(number, mount_of(path)) if number in _OF_MOUNT else ""
-    return told or otherwise or _HINTS.get(number or 0, "Check the file system it lies on.")
+    advice = hint_by_mount(number, mount_of(path)) if number in _OF_MOUNT else ""
+    return advice or otherwise or _HINTS.get(number or 0, "Check the file system it lies on.")
 
 
 def hint_by_mount(number: int | None, mount: Mount) -> str:
-    """Return what to do about an error of what is mounted so; ``''`` where the mount isn't the
-    cause. Pure."""
+    """Return advice for an error that the mount caused; ``''`` if it didn't. Pure."""
     if number in DEAD_MOUNT:
         return (
             f"This host's mount of {_named(mount)} is dead, and stays so until whoever runs this "

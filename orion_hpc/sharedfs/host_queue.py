@@ -1,9 +1,9 @@
-"""A queue in which the processes of one host stand for a lock that only a file server can give.
+"""A queue of one host's processes for a lock that only a file server can grant.
 
-Who asks a server for a lock has to ask again and again, and each question costs a round trip. With
-this queue only one process of each host asks; the others sleep until the kernel wakes them, in
-their order. It excludes nobody: who can't stand in it, or stands there for too long (the first of
-them may be a stopped process), asks the server as if there were none.
+A server has to be polled for a lock, and each poll takes a round trip. With this queue only one
+process of each host polls. The others sleep until the kernel wakes them, in their order. The queue
+excludes nobody: a process that can't join it, or waits in it for too long (the first process may be
+stopped), polls the server as if there were no queue.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import time
 from orion_hpc.sharedfs.flock import Flock
 
 FOLDER = "/dev/shm"
-"""In memory: what a killed process leaves there is gone with the host."""
+"""In memory: what a killed process leaves there disappears when the host restarts."""
 
 PATIENCE = 5.0
-"""Seconds for which one stands there at most."""
+"""The most seconds that a process waits in the queue."""
 
 _AVOIDED = 60.0
-"""Seconds for which a queue that took longer is left alone."""
+"""Seconds for which a queue isn't used after it took longer."""
 
 
 class HostQueue:
-    """The queue for what is called ``name``, of this user's processes."""
+    """The queue of this user's processes for the lock called ``name``."""
 
     def __init__(self, name: str) -> None:
         digest = hashlib.sha256(name.encode(errors="surrogateescape")).hexdigest()[:32]
@@ -39,14 +39,14 @@ class HostQueue:
 
     @property
     def is_avoided(self) -> bool:
-        """Whether it makes no sense to stand here now."""
+        """Whether the queue isn't to be used now."""
         return time.monotonic() < self._avoided_until
 
     def wait(self, seconds: float) -> bool:
-        """Return whether this process is the first, after so long at most; if not, it still stands
-        here, or the queue was removed and has to be joined again: ask again.
+        """Return whether this process became the first in ``seconds``.
 
-        Also True where there can be no queue.
+        If not, call again: it is still in the queue, or the queue was removed and has to be joined
+        again. Also True where there can be no queue.
         """
         try:
             self._make_folder()
@@ -56,16 +56,16 @@ class HostQueue:
             return True
 
     def avoid(self) -> None:
-        """Go without it, and do so for a while."""
+        """Leave the queue, and don't use it for a while."""
         self.leave()
         self._avoided_until = time.monotonic() + _AVOIDED
 
     def leave(self) -> None:
-        """Let the next one have its turn; good after any interruption."""
+        """Let the next process become the first; works in every state."""
         self._first.release()
 
     def close(self) -> None:
-        """The same, keep nothing open, and remove the queue if nobody else stands in it."""
+        """Leave the queue, close the file, and remove the queue if nobody else is in it."""
         with contextlib.suppress(OSError):
             if self._made and self._first.try_acquire():
                 os.unlink(self._path)
@@ -76,9 +76,10 @@ class HostQueue:
         self._made = False
 
     def _make_folder(self) -> None:
-        """Have a folder that nobody else can write to: anyone may write where it is made.
+        """Create a folder to which no other user can write, or check that it is one.
 
-        Each time: whoever leaves last takes it away.
+        Anyone may write to :data:`FOLDER`. Needed each time, as the last process to leave removes
+        the folder.
         """
         with contextlib.suppress(FileExistsError):
             os.mkdir(self._folder, 0o700)

@@ -1,19 +1,19 @@
-"""Where an experiment's files lie: all of them in one folder beside the database.
+"""The layout of the files beside a database: one folder, with a folder for each experiment.
 
 ::
 
     db.pkl                        the database
-    db.pkl.lock                   its lock, where that isn't on the database itself
-    db.pkl.files/write-ahead/ID/  what each writer appended, where the lock is a lease
+    db.pkl.lock                   its lock, unless that is on the database itself
+    db.pkl.files/write-ahead/ID/  copies of what each writer appended, if the lock is a lease
     db.pkl.files/NAME-vVERSION/   one folder for each experiment, with
-        workers/                  a sign of life for each worker
-        notices/                  a file for each worker that was told to stop
-        jobs/                     what launchers leave: scripts, logs
-        code/DIGEST/              what the workers import, where it was frozen
+        workers/                  a heartbeat for each worker
+        notices/                  a stop notice for each worker that has to stop
+        jobs/                     scripts and logs of the launchers
+        code/DIGEST/              a snapshot of the code that the workers import
         trials/NUMBER/            a trial's working directory, once it is used
 
-Of a database that its group may use, ``db.pkl.files`` belongs to the group (set-group-ID, writable
-for it), and so does every folder that is made in such a one.
+If a group may use the database, ``db.pkl.files`` belongs to the group (set-group-ID, writable for
+the group), and so does every folder that is created in it.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from orion_hpc.errors import StorageUnusable
 from orion_hpc.sharedfs.hints import DEAD_MOUNT, hint
 
 LAUNCHER = ".launcher"
-"""The file in a launch's folder that says whose processes' folder it is, as long as they run."""
+"""The file in a launch's folder that names the launching process as long as it runs."""
 
 _GROUP = stat.S_ISGID | stat.S_IRWXG
 
 
 def files_folder(database: str) -> str:
-    """Return the folder beside a database in which everything else lies."""
+    """Return the folder beside a database that holds all other files."""
     return f"{os.path.realpath(database)}.files"
 
 
 def write_ahead_folder(database: str, identity: str) -> str:
-    """Return where the writers' own copies lie of what they appended to the database of this id."""
-    # A header that was tampered with mustn't lead elsewhere.
+    """Return the folder for the writers' copies of what they append to the database of this id."""
+    # A manipulated header mustn't lead to another folder.
     name = identity if re.fullmatch("[0-9a-f]+", identity) else "unknown"
     return os.path.join(files_folder(database), "write-ahead", name)
 
@@ -49,36 +49,36 @@ def write_ahead_folder(database: str, identity: str) -> str:
 def experiment_folder(database: str, title: str) -> str:
     """Return the folder of the experiment called ``title`` (``NAME-vVERSION``).
 
-    Beside the file itself: who comes by a symbolic link must look for signs of life in the same
-    place as the others.
+    It is beside the file itself, so that a process that uses a symbolic link to the database finds
+    the same heartbeats.
     """
     return os.path.join(files_folder(database), title)
 
 
 def workers_folder(database: str, title: str) -> str:
-    """Return where the workers' signs of life lie."""
+    """Return the folder for the workers' heartbeats."""
     return os.path.join(experiment_folder(database, title), "workers")
 
 
 def notices_folder(database: str, title: str) -> str:
-    """Return where the workers' stop notices lie, for their trials to see."""
+    """Return the folder for the workers' stop notices, which their trials read."""
     return os.path.join(experiment_folder(database, title), "notices")
 
 
 def jobs_folder(database: str, title: str) -> str:
-    """Return where launchers put scripts and logs."""
+    """Return the folder for the launchers' scripts and logs."""
     return os.path.join(experiment_folder(database, title), "jobs")
 
 
 def code_folder(database: str, title: str) -> str:
-    """Return where the frozen projects lie that the experiment's trials come from."""
+    """Return the folder for the snapshots of the code that the experiment's trials run."""
     return os.path.join(experiment_folder(database, title), "code")
 
 
 def trial_folders(database: str, title: str, working_dir: str | None) -> Callable[[int], str]:
-    """Return what gives a trial's working directory by its number.
+    """Return a function from a trial's number to its working directory.
 
-    They lie under ``working_dir`` if the experiment names one.
+    They are under ``working_dir`` if the experiment sets one.
     """
     root = (
         os.path.join(working_dir, title)
@@ -89,19 +89,19 @@ def trial_folders(database: str, title: str, working_dir: str | None) -> Callabl
 
 
 def is_shared(folder: str) -> bool:
-    """Return whether ``folder`` belongs to its group as much as to its owner."""
+    """Return whether the group of ``folder`` has the same rights as its owner."""
     return os.stat(folder).st_mode & _GROUP == _GROUP
 
 
 def make_folder(folder: str, mode: int = 0o777, shared: bool = False) -> list[str]:
-    """Make ``folder`` and what is missing above it; return what was made, from the outermost.
+    """Create ``folder`` and what is missing above it; return the new folders, outermost first.
 
-    ``mode`` is for those that aren't in a shared folder. ``shared`` makes one to be shared.
+    ``mode`` is for folders that aren't in a shared one. With ``shared`` they are shared.
     """
     made: list[str] = []
     try:
         for path in _missing(folder):
-            with contextlib.suppress(FileExistsError):  # somebody else was faster
+            with contextlib.suppress(FileExistsError):  # another process was faster
                 os.mkdir(path, mode)
                 made.append(path)
                 if shared or is_shared(os.path.dirname(path)):
@@ -113,8 +113,8 @@ def make_folder(folder: str, mode: int = 0o777, shared: bool = False) -> list[st
 
 
 def share(fd: int, folder: str) -> None:
-    """Give a new file that lies in a shared folder to the folder's group."""
-    # One that was there already may be another member's.
+    """Share a new file with the folder's group, if the folder is shared."""
+    # An existing file may belong to another member of the group.
     with contextlib.suppress(PermissionError):
         if is_shared(folder):
             os.fchmod(fd, 0o660)
@@ -122,14 +122,14 @@ def share(fd: int, folder: str) -> None:
 
 @contextlib.contextmanager
 def provided(folder: str, shared: bool = False) -> Iterator[None]:
-    """Make ``folder`` for the block; if the block fails, what was made and is empty goes again.
+    """Create ``folder`` for the block; if the block fails, remove the new folders that are empty.
 
-    ``shared``: what is made is shared with the group.
+    ``shared``: new folders are shared with the group.
 
     Raises
     ------
     StorageUnusable
-        It can't be made; nothing is left.
+        It can't be created; nothing is left.
     """
     try:
         made = make_folder(folder, 0o700, shared)
@@ -146,17 +146,19 @@ def provided(folder: str, shared: bool = False) -> Iterator[None]:
 
 
 def place_hint(number: int | None, path: str) -> str:
-    """Return what to do when nothing can be made at ``path``."""
-    if number in DEAD_MOUNT:  # there may be a database behind it
+    """Return advice for when nothing can be created at ``path``."""
+    if number in DEAD_MOUNT:  # there may be a database on it
         return hint(number, path)
     return "Choose another place with 'storage:' in the configuration or --storage."
 
 
 def _missing(folder: str) -> list[str]:
-    """Return the directories that ``folder`` lacks, from the outermost."""
+    """Return the missing folders up to ``folder``, outermost first."""
     lacking: list[str] = []
     while folder and not os.path.isdir(folder):
-        if os.path.lexists(folder) and not os.path.isdir(folder):  # made since, by somebody else
+        if os.path.lexists(folder) and not os.path.isdir(
+            folder
+        ):  # created meanwhile, by another process
             raise NotADirectoryError(errno.ENOTDIR, f"{folder} isn't a directory")
         lacking.insert(0, folder)
         folder = os.path.dirname(folder)

@@ -1,7 +1,7 @@
-"""The expiring lease: a marker file that its holder refreshes, taken over when it wasn't.
+"""The expiring lease: a marker file that its holder refreshes, and that others take over if not.
 
-The one file that knows filelock. What it mends of filelock's are the two cases that a real sshfs
-brought to light: a marker that can't be taken over, and one whose maker died too early.
+The one file that imports filelock. It handles two cases that filelock doesn't, both found on a real
+sshfs: a marker that can't be taken over, and one whose creator died before it wrote its name.
 """
 
 from __future__ import annotations
@@ -11,21 +11,21 @@ import random
 import time
 from contextlib import suppress
 
-from orion_hpc.sharedfs.backoff import Waiting, poll
+from orion_hpc.sharedfs.backoff import Backoff, poll
 from orion_hpc.sharedfs.permissions import ask_again
 
 
 class Lease:
-    """The claim of one process on the marker at ``path``, which is made with ``mode``.
+    """One process's lease by the marker at ``path``, which is created with ``mode``.
 
-    It lapses when it wasn't refreshed for ``duration`` seconds.
+    It lapses if it isn't refreshed for ``duration`` seconds.
     """
 
     def __init__(self, path: str, duration: float, mode: int) -> None:
         from filelock import SoftFileLease
 
         self._lock = SoftFileLease(path, lease_duration=duration, mode=mode, thread_local=False)
-        self._waiting = Waiting(0.1, random.Random())
+        self._backoff = Backoff(0.1, random.Random())
         self._path = path
         self._duration = duration
         self._empty: tuple[int, int, float] | None = None
@@ -33,7 +33,7 @@ class Lease:
         self.trouble = ""
 
     def acquire(self, seconds: float) -> bool:
-        return poll(self._try_acquire, seconds, self._waiting)
+        return poll(self._try_acquire, seconds, self._backoff)
 
     def _try_acquire(self) -> bool:
         from filelock import Timeout
@@ -46,19 +46,20 @@ class Lease:
             self._break_lapsed()
             return False
         except PermissionError as error:
-            # sshfs answers EPERM, and no more, when another client was faster to create the file.
-            # NFS, though, may only remember that it was refused before.
+            # sshfs returns only EPERM if another client was faster to create the file. NFS may
+            # return the cached answer of an earlier refusal.
             self.trouble = f"couldn't be created ({error.strerror})"
             ask_again(os.path.dirname(self._path))
             return False
         return True
 
     def _break_lapsed(self) -> None:
-        """Remove a marker that was seen unrefreshed for longer than the lease.
+        """Remove a marker that wasn't refreshed for longer than the lease.
 
-        filelock takes such a one over by swapping two names, which the client of sshfs refuses,
-        and that of NFS; then it leaves it alone for ever. It has had its chance here. Who
-        takes the lock in between loses its marker: rare, and replay bears it.
+        filelock takes over such a marker by exchanging two names, which the clients of sshfs and
+        NFS refuse; then filelock never takes it. This waits a little longer than filelock does. A
+        process that takes the lock in between loses its marker: that is rare, and replay keeps the
+        journal right.
         """
         with suppress(OSError):
             owner, touched = self._lock.owner, os.stat(self._path).st_mtime
@@ -72,8 +73,8 @@ class Lease:
     def _clear_empty(self) -> None:
         """Remove a marker that stays empty for as long as a lease lasts.
 
-        Its maker died between creating it and writing its name into it. filelock leaves such a one
-        alone for ever, since it can't tell it from one that is being made.
+        Its creator died before it wrote its name into it. filelock never takes such a marker, since
+        it looks like one that is being created.
         """
         with suppress(OSError):
             found = os.stat(self._path)
@@ -87,8 +88,9 @@ class Lease:
                 self._empty = None
 
     def release(self) -> None:
-        # A marker that can't be removed expires, and one that was taken isn't ours. By force: an
-        # interruption may have left one behind, which counts as taken once and would be kept fresh.
+        # A marker that can't be removed expires, and one that was taken over isn't ours. By force:
+        # after an interruption filelock may count one acquisition too many, and would go on
+        # refreshing the marker.
         with suppress(OSError):
             self._lock.release(force=True)
 

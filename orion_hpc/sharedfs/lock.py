@@ -1,23 +1,24 @@
-"""The database's lock: which kind, how it is waited for, and what is said when it isn't had.
+"""The database's lock: its kinds, how processes wait for it, and the errors if they don't get it.
 
-The lock keeps appends orderly; it isn't what makes them right (replay is, see
-:mod:`orion_hpc.model.state`). Three kinds, of which a database uses one for all its life:
+The lock keeps appends in order. It isn't what makes them right; replay is (see
+:mod:`orion_hpc.model.replay_rules`). There are three kinds, of which a database uses always the
+same one:
 
 ``flock``
-    The kernel's (:mod:`orion_hpc.sharedfs.flock`), on a file beside the database. It dies with its
-    holder. Where it doesn't reach other hosts it excludes nobody there.
+    The kernel's (:mod:`orion_hpc.sharedfs.flock`), on a file beside the database. The kernel
+    releases it when its holder dies. Where it is local to a host it doesn't exclude other hosts.
 ``flock-database``
-    The same on the database itself. On NFS 4 it is held on the descriptor that is written through:
-    a holder that was silent for so long that the server gave its lock away can't write any more.
-    There the kind ``flock`` takes that lock besides its own.
+    The same on the database itself. On NFS 4 it is held on the descriptor that is written through.
+    If the server has given a silent holder's lock to another client, it refuses that holder's
+    writes. There the kind ``flock`` takes that lock in addition to its own.
 ``lease``
-    A marker file (:mod:`orion_hpc.sharedfs.lease`) that is created exclusively, refreshed by its
-    holder, and taken by another when it was seen unrefreshed for the lease's duration, by that
-    one's own clock. A holder that was stopped for longer can go on without knowing; it asks
-    :meth:`DatabaseLock.overdue` before it writes, and again before it believes what it wrote.
-    Exclusion is *not* promised between that question and the write.
+    A marker file (:mod:`orion_hpc.sharedfs.lease`) that is created exclusively and refreshed by its
+    holder. Another process takes it over if it isn't refreshed for the lease's duration, by that
+    process's own clock. A holder that was stopped for longer doesn't notice. So it checks
+    :attr:`DatabaseLock.overdue` before it writes, and again before it relies on what it wrote.
+    Exclusion is *not* guaranteed between that check and the write.
 
-Fairness is not promised by either.
+None of them guarantees fairness.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from typing import Protocol
 
 from orion_hpc.errors import ConfigurationError, LockTimeout, StorageError
 from orion_hpc.sharedfs.awake_clock import AwakeClock
-from orion_hpc.sharedfs.backoff import Waiting, poll
+from orion_hpc.sharedfs.backoff import Backoff, poll
 from orion_hpc.sharedfs.flock import Flock
 from orion_hpc.sharedfs.hints import hint
 from orion_hpc.sharedfs.host_queue import PATIENCE, HostQueue
@@ -44,45 +45,45 @@ log = logging.getLogger(__name__)
 KINDS = (FLOCK, FLOCK_DATABASE, LEASE)
 
 LEASE_DURATION = 30.0
-"""Seconds. All who use a lease must agree on it, so it isn't a setting."""
+"""Seconds. All processes that use a lease must agree on it, so it isn't a setting."""
 
 HURRIED_TIMEOUT = 5.0
 """Seconds."""
 
-TOLD_AFTER = 10.0
-"""Seconds of waiting after which the log says what is waited for."""
+WARN_AFTER = 10.0
+"""Seconds of waiting after which a warning is logged."""
 
 _SLICES = {True: 0.1, False: 0.5}
-"""Seconds for which is waited before something else is done meanwhile, and looked whether waiting
-still makes sense; by whether that costs round trips to a file server."""
+"""Seconds of waiting between two calls of ``meanwhile``, which are also checks whether to go on
+waiting; by whether all processes are on this host, where they need no round trips to a server."""
 
 
 class OwnLock(Protocol):
-    """The kernel's lock on the very descriptor through which a database is written."""
+    """The kernel's lock on the descriptor through which a database is written."""
 
     def try_acquire(self) -> bool:
-        """Take it if it is free; OSError if that can't be known."""
+        """Take it if it is free; raise OSError if that can't be found out."""
         ...
 
     def release(self) -> None:
-        """Let go of it; good after any interruption."""
+        """Release it, in whatever state an interruption left it."""
         ...
 
 
 class _Lock(Protocol):
     trouble: str
-    """Why the last try was in vain, with the lock for a subject."""
+    """Why the last try failed, as a clause whose subject is the lock."""
 
     def acquire(self, seconds: float) -> bool:
-        """Take it within so many seconds, or a little more; return whether it was had."""
+        """Take it within ``seconds``, or a little longer; return whether it was taken."""
         ...
 
     def release(self) -> None:
-        """Let go of it if it is had, and wait for it no longer: good after any interruption."""
+        """Release it and stop waiting for it, in whatever state an interruption left it."""
         ...
 
     def close(self) -> None:
-        """The same, and keep nothing open."""
+        """Release it, and keep no file open."""
         ...
 
 
@@ -92,24 +93,22 @@ class DatabaseLock:
     Parameters
     ----------
     path : str
-        The file that is locked: see :func:`lock_path`. Under ``flock`` it stays; a lease's marker
-        comes and goes.
+        The file that is locked: see :func:`lock_path`. Under ``flock`` it is never removed; a
+        lease's marker is created and removed.
     kind : str
         One of :data:`KINDS`.
     timeout : float
         Seconds until :class:`~orion_hpc.errors.LockTimeout`.
-    lease_duration : float, default 30
-        For tests.
     hurried : callable
-        Asked while waiting; once it says so, there are :data:`HURRIED_TIMEOUT` seconds left.
+        Called while waiting; once it returns True, :data:`HURRIED_TIMEOUT` seconds are left.
     mode : int, default 0o600
         The file's permissions.
     local : bool, default False
-        Whether all who want it are on this host: then the kernel can wake them in their order.
+        Whether all processes are on this host: then the kernel can wake them in their order.
     own : OwnLock, optional
-        What guards writes against a lock that was lost. Not for a lease.
+        The lock by which the server refuses writes once it is lost. Not for a lease.
     queue : HostQueue, optional
-        Where who is on this host waits for its turn to ask a file server.
+        In which the processes of this host wait for their turn to poll a file server.
     """
 
     def __init__(
@@ -117,7 +116,6 @@ class DatabaseLock:
         path: str,
         kind: str,
         timeout: float,
-        lease_duration: float | None = None,
         hurried: Callable[[], bool] = lambda: False,
         mode: int = 0o600,
         local: bool = False,
@@ -126,30 +124,30 @@ class DatabaseLock:
     ) -> None:
         if kind not in KINDS:
             raise ConfigurationError(
-                f"the database wants a lock of kind {kind!r:.40}, which this version doesn't know",
+                f"the database needs a lock of kind {kind!r:.40}, which this version doesn't know",
                 "Install the version of orion-hpc that made the database, or a later one.",
             )
         self._path = path
         self._timeout = timeout
         self._hurried = hurried
-        self._duration = LEASE_DURATION if lease_duration is None else lease_duration
+        self._duration = LEASE_DURATION
         self._kind = kind
         self._locks: list[_Lock] = []
         if kind == LEASE:
             self._locks.append(Lease(path, self._duration, mode))
         elif own is None or kind == FLOCK:
             self._locks.append(
-                _Kernel(Flock(path, None if kind == FLOCK_DATABASE else mode), local)
+                _FileLock(Flock(path, None if kind == FLOCK_DATABASE else mode), local)
             )
         if own is not None and kind != LEASE:
-            self._locks.append(_Own(own))
+            self._locks.append(_DescriptorLock(own))
         self._slice = _SLICES[local]
         self._queue = queue
         self._since = 0.0
 
     @contextmanager
     def held(self, meanwhile: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the lock for the time of the block; until it is had, call ``meanwhile`` at times."""
+        """Hold the lock during the block; while waiting for it, call ``meanwhile`` at intervals."""
         try:
             self._acquire(meanwhile)
             yield
@@ -160,8 +158,8 @@ class DatabaseLock:
                 self._queue.leave()
 
     def close(self) -> None:
-        """Let go of it, and keep no descriptor: on network file systems a file that is open can't
-        be removed for good. The next use opens another."""
+        """Release it, and close its file: on network file systems an open file can't be removed
+        completely. The next use opens it again."""
         for lock in self._locks:
             lock.close()
         if self._queue is not None:
@@ -169,16 +167,16 @@ class DatabaseLock:
 
     @property
     def overdue(self) -> bool:
-        """Whether the holder was held up for so long that it may hold the lock no more."""
+        """Whether the holder was held up for so long that it may have lost the lock."""
         return self._kind == LEASE and _now() - self._since > self._duration / 2
 
     def _acquire(self, meanwhile: Callable[[], None]) -> None:
-        clock = AwakeClock()  # time in which this process was stopped isn't waiting
+        clock = AwakeClock()  # time in which this process was stopped doesn't count
         start = clock()
         deadline = start + self._timeout
         told = False
         if self._queue is not None:
-            self._stand_in_line(self._queue, deadline, clock, meanwhile)
+            self._wait_in_queue(self._queue, deadline, clock, meanwhile)
         for lock in self._locks:
             while True:
                 now = clock()
@@ -192,7 +190,7 @@ class DatabaseLock:
                     deadline = min(deadline, now + HURRIED_TIMEOUT)
                 if now >= deadline:
                     raise self._timed_out(lock, now - start)
-                if now - start > TOLD_AFTER and not told:
+                if now - start > WARN_AFTER and not told:
                     told = True
                     log.warning(
                         "waiting for the database's lock %s, which %s for %.0f s; giving up in "
@@ -200,14 +198,14 @@ class DatabaseLock:
                     )  # fmt: skip
                 meanwhile()
 
-    def _stand_in_line(
+    def _wait_in_queue(
         self,
         queue: HostQueue,
         deadline: float,
         clock: Callable[[], float],
         meanwhile: Callable[[], None],
     ) -> None:
-        """Wait for this one's turn on this host; or give that up, which costs speed alone."""
+        """Wait for this process's turn on this host; or give up, which only makes it slower."""
         end = min(deadline, clock() + PATIENCE)
         while not queue.is_avoided and not queue.wait(min(self._slice, max(0.0, end - clock()))):
             if clock() >= end or self._hurried():
@@ -220,7 +218,7 @@ class DatabaseLock:
             f"stopped one with 'lsof {self._path}'. "
         )
         if self._kind == LEASE:
-            # A lease that nobody refreshes is taken over before this: somebody does refresh it.
+            # A lease that isn't refreshed is taken over before this timeout, so it is refreshed.
             held += "Then submit again."
         else:
             held += (
@@ -246,7 +244,7 @@ class DatabaseLock:
 
 
 def lock_path(database: str, kind: str) -> str:
-    """Return the file that is locked, or the lease's marker, for a database and a kind of lock."""
+    """Return the file that is locked, or the lease's marker, by database and kind of lock."""
     return database if kind == FLOCK_DATABASE else f"{database}.lock"
 
 
@@ -255,20 +253,20 @@ def _now() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class _Kernel:
-    """flock(2): by standing in the kernel's queue on this host, elsewhere by asking again."""
+class _FileLock:
+    """flock(2) on a file: waits in the kernel's queue on a local file system, elsewhere polls."""
 
     trouble = "wasn't free"
 
     def __init__(self, lock: Flock, local: bool) -> None:
         self._lock = lock
         self._local = local
-        self._waiting = Waiting(0.02, random.Random())
+        self._backoff = Backoff(0.02, random.Random())
 
     def acquire(self, seconds: float) -> bool:
         if self._local:
             return self._lock.try_acquire() or self._lock.wait(seconds)
-        return poll(self._lock.try_acquire, seconds, self._waiting)
+        return poll(self._lock.try_acquire, seconds, self._backoff)
 
     def release(self) -> None:
         self._lock.release()
@@ -277,17 +275,17 @@ class _Kernel:
         self._lock.close()
 
 
-class _Own:
-    """flock(2) on the database's own descriptor, by asking again."""
+class _DescriptorLock:
+    """flock(2) on the database's own descriptor, by polling."""
 
     trouble = "wasn't free"
 
     def __init__(self, lock: OwnLock) -> None:
         self._lock = lock
-        self._waiting = Waiting(0.02, random.Random())
+        self._backoff = Backoff(0.02, random.Random())
 
     def acquire(self, seconds: float) -> bool:
-        return poll(self._lock.try_acquire, seconds, self._waiting)
+        return poll(self._lock.try_acquire, seconds, self._backoff)
 
     def release(self) -> None:
         self._lock.release()

@@ -1,4 +1,4 @@
-"""What a client of NFS remembers of permissions, and how to have it ask its server again."""
+"""How to make a client of NFS ask its server again for permissions that it has cached."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import os
 
 
 def ask_again(path: str) -> None:
-    """Have the client forget that something at ``path`` was refused.
+    """Make the client forget that access to ``path`` was refused.
 
-    NFS 3 keeps the server's answer for as long as the file or directory doesn't change: after an
-    export was read-only for a while, a file that everybody waits to write to is refused for ever.
-    To set its times changes it, if the server takes that again.
+    NFS 3 caches the server's answer until the file or directory changes. After an export was
+    read-only for a while, a file that all processes wait to write to would be refused for ever.
+    Setting its times changes it, if the server accepts changes again.
     """
     with contextlib.suppress(OSError):
         os.utime(path)

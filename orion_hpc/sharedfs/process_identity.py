@@ -1,8 +1,8 @@
-"""Who a process is, in words that another process can check.
+"""The identity of a process, as text that another process can check.
 
-A process id alone says nothing on another host, in another container or after a reboot. An identity
-therefore carries the host, the process id, a digest of boot and pid namespace, and the start time;
-only where all of the first three match can another process be *proved* gone.
+A process id alone is meaningless on another host, in another container or after a reboot. So an
+identity holds the host, the process id, a digest of boot and pid namespace, and the start time.
+Only if host and digest match can a process be *proved* gone.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _FORM = re.compile(
 class Identity:
     """A worker's name, ``host:pid:realm.start`` and in a job ``:job``.
 
-    ``start`` counts the kernel's ticks from boot to the process's start: a time of day would move
-    with every setting of the clock, and two processes would disagree on it. ``job`` is what the
-    launcher calls the job: in Slurm ``ARRAY_TASK`` (or the job id), a dot, and how often the task
-    was requeued.
+    ``start`` is the number of the kernel's ticks from boot to the process's start. A time of day
+    would change with every correction of the clock, and two processes would get different values.
+    ``job`` is the launcher's name of the job: in Slurm ``ARRAY_TASK`` (or the job id), a dot, and
+    how often the task was requeued.
     """
 
     host: str
@@ -56,12 +56,12 @@ class Identity:
 
     @property
     def provably_gone(self) -> bool:
-        """Whether the process certainly doesn't run any more; False also means "can't tell"."""
+        """Whether the process has certainly ended; False also means "unknown"."""
         return self._is_here and not self._runs
 
     @property
     def provably_alive(self) -> bool:
-        """Whether the process certainly runs; False also means "can't tell"."""
+        """Whether the process certainly runs; False also means "unknown"."""
         return self._is_here and self._runs
 
     @property
@@ -89,25 +89,25 @@ class Identity:
 
 
 def own(environ: Mapping[str, str] = os.environ) -> Identity:
-    """Return the identity of this process in the job that ``environ`` tells of."""
+    """Return the identity of this process, with the job that ``environ`` describes."""
     return Identity(_host(), os.getpid(), _realm(), start_of(os.getpid()), job_name(environ))
 
 
 def start_of(pid: int) -> int:
-    """Return the ticks from boot to the start of a process of this host."""
+    """Return the number of ticks from boot to the start of a process of this host."""
     return _stat(pid)[1]
 
 
 def _stat(pid: int) -> tuple[str, int]:
-    """Return state and start of a process, by proc(5); psutil gives the start as a time of day."""
+    """Return state and start of a process, from proc(5); psutil has the start as a time of day."""
     with open(f"/proc/{pid}/stat", "rb") as file:
-        # The program's name stands in parentheses and may hold anything, those too.
+        # The program's name is in parentheses and may contain anything, even parentheses.
         fields = file.read().rpartition(b")")[2].split()
     return fields[0].decode(), int(fields[19])
 
 
 def job_name(environ: Mapping[str, str]) -> str:
-    """Return what the job is called that ``environ`` tells of, ``''`` outside of one."""
+    """Return the name of the job that ``environ`` describes, ``''`` outside of jobs."""
     job = environ.get("SLURM_JOB_ID")
     if job is None:
         local = environ.get("SUBMITIT_LOCAL_JOB_ID")
@@ -124,7 +124,7 @@ def _host() -> str:
 
 @cache
 def _realm() -> str:
-    """Return six hex digits that two processes share if they see the same process ids."""
+    """Return six hex digits that are equal for two processes if they see the same process ids."""
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         boot = file.read().strip()
     namespace = os.readlink("/proc/self/ns/pid")

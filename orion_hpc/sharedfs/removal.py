@@ -1,7 +1,7 @@
-"""Takes files and folders away, with all that is in them, and nothing else.
+"""Removes files and folders with their contents, and nothing else.
 
-Everything is named relative to an open directory and no symbolic link is followed, so that whoever
-can put links into the folder can't make us remove files that lie elsewhere.
+All paths are relative to an open directory, and no symbolic link is followed, so a user who can put
+links into the folder can't make us remove files in other places.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from contextlib import contextmanager, suppress
 
 
 class NoFolder(OSError):
-    """It isn't a folder: a symbolic link, say, to one that is another's business."""
+    """It isn't a folder, but for example a symbolic link to one."""
 
 
 def set_aside(parent: str, name: str, new: str) -> bool:
-    """Rename the folder ``name`` in ``parent`` to ``new``; return False where there is none.
+    """Rename the folder ``name`` in ``parent`` to ``new``; return False if there is none.
 
     Raises
     ------
     NoFolder
-        It, or its parent, is something else.
+        It, or its parent, isn't a folder.
     """
     fd = _opened(parent)
     if fd is None:
@@ -53,16 +53,16 @@ def remove_folder(parent: str, name: str) -> None:
 
 
 def look(root: str, *names: str) -> list[tuple[str, os.stat_result]]:
-    """Return what is in the folder that ``names`` lead to below ``root``, with its facts, by name.
+    """Return names and status of what is in the folder ``root/names[0]/…``, sorted by name.
 
-    ``root`` itself may be a link; nothing is in a folder that isn't there.
+    ``root`` itself may be a link. The list of a missing folder is empty.
 
     Raises
     ------
     NoFolder
         One of ``names`` is a symbolic link, or a file.
     OSError
-        It can't be looked into.
+        It can't be listed.
     """
     found = []
     with _below(root, names) as fd:
@@ -73,9 +73,9 @@ def look(root: str, *names: str) -> list[tuple[str, os.stat_result]]:
 
 
 def remove_seen(root: str, names: tuple[str, ...], seen: os.stat_result) -> bool:
-    """Remove the file or the folder that ``names`` lead to, if it is the one that was ``seen``.
+    """Remove the file or folder ``root/names[0]/…`` if it is still the one that was ``seen``.
 
-    Of a file that includes that nobody has written or touched it since. Return whether it was.
+    A file must not have been written or touched since. Return whether it was removed.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def remove_seen(root: str, names: tuple[str, ...], seen: os.stat_result) -> bool
 
 
 def remove_if_empty(root: str, *names: str) -> bool:
-    """Remove the folder that ``names`` lead to, if nothing is in it; return whether it is gone."""
+    """Remove the folder ``root/names[0]/…`` if it is empty; return whether it was removed."""
     *outer, name = names
     with suppress(OSError), _below(root, tuple(outer)) as fd:
         if fd is not None:
@@ -125,7 +125,7 @@ def size_below(root: str, *names: str) -> int:
 
 def _remove_all(name: str, fd: int) -> None:
     for _, folders, files, here in os.fwalk(name, topdown=False, dir_fd=fd):
-        # A network file system's client may list for a while what another host removed.
+        # A client of a network file system may go on listing what another host has removed.
         for file in files:
             with suppress(FileNotFoundError):
                 os.unlink(file, dir_fd=here)
@@ -137,7 +137,8 @@ def _remove_all(name: str, fd: int) -> None:
 
 @contextmanager
 def _below(root: str, names: tuple[str, ...]) -> Iterator[int | None]:
-    """Open the folder that ``names`` lead to, by no link of theirs; None: it isn't there."""
+    """Open the folder ``root/names[0]/…`` without following links below ``root``; yield None if it
+    is missing."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     fd = -1
     try:

@@ -16,7 +16,7 @@ from orion_hpc.errors import TrialInterrupted
 from orion_hpc.executors.processes import notices
 from orion_hpc.model.result import check_results
 from orion_hpc.model.trial import CANCELLED, COMPLETED, INTERRUPTED
-from orion_hpc.sharedfs.processes import OomWatch
+from orion_hpc.sharedfs.process_control import OomWatch
 from orion_hpc.worker import portable
 from orion_hpc.worker.checkpoint_copy import inherit_in_time
 from orion_hpc.worker.failure import failure

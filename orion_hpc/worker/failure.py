@@ -27,7 +27,7 @@ class CommandFailed(OrionHpcError):
     ----------
     message : str
     cause : str
-        See ``orion_hpc.model.trial.CAUSES``.
+        See the causes in :mod:`orion_hpc.model.trial`.
     output : str, default ""
         The end of what it wrote.
     """

@@ -13,12 +13,12 @@ from functools import cached_property
 from typing import Literal, TypeAlias
 
 from orion_hpc.journal.heartbeat import (
+    Liveness,
     Sign,
-    Verdict,
+    read_suspended,
     signs,
     take_turn,
-    tell_suspended,
-    told_suspended,
+    write_suspended,
 )
 from orion_hpc.model.trial import (
     CANCELLED,
@@ -91,7 +91,7 @@ class JobStates:
         self._asked: set[str] = set()
         self._suspended: set[str] = set()
 
-    def __call__(self, signs: Mapping[str, Sign], silent: Collection[str] = ()) -> Verdict:
+    def __call__(self, signs: Mapping[str, Sign], silent: Collection[str] = ()) -> Liveness:
         """Return who is known to be gone, and who is only suspended.
 
         ``silent`` would count as lost otherwise. Of them it is asked without turns, unless others
@@ -103,17 +103,17 @@ class JobStates:
         if self._for_worker:
             due = {name for name in runs if signs[name].age > signs[name].interval}
             waiting = due.intersection(silent)
-            believed = told_suspended(self._folder, _BELIEVED) & waiting if waiting else set()
+            believed = read_suspended(self._folder, _BELIEVED) & waiting if waiting else set()
             if not due or not take_turn(self._folder, _EVERY):
                 due = waiting - believed
         ended, suspended = self._ask({name: runs[name] for name in due})
         suspended |= believed - due
         if self._for_worker and due and (suspended or self._suspended):
-            tell_suspended(self._folder, suspended)
+            write_suspended(self._folder, suspended)
         self._remember(signs, due, suspended)
         handed_on = {name for name in suspended if self._hands_on(signs[name], name in silent)}
         self._told |= dict.fromkeys(handed_on, _HANDED_ON)
-        return Verdict(handed_on.union(ended), suspended - handed_on)
+        return Liveness(handed_on.union(ended), suspended - handed_on)
 
     def causes(self, workers: Collection[str]) -> dict[str, str]:
         """Return why those of ``workers``, who are gone, are gone by Slurm's word.

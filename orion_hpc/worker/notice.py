@@ -11,6 +11,7 @@ import threading
 from contextlib import suppress
 
 from orion_hpc.sharedfs import layout
+from orion_hpc.sharedfs.atomic import new_file
 
 
 class Notice:
@@ -49,13 +50,9 @@ class Notice:
             layout.make_folder(folder)
             # Whole from the start: a trial that finds it reads it.
             new = f"{path}.new"
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            try:
-                layout.share(fd, folder)
-                os.write(fd, signal.encode())
-            finally:
-                os.close(fd)
-            os.rename(new, path)
+            with new_file(path, 0o600, replace=True, durable=False, temporary=new) as file:
+                layout.share(file.fileno(), folder)
+                file.write(signal.encode())
             self._posted = True
 
 

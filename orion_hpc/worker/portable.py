@@ -10,13 +10,13 @@ import io
 import os
 import pickle
 import stat
-import tempfile
 from collections import ChainMap
 from collections.abc import Callable
 from types import CodeType
 from typing import Any, ClassVar
 
 from orion_hpc.errors import ConfigurationError
+from orion_hpc.sharedfs.atomic import new_file
 
 _MOST = 4
 _LONGEST_ERROR = 100_000
@@ -92,10 +92,9 @@ def unpack(data: bytes) -> Callable[..., Any]:
 def write_packed(data: bytes, folder: str) -> str:
     """Write what :func:`pack` gave into ``folder``, for jobs to read; return the file's path."""
     path = os.path.join(folder, f"function-{hashlib.sha256(data).hexdigest()[:16]}.pkl")
-    fd, part = tempfile.mkstemp(dir=folder, prefix=".function-")
-    with open(fd, "wb") as file:
+    part = os.path.join(folder, f".function-{os.urandom(6).hex()}")
+    with new_file(path, 0o600, replace=True, temporary=part) as file:
         file.write(data)
-    os.replace(part, path)
     return path
 
 

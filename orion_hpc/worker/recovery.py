@@ -16,8 +16,8 @@ from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import RESERVED, WORKER_SUSPENDED, Results
 from orion_hpc.sharedfs import layout
+from orion_hpc.sharedfs.process_control import kill_marked
 from orion_hpc.sharedfs.process_identity import Identity
-from orion_hpc.sharedfs.processes import kill_marked
 from orion_hpc.worker import plan, unrecorded_results
 from orion_hpc.worker.job_states import JobStates
 from orion_hpc.worker.plan import Loss

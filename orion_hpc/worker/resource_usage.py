@@ -13,7 +13,7 @@ import threading
 import time
 from typing import NamedTuple
 
-from orion_hpc.sharedfs.processes import below, own_memory
+from orion_hpc.sharedfs.process_control import descendants_usage, own_memory
 
 _FIRST_LOOK = 0.5
 """Seconds. What is over before is told by getrusage alone: no trial waits for a measurement."""
@@ -66,7 +66,9 @@ class Gauge:
                 return
             self._peak = 0
             if self._children is None:
-                self._children = below().cpu  # once: those that were there before the first attempt
+                self._children = (
+                    descendants_usage().cpu
+                )  # once: those that were there before the first attempt
             self._before = _read()
             self._began = time.monotonic()
             self._pause = _FIRST_LOOK
@@ -80,7 +82,7 @@ class Gauge:
     def end(self) -> tuple[float, int] | None:
         """Return seconds of processor time and bytes of memory since :meth:`begin`."""
         long = time.monotonic() - self._began >= _FIRST_LOOK
-        children = below() if long and not self._mixed else None
+        children = descendants_usage() if long and not self._mixed else None
         with self._lock:
             self._running -= 1
             if self._mixed:
@@ -111,7 +113,7 @@ class Gauge:
         began = self._began
         if not self._running or self._mixed or time.monotonic() < self._next:
             return
-        memory = below().memory + own_memory()
+        memory = descendants_usage().memory + own_memory()
         with self._lock:
             if began == self._began:
                 self._peak = max(self._peak, memory)

@@ -21,7 +21,7 @@ from typing import IO, Any
 from orion_hpc.executors.processes import notices
 from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.sharedfs.layout import make_folder
-from orion_hpc.sharedfs.processes import die_with_parent, kill_group, kill_tree, oom_kills
+from orion_hpc.sharedfs.process_control import die_with_parent, kill_group, kill_tree, oom_kills
 from orion_hpc.worker.failure import CommandFailed
 from orion_hpc.worker.notice import posted
 from orion_hpc.worker.placeholders import check_placeholders, fill

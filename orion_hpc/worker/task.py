@@ -107,7 +107,7 @@ class Outcome:
     results : list of dict or None
         Of a completed one.
     cause : str or None
-        Of any other one; see ``orion_hpc.model.trial.CAUSES``.
+        Of any other one; see the causes in :mod:`orion_hpc.model.trial`.
     message : str
         One line.
     detail : str

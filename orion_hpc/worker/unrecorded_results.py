@@ -11,6 +11,7 @@ import json
 import os
 
 from orion_hpc.model.trial import Results
+from orion_hpc.sharedfs.atomic import new_file
 from orion_hpc.sharedfs.layout import make_folder
 
 _LARGEST = 10_000_000
@@ -20,12 +21,8 @@ def keep(folder: str, attempt: int, results: Results) -> str:
     """Write the results of an attempt beside the trial's files; return the path."""
     make_folder(folder)
     path = _path(folder, attempt)
-    temporary = f"{path}.new"
-    with open(temporary, "w", encoding="utf-8") as file:
-        json.dump(results, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with new_file(path, replace=True) as file:
+        file.write(json.dumps(results).encode())
     return path
 
 

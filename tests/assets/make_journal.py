@@ -13,7 +13,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from orion_hpc.journal import framing
+from orion_hpc.journal import creation, framing
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE, State
@@ -68,7 +68,7 @@ def transactions() -> list[tuple[int, str, list[ev.Event]]]:
 
 def make(path: Path) -> None:
     """Write the database; between two transactions one was cut short, another destroyed."""
-    PickledDB._make(str(path), {"lock": "lease", "id": "0" * 32, "write_ahead": True}, False)
+    creation.create_with(str(path), {"lock": "lease", "id": "0" * 32, "write_ahead": True})
     writers: dict[str, PickledDB] = {}
     names = {"a": "a", "b": "b"}
     for count, (number, name, events) in enumerate(transactions()):
@@ -84,7 +84,7 @@ def make(path: Path) -> None:
             names, writers = {"a": "c", "b": "d"}, {}
         if names[name] not in writers:
             writers[names[name]] = PickledDB(str(path))
-            writers[names[name]]._writer = names[name]
+            writers[names[name]]._writer.name = names[name]
         writers[names[name]].transact(number, lambda state, events=events: events)
 
 
@@ -98,7 +98,7 @@ def state_of(state: State) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if hasattr(value, "__dataclass_fields__"):
-        names = [one.name for one in fields(value) if not one.name.startswith("_")]
+        names = [one.name for one in fields(value) if one.repr and not one.name.startswith("_")]
         return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, dict):
         ordered = {key: _plain(one) for key, one in value.items()}

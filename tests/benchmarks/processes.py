@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from orion_hpc.sharedfs.processes import die_with_parent
+from orion_hpc.sharedfs.process_control import die_with_parent
 
 Body = Callable[[], Any]
 """What is measured; its result must be plain."""

@@ -26,7 +26,7 @@ def connect(server: Server) -> tuple[PickledDB, LyingFile]:
     """Return a worker's database, and its file."""
     file = LyingFile("/nowhere/db.pkl", server)
     db = PickledDB(file.path, file=file)  # type: ignore[arg-type]
-    db._lock = NoLock()  # type: ignore[assignment]
+    db._writer.lock = NoLock()  # type: ignore[assignment]
     return db, file
 
 

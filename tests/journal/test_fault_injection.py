@@ -20,13 +20,12 @@ from typing import Any, TypeAlias
 import pytest
 
 from orion_hpc.errors import OrionHpcError, StorageUnusable
-from orion_hpc.journal import framing, pickleddb
+from orion_hpc.journal import framing
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE
 from orion_hpc.model.trial import COMPLETED, RESERVED
-from orion_hpc.sharedfs import mounts
-from orion_hpc.sharedfs.lock import DatabaseLock
+from orion_hpc.sharedfs import lock, mounts
 from orion_hpc.sharedfs.mounts import APPENDING, CACHED, DIRECT, FLOCK, LEASE
 from tests.rigs.faults import ERRNOS, Call, Ending, Fault, Victim
 
@@ -66,7 +65,7 @@ def access(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     monkeypatch.setattr(os, "O_DIRECT", 0)  # not every local disk takes what isn't whole blocks
     monkeypatch.setattr(mounts, "mount_of", lambda path: mounts.Mount("tmpfs"))
     # Half a minute for a marker whose removal failed is too long for some hundred tries.
-    monkeypatch.setattr(pickleddb, "DatabaseLock", partial(DatabaseLock, lease_duration=2.0))
+    monkeypatch.setattr(lock, "LEASE_DURATION", 2.0)
     return way
 
 

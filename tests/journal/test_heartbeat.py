@@ -13,11 +13,11 @@ import pytest
 
 from orion_hpc.journal.heartbeat import (
     Heartbeat,
-    Verdict,
+    Liveness,
     Watch,
+    read_suspended,
     signs,
-    tell_suspended,
-    told_suspended,
+    write_suspended,
 )
 from orion_hpc.sharedfs import process_identity
 from orion_hpc.sharedfs.awake_clock import AwakeClock
@@ -156,7 +156,7 @@ def test_a_folder_that_is_not_there_has_no_signs(tmp_path):
 def test_who_is_spared_has_as_long_again_to_give_a_sign(tmp_path):
     """Suspended jobs are resumed before their signs of life can be seen here."""
     sign(tmp_path, age=3600)
-    now, verdict = 7.0, Verdict(spared={ELSEWHERE})
+    now, verdict = 7.0, Liveness(spared={ELSEWHERE})
     asked = []
 
     def judge(signs, silent):
@@ -168,7 +168,7 @@ def test_who_is_spared_has_as_long_again_to_give_a_sign(tmp_path):
     now += 100
     assert watch.lost([ELSEWHERE]) == set()
     assert asked == [({ELSEWHERE}, set()), ({ELSEWHERE}, {ELSEWHERE})]
-    verdict = Verdict()
+    verdict = Liveness()
     now += 80
     assert watch.lost([ELSEWHERE]) == set()
     now += 20
@@ -181,14 +181,14 @@ def test_a_worker_that_is_stopped_here_is_asked_of_and_not_lost(tmp_path):
         start = process_identity.start_of(child.pid)
         name = str(replace(process_identity.own({}), pid=child.pid, start=start, job="7.0"))
         sign(tmp_path, name, age=3600)
-        now, verdict = 7.0, Verdict()
+        now, verdict = 7.0, Liveness()
         watch = Watch(str(tmp_path), 60, lambda signs, silent: verdict, awake=lambda: now)
         os.kill(child.pid, signal.SIGSTOP)
         wait_for(lambda: process_identity.Identity.parse(name).stopped)
         for _ in range(3):
             assert watch.lost([name]) == set()
             now += 1000
-        verdict = Verdict(gone={name})
+        verdict = Liveness(gone={name})
         assert watch.lost([name]) == {name}
         os.kill(child.pid, signal.SIGCONT)
 
@@ -228,13 +228,13 @@ def test_a_sign_is_given_as_soon_as_the_process_goes_on(tmp_path):
 def test_who_is_suspended_is_told_to_the_others_for_a_while(tmp_path):
     """Whole, or not at all; garbage tells nothing."""
     folder = str(tmp_path)
-    assert told_suspended(folder, 60) == set()
-    tell_suspended(folder, {ELSEWHERE, "b"})
-    assert told_suspended(folder, 60) == {ELSEWHERE, "b"}
+    assert read_suspended(folder, 60) == set()
+    write_suspended(folder, {ELSEWHERE, "b"})
+    assert read_suspended(folder, 60) == {ELSEWHERE, "b"}
     assert signs(folder) == {}
     (path,) = tmp_path.iterdir()
     os.utime(path, (time.time() - 61, time.time() - 61))
-    assert told_suspended(folder, 60) == set()
+    assert read_suspended(folder, 60) == set()
     for content in (b"", b"{}", b"[1", b'[1, ["x"]]', b"\xff"):
         path.write_bytes(content)
-        assert told_suspended(folder, 60) == set()
+        assert read_suspended(folder, 60) == set()

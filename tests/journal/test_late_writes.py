@@ -48,8 +48,8 @@ class Worker:
         self.name = name
         self.file = DirectFile(path, server)
         self.db = PickledDB(path, file=self.file)  # type: ignore[arg-type]
-        self.db._lock = Lease(server)  # type: ignore[assignment]
-        self.db._writer = name  # the same in each run
+        self.db._writer.lock = Lease(server)  # type: ignore[assignment]
+        self.db._writer.name = name  # the same in each run
         self.db.refresh()
         self.running: list[tuple[int, int, Params]] = []
 
@@ -63,7 +63,7 @@ class Cluster(RuleBasedStateMachine):
     def make(self) -> None:
         self.folder = tempfile.mkdtemp(dir="/dev/shm")
         self.path = os.path.join(self.folder, "db.pkl")
-        with LastFrame(layout.write_ahead_folder(self.path, ID)).made(group=False):
+        with LastFrame(layout.write_ahead_folder(self.path, ID)).created(group=False):
             header = {"lock": "lease", "id": ID, "write_ahead": True}
             self.server = Server(framing.encode_header(header))
         self.workers: dict[str, Worker] = {}

@@ -98,8 +98,8 @@ class Worker:
         self.name = name
         self.file = LyingFile(f"/nowhere/{name}.pkl", server)
         self.db = PickledDB(self.file.path, file=self.file)  # type: ignore[arg-type]
-        self.db._lock = NoLock()  # type: ignore[assignment]
-        self.db._writer = name  # the same in each run
+        self.db._writer.lock = NoLock()  # type: ignore[assignment]
+        self.db._writer.name = name  # the same in each run
         self.db.refresh()  # a job begins when it has found its experiment
         self.running: dict[int, int] = {}
         self.unrecorded: dict[tuple[int, int], str] = {}

@@ -86,7 +86,7 @@ def test_lost_frames_are_found_back_to_one_that_is_known(tmp_path):
 def test_of_two_who_acknowledge_at_once_the_server_lets_one(tmp_path):
     """Who found an older name is told that it was overtaken."""
     last = LastFrame(str(tmp_path))
-    with last.made(group=False):
+    with last.created(group=False):
         pass
     start = last.read()
     assert start is not None
@@ -99,7 +99,7 @@ def test_of_two_who_acknowledge_at_once_the_server_lets_one(tmp_path):
 def test_nothing_is_left_where_the_database_cannot_be_made(tmp_path):
     """Its folder goes again with it."""
     last = LastFrame(str(tmp_path / "db.pkl.files" / "write-ahead" / "id"))
-    with pytest.raises(RuntimeError), last.made(group=False):
+    with pytest.raises(RuntimeError), last.created(group=False):
         raise RuntimeError
     assert list(Path(tmp_path).iterdir()) == []
 

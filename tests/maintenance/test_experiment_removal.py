@@ -9,6 +9,7 @@ import pytest
 
 from orion_hpc.errors import NoConfigurationError, StorageError, WorkersAlive
 from orion_hpc.journal.pickleddb import PickledDB
+from orion_hpc.journal.writer import JournalWriter
 from orion_hpc.maintenance import experiment_removal
 from orion_hpc.maintenance.experiment_removal import find_experiment, remove
 from orion_hpc.model import event as ev
@@ -124,7 +125,7 @@ def test_a_journal_that_can_not_be_written_leaves_the_folder(path, monkeypatch):
     def fail(self, *given):
         raise StorageError("no")
 
-    monkeypatch.setattr(PickledDB, "_append", fail)
+    monkeypatch.setattr(JournalWriter, "append", fail)
     with pytest.raises(StorageError, match="no"):
         remove(str(path), experiment)
     assert files(path) == ["e-v1", "f-v1"]

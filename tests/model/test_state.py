@@ -12,9 +12,10 @@ from orion_hpc.model import wire
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
 from orion_hpc.model.trial import (
     BROKEN,
-    CAUSES,
+    CANCELLED,
     COMPLETED,
     INTERRUPTED,
+    KILLED,
     LOST_WORKER,
     NEW,
     OUT_OF_MEMORY,
@@ -24,11 +25,17 @@ from orion_hpc.model.trial import (
     SETTABLE,
     STATUSES,
     SUSPENDED,
+    TIMED_OUT,
     USER_ERROR,
+    WORKER_SUSPENDED,
     Results,
 )
 
 RESULTS = [{"name": "loss", "type": "objective", "value": 1.5}]
+CAUSES = (
+    USER_ERROR, PREEMPTED, TIMED_OUT, OUT_OF_MEMORY, KILLED, LOST_WORKER, CANCELLED,
+    WORKER_SUSPENDED,
+)  # fmt: skip
 
 
 def experiment(max_trials: int | None = 3, max_broken: int = 2) -> ExperimentState:

@@ -44,7 +44,7 @@ def bases(folder: Path) -> list[Base]:
     for number, write in enumerate((_full, _two, _empty)):
         path = folder / f"base-{number}.pkl"
         storage = PickledDB.create(str(path))
-        storage._writer = f"{number:016x}"  # a seed must make the same files
+        storage._writer.name = f"{number:016x}"  # a seed must make the same files
         write(storage)
         storage.close()
         content = path.read_bytes()

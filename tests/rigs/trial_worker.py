@@ -120,7 +120,7 @@ class _Worker:
         file = _FaultyFile(order.database, order.fault, order.at) if in_file else None
         self._db = PickledDB(order.database, file=file)
         if not order.locked:
-            self._db._lock = NoLock()  # type: ignore[assignment]
+            self._db._writer.lock = NoLock()  # type: ignore[assignment]
         self._held: list[tuple[int, int]] = []
         self._plans = 0
 

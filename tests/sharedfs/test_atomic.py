@@ -51,6 +51,22 @@ def test_one_that_is_there_is_replaced_only_where_it_is_said(tmp_path):
     assert os.listdir(tmp_path) == ["there"]
 
 
+def test_a_temporary_name_may_be_given(tmp_path):
+    """The file has it until it is complete; one that is there already is left alone."""
+    path, temporary = tmp_path / "there", tmp_path / ".unfinished"
+    with atomic.new_file(str(path), durable=False, temporary=str(temporary)) as file:
+        file.write(b"new")
+        assert os.listdir(tmp_path) == [".unfinished"]
+    assert path.read_bytes() == b"new"
+    temporary.write_bytes(b"another's")
+    with (
+        pytest.raises(FileExistsError),
+        atomic.new_file(str(path), replace=True, temporary=str(temporary)),
+    ):
+        pytest.fail("there is nothing to write to")
+    assert (path.read_bytes(), temporary.read_bytes()) == (b"new", b"another's")
+
+
 def test_a_file_is_kept_aside_under_a_name_that_is_free(tmp_path):
     """Nothing that is there is replaced, be it a link that leads nowhere."""
     path = tmp_path / "db"

@@ -17,8 +17,9 @@ from tests.rigs.waiting import wait_until
 
 HOLDER = """
 import sys
-from orion_hpc.sharedfs.lock import DatabaseLock
-with DatabaseLock(sys.argv[1], sys.argv[2], 5, lease_duration=float(sys.argv[3])).held():
+from orion_hpc.sharedfs import lock
+lock.LEASE_DURATION = float(sys.argv[3])
+with lock.DatabaseLock(sys.argv[1], sys.argv[2], 5).held():
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -86,14 +87,15 @@ def test_an_unknown_kind_names_what_to_do(tmp_path):
         DatabaseLock(str(tmp_path / "lock"), "lease2", 5)
 
 
-def test_a_stopped_holder_loses_its_lease_and_not_before(tmp_path):
+def test_a_stopped_holder_loses_its_lease_and_not_before(tmp_path, monkeypatch):
     """A holder that gives no sign is waited for as long as the lease, by the waiter's own clock."""
     path = tmp_path / "db.pkl.lock"
+    monkeypatch.setattr("orion_hpc.sharedfs.lock.LEASE_DURATION", 1.0)
     with holder(path, "lease", lease=1.0) as process:
         os.kill(process.pid, signal.SIGSTOP)
         try:
             start = time.monotonic()
-            with DatabaseLock(str(path), "lease", 20, lease_duration=1.0).held():
+            with DatabaseLock(str(path), "lease", 20).held():
                 waited = time.monotonic() - start
             assert waited >= 1.0
         finally:
@@ -102,11 +104,12 @@ def test_a_stopped_holder_loses_its_lease_and_not_before(tmp_path):
         assert process.wait(20) == 0, "it goes on, and doesn't remove what isn't its own any more"
 
 
-def test_a_living_holder_keeps_its_lease(tmp_path):
+def test_a_living_holder_keeps_its_lease(tmp_path, monkeypatch):
     """As long as the holder refreshes its marker nobody takes it, however long it works."""
     path = tmp_path / "db.pkl.lock"
+    monkeypatch.setattr("orion_hpc.sharedfs.lock.LEASE_DURATION", 0.6)
     with holder(path, "lease", lease=0.6) as process:
-        late = DatabaseLock(str(path), "lease", 2.0, lease_duration=0.6).held()
+        late = DatabaseLock(str(path), "lease", 2.0).held()
         with pytest.raises(LockTimeout):
             late.__enter__()
         process.stdin.close()

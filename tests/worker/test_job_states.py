@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from orion_hpc.journal.heartbeat import Sign, Verdict, Watch, signs, take_turn, told_suspended
+from orion_hpc.journal.heartbeat import Liveness, Sign, Watch, read_suspended, signs, take_turn
 from orion_hpc.model.trial import (
     CANCELLED,
     OUT_OF_MEMORY,
@@ -134,7 +134,7 @@ def test_whether_a_suspended_worker_keeps_its_trials(
     states = JobStates(str(tmp_path), for_worker=True)
     verdict = states(suspended_sign(on_suspend), {HERE} if silent else ())
     handed_on = on_suspend == "release" or (silent and on_suspend != "keep")
-    assert verdict == (Verdict({HERE}, set()) if handed_on else Verdict(set(), {HERE}))
+    assert verdict == (Liveness({HERE}, set()) if handed_on else Liveness(set(), {HERE}))
     if handed_on:
         assert states.causes([HERE]) == {HERE: WORKER_SUSPENDED}
     assert len(on_orion.calls("squeue")) == 1
@@ -143,7 +143,7 @@ def test_whether_a_suspended_worker_keeps_its_trials(
 def test_a_command_hands_nothing_on(on_orion: FakeSlurm, tmp_path) -> None:
     """There must be a worker to take it."""
     on_orion.answer("squeue", SUSPENDED)
-    assert JobStates(str(tmp_path))(suspended_sign("release"), {HERE}) == Verdict(set(), {HERE})
+    assert JobStates(str(tmp_path))(suspended_sign("release"), {HERE}) == Liveness(set(), {HERE})
 
 
 def test_silence_is_asked_of_out_of_turn_and_the_answer_is_shared(
@@ -154,13 +154,13 @@ def test_silence_is_asked_of_out_of_turn_and_the_answer_is_shared(
     assert take_turn(str(tmp_path), 60.0)
     looks = [JobStates(str(tmp_path), for_worker=True) for _ in range(3)]
     verdicts = [look(suspended_sign("keep"), {HERE}) for look in looks]
-    assert verdicts == [Verdict(set(), {HERE})] * 3
+    assert verdicts == [Liveness(set(), {HERE})] * 3
     assert len(on_orion.calls("squeue")) == 1
     for name in (".turn", ".suspended"):
         os.utime(tmp_path / name, (1, 1))
     on_orion.answer("squeue", "12|3|RUNNING|0|None|quick|\n")
-    assert looks[0](suspended_sign("keep"), {HERE}) == Verdict(set(), set())
-    assert told_suspended(str(tmp_path), 60.0) == set()
+    assert looks[0](suspended_sign("keep"), {HERE}) == Liveness(set(), set())
+    assert read_suspended(str(tmp_path), 60.0) == set()
 
 
 def test_without_an_answer_it_is_as_it_was(on_orion: FakeSlurm, tmp_path) -> None:
@@ -183,4 +183,4 @@ def test_a_python_programs_worker_is_in_its_job(on_orion: FakeSlurm, tmp_path) -
     name = f"{HERE}+2"
     on_orion.answer("squeue", SUSPENDED)
     found = {name: Sign(name, 0.0, 0.0, 60.0, {"cluster": "orion"})}
-    assert JobStates(str(tmp_path))(found) == Verdict(set(), {name})
+    assert JobStates(str(tmp_path))(found) == Liveness(set(), {name})

@@ -19,8 +19,8 @@ from orion_hpc.errors import ConfigurationError, ImportRefused
 from orion_hpc.importers.orion.inert_values import Odd, Plainer, moment
 from orion_hpc.importers.orion.pickle_file import block
 from orion_hpc.importers.orion.trial_documents import FoundTrial, is_text, plain_name, read_trial
+from orion_hpc.model.history import IMPORTED
 from orion_hpc.model.space import Space
-from orion_hpc.model.state import IMPORTED
 from orion_hpc.model.trial import BROKEN, params_key
 
 Document = Mapping[str, Any]

@@ -37,7 +37,8 @@ from orion_hpc.journal import safe_pickle
 from orion_hpc.journal.base import Storage
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
-from orion_hpc.model.state import CATALOGUE, IMPORTED, ExperimentState, State
+from orion_hpc.model.history import IMPORTED
+from orion_hpc.model.state import CATALOGUE, ExperimentState, State
 from orion_hpc.model.trial import BROKEN, CANCELLED, COMPLETED, NEW, STATUSES, USER_ERROR
 from orion_hpc.model.wire import encode
 

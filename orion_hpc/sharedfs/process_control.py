@@ -1,6 +1,6 @@
-"""Processes of this host: ending a whole tree of them, dying with a parent, the memory's victims.
+"""Processes of this host: killing trees and groups, dying with a parent, memory and OOM kills.
 
-Knows the kernel's and psutil's ways. Who is to be ended, and why, is left to the callers.
+Which processes to kill, and why, is decided by the callers.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _PR_SET_PDEATHSIG = 1
 """From linux/prctl.h; see prctl(2)."""
 
 _LONGEST_DEATH = 5.0
-"""Seconds to wait for killed processes. One that hangs in a dead NFS takes longer to die."""
+"""Seconds to wait for killed processes. One that hangs in a dead NFS mount takes longer to end."""
 
 
 def kill_tree(pid: int, grace: float = 0.0) -> None:
-    """End ``pid`` and all that descend from it; returns when they are gone.
+    """Kill ``pid`` and all its descendants; return when they have ended.
 
-    A direct child of this process is left as a zombie, for its owner to collect the exit code.
-    What a double fork detached from the tree isn't found; see :func:`kill_group`.
+    A direct child of this process is left as a zombie, so that its owner can get the exit code.
+    Processes that a double fork detached from the tree aren't found; see :func:`kill_group`.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def kill_tree(pid: int, grace: float = 0.0) -> None:
         known |= _descendants(known)
         _each(known, psutil.Process.terminate)
         _await_end(known, grace)
-    # A process that forks between the look and the kill would leave an orphan that nobody finds.
-    # Stopped ones can't fork: the tree is complete when a look finds nobody new.
+    # If a process forked between the listing and the kill, its child would become an orphan that
+    # isn't found. Stopped processes can't fork: the tree is complete once a listing has none new.
     frozen: set[psutil.Process] = set()
     while new := {process for process in known if process not in frozen and not _gone(process)}:
         _each(new, psutil.Process.suspend)
@@ -55,31 +55,31 @@ def kill_tree(pid: int, grace: float = 0.0) -> None:
 
 
 def kill_group(leader: int) -> None:
-    """Kill what is left of the process group of ``leader``, which may be dead already.
+    """Kill what is left of the process group of ``leader``, which may have ended already.
 
-    The number can't have been given to another process while the group has members; an empty group
-    is gone, and this does nothing.
+    While the group has members, no other process gets that number. If the group is empty, this does
+    nothing.
     """
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(leader, signal.SIGKILL)
 
 
 def die_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
-    """Have the kernel send ``number`` to this process when its parent ``parent`` ends.
+    """Make the kernel send ``number`` to this process when its parent ``parent`` ends.
 
-    The kernel's "parent" is the *thread* that started this process (prctl(2)): that one has to live
-    as long as the process is wanted. The setting doesn't pass on to children.
+    The kernel's "parent" is the *thread* that started this process (prctl(2)), so that thread has
+    to live as long as the process. Children don't inherit the setting.
     """
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
-    # The parent may have died before the call: then nobody sends the signal any more.
+    # The parent may have ended before the call: then the kernel doesn't send the signal.
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
 
 
 def oom_kills(path: str = VMSTAT) -> int:
-    """Return how many processes the kernel has killed for want of memory since this host's boot.
+    """Return how many processes the kernel's OOM killer has killed since this host's boot.
 
-    Counts those of a control group's limit too (mm/oom_kill.c); 0 where the kernel doesn't tell.
+    Kills by a control group's limit are included (mm/oom_kill.c). 0 where there is no such count.
     """
     with suppress(OSError, ValueError), open(path, encoding="ascii") as file:
         for line in file:
@@ -89,10 +89,10 @@ def oom_kills(path: str = VMSTAT) -> int:
 
 
 class OomWatch:
-    """Tells whether the kernel killed processes for want of memory since a mark.
+    """Detects kills by the kernel's OOM killer since a mark.
 
-    The count is read at most once a second for marks (it takes 0.1 ms, as much as a short trial),
-    so a kill may seem to be a second later than it was.
+    For marks the count is read at most once a second (it takes 0.1 ms, as much as a short trial),
+    so a kill may seem to be up to a second later than it was.
     """
 
     __slots__ = ("_count", "_next", "_path")
@@ -103,7 +103,7 @@ class OomWatch:
         self._next = 0.0
 
     def mark(self) -> int:
-        """Return what :meth:`risen` compares with."""
+        """Return the present count, for :meth:`risen`."""
         now = time.monotonic()
         if now >= self._next:
             self._count, self._next = oom_kills(self._path), now + 1.0
@@ -124,12 +124,12 @@ def _descendants(processes: Iterable[psutil.Process]) -> set[psutil.Process]:
 
 def _each(processes: Iterable[psutil.Process], action: Callable[[psutil.Process], object]) -> None:
     for process in processes:
-        with suppress(psutil.Error):  # gone meanwhile, or not ours
+        with suppress(psutil.Error):  # ended meanwhile, or another user's
             action(process)
 
 
 def _await_end(processes: Iterable[psutil.Process], timeout: float) -> None:
-    # Not psutil.wait_procs: it would collect our children's exit codes from under their owners.
+    # Not psutil.wait_procs: it would take our children's exit codes away from their owners.
     end = time.monotonic() + timeout
     for process in processes:
         while not _gone(process) and time.monotonic() < end:
@@ -146,9 +146,9 @@ def _gone(process: psutil.Process) -> bool:
 def kill_marked(variable: str, value: str) -> int:
     """Kill all processes that were started with ``variable=value``; return how many there were.
 
-    The environment is inherited, so this finds what a dead parent's signal, its process group and
-    its session don't reach: grandchildren, daemons. A process that only forked from one without the
-    mark isn't found, nor is another user's.
+    The environment is inherited, so this finds processes that a parent's signal, its process group
+    and its session don't reach: grandchildren, daemons. A process that was forked, without exec,
+    from one that lacks the variable isn't found, nor is another user's.
     """
     found: set[psutil.Process] = set()
     for process in psutil.process_iter():
@@ -160,15 +160,15 @@ def kill_marked(variable: str, value: str) -> int:
     return len(found)
 
 
-class Below(NamedTuple):
-    """What the living processes below this one have used: processor seconds, bytes of memory."""
+class DescendantsUsage(NamedTuple):
+    """What this process's living descendants use: seconds of processor time, bytes of memory."""
 
     cpu: float
     memory: int
 
 
-def below() -> Below:
-    """Return what all processes below this one have used together, as far as it can be seen."""
+def descendants_usage() -> DescendantsUsage:
+    """Return what all descendants of this process use together, as far as it can be seen."""
     cpu, memory = 0.0, 0
     with suppress(psutil.Error, OSError):
         for child in psutil.Process().children(recursive=True):
@@ -176,11 +176,11 @@ def below() -> Below:
                 times = child.cpu_times()
                 cpu += times.user + times.system + times.children_user + times.children_system
                 memory += child.memory_info().rss
-    return Below(cpu, memory)
+    return DescendantsUsage(cpu, memory)
 
 
 def own_memory() -> int:
-    """Return the bytes of memory that this process has now."""
+    """Return how many bytes of memory this process uses now."""
     try:
         return int(psutil.Process().memory_info().rss)
     except (psutil.Error, OSError):

@@ -9,7 +9,7 @@ import sys
 
 import psutil
 
-from orion_hpc.sharedfs.processes import OomWatch, kill_group, kill_tree, oom_kills
+from orion_hpc.sharedfs.process_control import OomWatch, kill_group, kill_tree, oom_kills
 
 TREE = """
 import os, subprocess, sys, signal
