@@ -14,15 +14,8 @@ from typing import Any
 
 from orion_hpc.config import checks
 from orion_hpc.config.document import Document, read_value
-from orion_hpc.config.settings import (
-    BLOCKS,
-    Keys,
-    Problem,
-    Provenance,
-    Settings,
-    known_keys,
-    validate,
-)
+from orion_hpc.config.provenance import Keys, Problem, Provenance
+from orion_hpc.config.settings import BLOCKS, Settings, known_keys, validate
 from orion_hpc.errors import ConfigurationError, did_you_mean
 
 PREFIX = "ORION_HPC_"

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -23,50 +22,11 @@ from pydantic import (
 )
 
 from orion_hpc.config import paths, slurm_formats
-from orion_hpc.config.slurm_formats import ArraySize, Malformed
+from orion_hpc.config.provenance import Keys, Problem, Provenance
+from orion_hpc.config.slurm_formats import ArraySize, InvalidValue
 from orion_hpc.errors import did_you_mean
 from orion_hpc.model.space import Space
 from orion_hpc.model.wire import valid_name
-
-Keys = tuple[str, ...]
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong: the keys that lead to it, what is wrong, and what to do."""
-
-    keys: Keys
-    message: str
-    hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where settings came from: the layer's label, the place in it and its base directory, by keys.
-
-    ``home`` is the experiment's directory, the base of what nobody gave.
-    """
-
-    labels: Mapping[Keys, str]
-    places: Mapping[Keys, str]
-    bases: Mapping[Keys, Path]
-    home: Path
-
-    def label(self, keys: Keys) -> str:
-        """Return who gave the setting, or the nearest block around it."""
-        return _nearest(self.labels, keys) or "defaults"
-
-    def place(self, keys: Keys) -> str:
-        """Return the same, with the line of a file or the name of a variable where it has one."""
-        label = self.label(keys)
-        return label if label == "defaults" else _nearest(self.places, keys) or label
-
-
-def _nearest(known: Mapping[Keys, str], keys: Keys) -> str:
-    for length in range(len(keys), 0, -1):
-        if keys[:length] in known:
-            return known[keys[:length]]
-    return ""
-
 
 # --- what a single value may be --------------------------------------------------------------
 
@@ -74,12 +34,12 @@ def _nearest(known: Mapping[Keys, str], keys: Keys) -> str:
 def _text(value: Any) -> str:
     # A number is a text that nobody quoted, as in "account: 123"; 1.10 would have lost its zero.
     if isinstance(value, float):
-        raise Malformed("put it in quotes to make it a text")
+        raise InvalidValue("put it in quotes to make it a text")
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise Malformed("")
+        raise InvalidValue("")
     # A line break would end sbatch's line and begin another.
     if not (text := str(value)).strip() or not text.isprintable():
-        raise Malformed("expected a text of printable characters")
+        raise InvalidValue("expected a text of printable characters")
     return text
 
 
@@ -88,13 +48,13 @@ def _trial_time(value: Any) -> Any:
         return "off"
     if isinstance(value, str) and value not in ("auto", "off"):
         if value.isdecimal():
-            raise Malformed("write seconds without quotes, or a time with ':'")
+            raise InvalidValue("write seconds without quotes, or a time with ':'")
         try:
             value = slurm_formats.time_limit_seconds(value)
-        except Malformed:
-            raise Malformed("") from None
+        except InvalidValue:
+            raise InvalidValue("") from None
     if value is None or isinstance(value, bool) or (not isinstance(value, str) and value <= 0):
-        raise Malformed("")
+        raise InvalidValue("")
     return value
 
 
@@ -105,7 +65,7 @@ def _count(value: Any) -> Any:
 def _name(value: Any) -> str:
     name = _text(value)
     if not valid_name(name):
-        raise Malformed(
+        raise InvalidValue(
             "expected at most 100 letters, digits, '_', '-' and '.', no '-' or '.' first"
         )
     return name
@@ -121,8 +81,8 @@ def _function(value: Any) -> Any:
         module, _, name = value.rpartition(".")
     meant = f"{module.removesuffix('.py')}:{name}"
     if _dotted(meant.replace(":", ".")):
-        raise Malformed(f"expected module:function (did you mean {meant}?)")
-    raise Malformed("expected module:function, as in svm:main")
+        raise InvalidValue(f"expected module:function (did you mean {meant}?)")
+    raise InvalidValue("expected module:function, as in svm:main")
 
 
 def _dotted(text: str) -> bool:
@@ -131,23 +91,23 @@ def _dotted(text: str) -> bool:
 
 def _command(value: Any) -> Any:
     if not isinstance(value, list | tuple) or not value or value[0] == "":
-        raise Malformed("")
+        raise InvalidValue("")
     return tuple(map(_word, value))
 
 
 def _word(value: Any) -> str:
     if isinstance(value, float):
-        raise Malformed(f"put {value} in quotes, so that it is passed on as you write it")
+        raise InvalidValue(f"put {value} in quotes, so that it is passed on as you write it")
     if not isinstance(value, str):
         return _text(value)
     if "\0" in value:
-        raise Malformed("a word of a command can't have a null character")
+        raise InvalidValue("a word of a command can't have a null character")
     return value
 
 
 def _identifier(value: Any) -> Any:
     if isinstance(value, str) and not value.isidentifier():
-        raise Malformed("expected the name of an argument of the function")
+        raise InvalidValue("expected the name of an argument of the function")
     return value
 
 
@@ -155,7 +115,7 @@ def _kwargs(value: Any) -> Any:
     if isinstance(value, Mapping):
         for name, constant in value.items():
             if not isinstance(name, str) or not name.isidentifier():
-                raise Malformed(f"{name!r} can't be the name of an argument")
+                raise InvalidValue(f"{name!r} can't be the name of an argument")
             _plain(constant, name, 0)
         return dict(value)
     return value
@@ -163,7 +123,7 @@ def _kwargs(value: Any) -> Any:
 
 def _plain(value: Any, name: str, depth: int) -> None:
     if depth > 50:
-        raise Malformed(f"the value of {name} nests too deeply")
+        raise InvalidValue(f"the value of {name} nests too deeply")
     if isinstance(value, Mapping):
         value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple):
@@ -171,26 +131,7 @@ def _plain(value: Any, name: str, depth: int) -> None:
             _plain(item, name, depth + 1)
     elif not (value is None or isinstance(value, bool | int | float | str)):
         kind = type(value).__name__
-        raise Malformed(f"the value of {name} has a {kind}, which the database doesn't keep")
-
-
-_LAUNCHERS = ("wait", "parsable", "test-only", "wrap", "quiet", "help", "usage", "version", "chdir")
-"""Options of sbatch that change what it runs, or what it answers."""
-
-_SUBMITITS = ("setup", "teardown", "srun-args", "use-srun", "signal-delay-s", "array-parallelism",
-              "stderr-to-stdout", "additional-parameters", "num-gpus", "map-count")  # fmt: skip
-"""Names that the library which submits jobs takes beside those of sbatch's options."""
-
-
-def _check_launchable(option: str) -> None:
-    """Raise Malformed for an option with which no job would run a worker."""
-    if option in _SUBMITITS:
-        raise Malformed(f"{option!r} isn't an option of sbatch")
-    if len(option) > 2 and "array".startswith(option):
-        raise Malformed(f"{option!r} has its own place: use --array N, or write slurm.array")
-    # sbatch takes the beginning of an option's name for it (getopt_long(3)).
-    if len(option) > 2 and any(known.startswith(option) for known in _LAUNCHERS):
-        raise Malformed(f"{option!r} can't be used: sbatch has to submit the workers and say so")
+        raise InvalidValue(f"the value of {name} has a {kind}, which the database doesn't keep")
 
 
 def _additional(value: Any) -> Any:
@@ -199,16 +140,18 @@ def _additional(value: Any) -> Any:
     options: dict[str, str | bool] = {}
     for name, setting in value.items():
         if not re.fullmatch(r"[a-z][a-z0-9]+(-[a-z0-9]+)*", str(name)):
-            raise Malformed(f"{name!r} isn't the long name of an option of sbatch, as in mail-type")
-        _check_launchable(str(name))
+            raise InvalidValue(
+                f"{name!r} isn't the long name of an option of sbatch, as in mail-type"
+            )
+        slurm_formats.check_additional_option(str(name))
         if str(name).replace("-", "_") in SlurmOptions.model_fields:
-            raise Malformed(f"{name!r} has its own place: write slurm.{name}")
+            raise InvalidValue(f"{name!r} has its own place: write slurm.{name}")
         if setting is None or setting is False:
             continue
         try:
             options[str(name)] = setting if setting is True else _text(setting)
-        except Malformed as error:
-            raise Malformed(f"{name!r} is {_shown(setting)}; {str(error) or _OPTION}") from None
+        except InvalidValue as error:
+            raise InvalidValue(f"{name!r} is {_shown(setting)}; {str(error) or _OPTION}") from None
     return options
 
 
@@ -241,12 +184,12 @@ def _warm_start(value: Any, info: ValidationInfo) -> Any:
     known = ("name", "version", "storage")
     for key in value:
         if key not in known:
-            raise Malformed(f"there is no key {key!r} in it{did_you_mean(str(key), known)}")
+            raise InvalidValue(f"there is no key {key!r} in it{did_you_mean(str(key), known)}")
     if "name" not in value:
-        raise Malformed("its name is missing, as in {name: first, storage: ./old.pkl}")
+        raise InvalidValue("its name is missing, as in {name: first, storage: ./old.pkl}")
     version, storage = value.get("version"), value.get("storage")
     if version is not None and (type(version) is not int or version < 1):
-        raise Malformed("its version must be a whole number of at least 1")
+        raise InvalidValue("its version must be a whole number of at least 1")
     provenance: Any = info.context
     base = provenance.bases.get((str(info.field_name),), provenance.home)
     return {

@@ -13,7 +13,7 @@ from typing import Any
 
 from orion_hpc.doctor import agent, lock_trial
 from orion_hpc.doctor.channel import Channel
-from orion_hpc.doctor.diagnosis import Findings, Part
+from orion_hpc.doctor.findings import Findings, LockReport
 from orion_hpc.doctor.lock_facts import Tried
 from orion_hpc.doctor.probes import Rehearsal
 from orion_hpc.errors import OrionHpcError
@@ -106,12 +106,12 @@ class Trying:
         number = yield from self._begun(what, "contend", self._parties)
         end = time.monotonic() + _CONTENTION
         mine = rehearsal.contend(lambda: time.monotonic() > end)
-        found.parts.append(Part("this host", mine.held, mine.overlaps, mine.trouble))
+        found.parts.append(LockReport("this host", mine.held, mine.overlaps, mine.trouble))
         self._give("enough")
         answers = yield from self._done(what, number, self._parties)
         for party, told in answers.items():
             found.parts.append(
-                Part(
+                LockReport(
                     self._parties[party],
                     int(told.get("held", 0)),
                     int(told.get("overlaps", 0)),

@@ -28,7 +28,7 @@ from typing import Any
 from orion_hpc.config.settings import Settings
 from orion_hpc.doctor import agent
 from orion_hpc.doctor.contest import Trying
-from orion_hpc.doctor.diagnosis import Findings
+from orion_hpc.doctor.findings import Findings
 from orion_hpc.doctor.host_facts import HostFacts, look_around
 from orion_hpc.doctor.probes import Rehearsal
 from orion_hpc.doctor.quota import quota_command, read_quota

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from orion_hpc.experiments.active_workers import living_workers
-from orion_hpc.maintenance.examination import OVERTAKEN, Examination, Examiner, Fault, experiments
+from orion_hpc.maintenance.examination import Examination, Examiner, experiments
+from orion_hpc.maintenance.pieces import OVERTAKEN, Fault
 from orion_hpc.model.trial import COMPLETED
 
 During: TypeAlias = Callable[[Iterable[str]], None]

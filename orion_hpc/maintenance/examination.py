@@ -7,35 +7,33 @@ Reads only, and takes no lock. A reader that works with the database stops at th
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from orion_hpc.errors import StorageError, StorageUnusable
-from orion_hpc.journal import creation, framing, safe_pickle
+from orion_hpc.journal import creation, framing
 from orion_hpc.journal.database_file import DatabaseFile
 from orion_hpc.journal.framing import Frame, Link
 from orion_hpc.journal.write_ahead import LastFrame, frames_in, lost_before, lost_between, settled
 from orion_hpc.maintenance import walk
-from orion_hpc.model import wire
-from orion_hpc.model.event import (
-    CompleteTrial,
-    Event,
-    RegisterTrial,
-    ReleaseTrial,
-    ReserveTrial,
-    SetStatus,
+from orion_hpc.maintenance.pieces import (
+    LOST,
+    OVERTAKEN,
+    Fault,
+    FileHeader,
+    Piece,
+    read_frame,
+    read_header,
+    trials_of,
 )
+from orion_hpc.model.event import RegisterTrial
 from orion_hpc.model.state import CATALOGUE, State
 from orion_hpc.model.trial import RESERVED, STATUSES
 from orion_hpc.sharedfs import layout
 
-_OF_TRIALS = (RegisterTrial, ReserveTrial, CompleteTrial, ReleaseTrial, SetStatus)
-_GARBAGE = (pickle.UnpicklingError, ValueError, TypeError, KeyError, RecursionError)
-_HEADER_LIMIT = 1 << 17
 _HEADER_LENGTH = len(framing.encode_header({"lock": "flock", "id": "0" * 32}))
 _STEP = 0.2
 """Seconds between two words on how far it is."""
@@ -47,64 +45,6 @@ _STALE_WAIT = 1.0
 """What looks like damage on a network file system is looked at so often, with so many seconds in
 between: the client's cache may be stale."""
 
-STRANGE = "strange"
-"""A whole frame with a payload that no version of this program writes."""
-
-HEADER = "header"
-"""The beginning of the file."""
-
-LOST = "lost"
-"""No bytes: the predecessor that a frame names isn't there, or what was acknowledged last isn't."""
-
-OVERTAKEN = "overtaken"
-"""A late write of another host went over what was acknowledged. The writers have kept that: whoever
-writes next restores it."""
-
-
-class Fault(NamedTuple):
-    """Bytes that can't be used, from ``start`` up to ``end``.
-
-    ``kind`` is one of :mod:`orion_hpc.maintenance.walk`'s, :data:`STRANGE` or :data:`HEADER`;
-    ``why`` says more of these two.
-    """
-
-    start: int
-    end: int
-    kind: str
-    why: str = ""
-
-    @property
-    def is_damage(self) -> bool:
-        """Whether it isn't what a writer leaves that was cut short."""
-        return self.kind not in (walk.TORN, walk.TAIL, OVERTAKEN)
-
-
-class Transaction(NamedTuple):
-    """A whole frame of an experiment, and what it says."""
-
-    frame: framing.Frame
-    writer: str
-    counter: int
-    events: list[Event]
-
-
-Piece: TypeAlias = Transaction | Fault
-
-
-@dataclass(slots=True)
-class Header:
-    """What a file begins with: ``content`` where that can be read, else the ``fault`` of it.
-
-    ``guess`` are those settings that can be told of a damaged one; ``end`` is where frames begin.
-    """
-
-    content: dict[str, Any] | None
-    end: int
-    fault: Fault | None = None
-    guess: dict[str, Any] = field(default_factory=dict)
-    link: framing.Link | None = None
-    version: int | None = None
-
 
 @dataclass(slots=True)
 class Examination:
@@ -113,7 +53,7 @@ class Examination:
     path: str
     status: os.stat_result
     size: int
-    header: Header
+    header: FileHeader
     frames: int = 0
     seals: int = 0
     restorations: int = 0
@@ -358,7 +298,7 @@ class Examiner:
             data += more
         return {one.start: one for one in framing.restorations(data, 0)}
 
-    def _find_kept(self, header: Header, size: int) -> bool:
+    def _find_kept(self, header: FileHeader, size: int) -> bool:
         """Find out whether writers keep what they write, and where, by header or by folder."""
         content = header.content or header.guess
         if content:
@@ -382,7 +322,7 @@ class Examiner:
         folders = self._folders()
         return folders[0] if len(folders) == 1 else ""
 
-    def _folder_of(self, folders: list[str], header: Header, size: int) -> str:
+    def _folder_of(self, folders: list[str], header: FileHeader, size: int) -> str:
         """Return that of the folders in which frames of this file are kept, or such that follow one
         of its: each repair begins another. ``''`` where none are."""
         there = {
@@ -424,75 +364,3 @@ def reserved(state: State) -> list[tuple[int, int]]:
         for one in state.experiments.values()
         for trial in one.having(RESERVED)
     ]
-
-
-def trials_of(frame: framing.Frame) -> Iterator[tuple[int, int]]:
-    """Yield experiment and number of each trial that a frame speaks of."""
-    piece = read_frame(frame) if frame.experiment < framing.SPECIAL else None
-    if isinstance(piece, Transaction):
-        for event in piece.events:
-            if isinstance(event, _OF_TRIALS):
-                yield frame.experiment, event.number
-
-
-def read_frame(frame: framing.Frame) -> Piece:
-    """Return the transaction that a frame holds, or what is wrong with it."""
-    try:
-        return Transaction(frame, *wire.decode_transaction(safe_pickle.loads(frame.payload)))
-    except _GARBAGE as error:
-        return Fault(frame.start, frame.end, STRANGE, str(error))
-
-
-def read_header(
-    path: str, read: walk.Read, size: int, force: bool = False, kept: bool = False
-) -> Header:
-    """Return what the file begins with; ``kept``: its writers have kept transactions elsewhere.
-
-    Raises
-    ------
-    StorageUnusable
-        It is no database: neither has it a header, nor does it hold a transaction, and none is
-        kept. Or a newer version made it.
-    """
-    data = read(0, min(size, _HEADER_LIMIT))
-    newer = None
-    try:
-        decoded = framing.decode_header(data)
-        if decoded is not None:
-            return Header(decoded.content, decoded.end, link=decoded.link, version=decoded.version)
-    except framing.NewerVersion as error:
-        newer = error.version
-    except (framing.NotAJournal, *_GARBAGE):
-        pass
-    if newer is not None and not force:
-        raise StorageUnusable(
-            f"{path} was made by a newer version of orion-hpc (its format is {newer}, this one "
-            f"reads up to {framing.VERSION})",
-            "Upgrade with: pip install --upgrade orion-hpc. If you know that it wasn't, its header "
-            "is damaged: 'orion-hpc db repair --force'.",
-        )
-    return _damaged_header(path, read, size, data, kept)
-
-
-def _damaged_header(path: str, read: walk.Read, size: int, data: bytes, kept: bool) -> Header:
-    try:
-        first = walk.first_frame(read, size)
-    except framing.Overwhelmed:
-        first = None
-    is_first = first is not None and isinstance(read_frame(first), Transaction)
-    if not is_first and not kept:
-        raise StorageUnusable(
-            f"{path} is empty" if not size else f"{path} isn't a database of orion-hpc",
-            "Check the path of the database.",
-        )
-    end = first.start if first is not None and is_first else size
-    guess: dict[str, Any] = {}
-    # The magic and the version aren't covered by the checksum: what it covers may be whole.
-    start = framing.MAGIC + framing.VERSION.to_bytes(2, "little")
-    try:
-        decoded = framing.decode_header(start + data[len(start) :])
-        if decoded is not None:
-            guess, end = decoded.content, decoded.end
-    except (ValueError, *_GARBAGE):
-        pass
-    return Header(None, end, Fault(0, end, HEADER, "the header can't be read"), guess)

@@ -16,8 +16,9 @@ from typing import BinaryIO
 from orion_hpc.errors import StorageError
 from orion_hpc.journal import creation, framing, safe_pickle
 from orion_hpc.journal.framing import Link
-from orion_hpc.maintenance.examination import Examination, Examiner, Fault
+from orion_hpc.maintenance.examination import Examination, Examiner
 from orion_hpc.maintenance.mending import Derive, Mend, Mender, Mends
+from orion_hpc.maintenance.pieces import Fault
 from orion_hpc.model import wire
 from orion_hpc.model.state import State
 from orion_hpc.sharedfs import atomic, mounts

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 
 from orion_hpc.doctor.contest import Trying
-from orion_hpc.doctor.diagnosis import Findings, verdicts
+from orion_hpc.doctor.diagnosis import verdicts
+from orion_hpc.doctor.findings import Findings
 from orion_hpc.doctor.host_facts import look_around
 from orion_hpc.doctor.probes import Rehearsal
 from orion_hpc.doctor.verdict import Verdict

@@ -1,0 +1,47 @@
+"""Where settings came from, and what is wrong with them: the words for both. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+Keys = tuple[str, ...]
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: the keys that lead to it, what is wrong, and what to do."""
+
+    keys: Keys
+    message: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """Where settings came from: the layer's label, the place in it and its base directory, by keys.
+
+    ``home`` is the experiment's directory, the base of what nobody gave.
+    """
+
+    labels: Mapping[Keys, str]
+    places: Mapping[Keys, str]
+    bases: Mapping[Keys, Path]
+    home: Path
+
+    def label(self, keys: Keys) -> str:
+        """Return who gave the setting, or the nearest block around it."""
+        return _nearest(self.labels, keys) or "defaults"
+
+    def place(self, keys: Keys) -> str:
+        """Return the same, with the line of a file or the name of a variable where it has one."""
+        label = self.label(keys)
+        return label if label == "defaults" else _nearest(self.places, keys) or label
+
+
+def _nearest(known: Mapping[Keys, str], keys: Keys) -> str:
+    for length in range(len(keys), 0, -1):
+        if keys[:length] in known:
+            return known[keys[:length]]
+    return ""
