@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 
 import click
 
-from orion_hpc.cli.again import command
+from orion_hpc.cli.selection import Selection, select_experiment
 from orion_hpc.cli.terminal import Terminal
 
 _BEYOND = 60.0
@@ -16,19 +15,13 @@ _BEYOND = 60.0
 
 
 @click.command()
-@click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--storage", help="Path of the database.  [default: the configuration's]")
-@click.option("--name", help="Name of the experiment.")
-@click.option("--version", type=click.IntRange(1), help="Version of it.  [default: the highest]")
+@select_experiment()
 @click.option("--no-wait", is_flag=True, help="Don't wait for the running trials to be released.")
 @click.pass_obj
 def cancel(
     terminal: Terminal,
     /,
-    config: Path | None,
-    storage: str | None,
-    name: str | None,
-    version: int | None,
+    selection: Selection,
     no_wait: bool,
 ) -> None:
     """Stop an experiment: no trial begins any more, and its jobs end.
@@ -36,12 +29,11 @@ def cancel(
     Jobs that wait are cancelled; those that run get their stop notice first, so that their trials
     can save their state. Nothing that was recorded is lost: 'orion-hpc resume' goes on.
     """
-    from orion_hpc.experiments.selection import asked
     from orion_hpc.jobs import cancellation
     from orion_hpc.model.trial import COMPLETED, INTERRUPTED, RESERVED
     from orion_hpc.text import counted, counted_are
 
-    settings = asked(config, storage, name, version)
+    settings = selection.settings()
     done = cancellation.cancel(settings)
     title = f"{done.experiment.name} v{done.experiment.version}"
     if done.jobs and not done.trouble:
@@ -70,6 +62,6 @@ def cancel(
     what = "is done; nothing of it runs" if state.is_done else "was cancelled"
     terminal.say(f"Experiment {title} {what}: {told}.")
     if not state.is_done:
-        terminal.say(f"Next: {command('resume', config, storage, name, version)}")
+        terminal.say(f"Next: {selection.command('resume')}")
     if done.trouble:
         sys.exit(1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -74,17 +73,11 @@ def _examine(
     as_json: bool,
     flags: dict[str, Any],
 ) -> None:
-    from orion_hpc.config.config_files import standing_layers
-    from orion_hpc.config.document import read_yaml
-    from orion_hpc.config.resolve import Layer, document_layer, resolve
+    from orion_hpc.config.config_files import load_settings
     from orion_hpc.doctor.coordinator import Doctor, choose
     from orion_hpc.doctor.diagnosis import diagnosis_lines, diagnosis_record, is_bad, verdicts
 
-    layers = standing_layers(os.environ)
-    if config is not None:
-        layers.append(document_layer(read_yaml(config)))
-    flag_layer = Layer("flags", flag_settings(flags, sbatch_options), Path.cwd())
-    settings = resolve([*layers, flag_layer], needs=())
+    settings = load_settings(config, flag_settings(flags, sbatch_options), needs=())
     launcher, local = choose(executor, settings, nodes)
     examined = Doctor(settings, launcher, local, nodes or 2, wait)
     try:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
-from orion_hpc.cli.again import command
+from orion_hpc.cli.selection import Selection
 from orion_hpc.cli.terminal import Terminal
 from orion_hpc.text import counted
 
@@ -41,23 +40,14 @@ def insert(
     orion-hpc insert config.yaml lr=0.1 depth=3
     orion-hpc insert config.yaml --from points.csv
     """
-    from orion_hpc.config.config_files import standing_layers
-    from orion_hpc.config.document import read_yaml
-    from orion_hpc.config.resolve import Layer, document_layer, resolve
+    from orion_hpc.config.config_files import load_settings
     from orion_hpc.experiments.insertion import insert as insert_points
     from orion_hpc.experiments.point_parser import point_in_words, points_in_file
 
     if bool(values) is bool(file):
         raise click.UsageError("Give either NAME=VALUE for each hyperparameter, or --from FILE.")
     flags = {"storage": storage, "name": name, "version": version, "max_trials": max_trials}
-    given = {key: value for key, value in flags.items() if value is not None}
-    settings = resolve(
-        [
-            *standing_layers(os.environ),
-            document_layer(read_yaml(config)),
-            Layer("flags", given, Path.cwd()),
-        ]
-    )
+    settings = load_settings(config, flags)
     space = settings.parsed_space()
     points = points_in_file(space, file) if file else [point_in_words(space, values)]
     done = insert_points(settings, points)
@@ -72,4 +62,4 @@ def insert(
     verb = "submit" if done.built.experiment.stopped is None else "resume"
     # The file may say less, which would leave no room for them again.
     more = "" if max_trials is None else f" --max-trials {max_trials}"
-    terminal.say(f"Next: {command(verb, config, storage, name, version)}{more}")
+    terminal.say(f"Next: {Selection(config, storage, name, version).command(verb)}{more}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 import click
 
-from orion_hpc.cli.again import command
+from orion_hpc.cli.selection import Selection
 from orion_hpc.cli.terminal import Terminal
 
 _SLURM = ("array", "cpus_per_task", "time", "mem", "mem_per_cpu", "partition", "account", "qos",
@@ -91,18 +90,10 @@ def run(
     **flags: Any,
 ) -> None:
     """Submit, and tell what came of it; ``resume``: only an experiment that is there."""
-    from orion_hpc.config.config_files import standing_layers
-    from orion_hpc.config.document import read_yaml
-    from orion_hpc.config.resolve import Layer, document_layer, resolve
+    from orion_hpc.config.config_files import load_settings
     from orion_hpc.jobs import submission
 
-    settings = resolve(
-        [
-            *standing_layers(os.environ),
-            document_layer(read_yaml(config)),
-            Layer("flags", flag_settings(flags, sbatch_options), Path.cwd()),
-        ]
-    )
+    settings = load_settings(config, flag_settings(flags, sbatch_options))
     launcher = submission.choose_launcher(executor, settings)
     if dry_run:
         terminal.say(submission.preview(settings, launcher, resume).rstrip("\n"))
@@ -114,9 +105,10 @@ def run(
     from orion_hpc.cli.watch import Commands, announce, stay, tell_submission
 
     done = submission.submit(settings, launcher, partial(announce, terminal, settings), resume)
+    selection = Selection(config, flags["storage"], flags["name"], flags["version"])
     commands = Commands(
         again=shlex.join(["orion-hpc", *sys.argv[1:]]),
-        status=command("status", config, flags["storage"], flags["name"], flags["version"]),
+        status=selection.command("status"),
     )
     tell_submission(terminal, commands, settings, done)
     if (watch or keep) and launcher.detached and (done.jobs or done.waiting):

@@ -1,4 +1,4 @@
-"""What holds for all experiments of a site or of a user: two files, and the environment.
+"""The loading of a command's settings, and the configuration files of the site and the user.
 
 ``/etc/orion-hpc/config.yaml`` (another one if ``ORION_HPC_SITE_CONFIG`` names it, as a site's
 environment module may) < ``~/.config/orion-hpc/config.yaml`` (``XDG_CONFIG_HOME``) < variables.
@@ -8,17 +8,52 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
+from orion_hpc.config import checks
 from orion_hpc.config.document import Document, read_yaml
-from orion_hpc.config.resolve import SITE_CONFIG, Layer, document_layer, environment_layer
+from orion_hpc.config.resolve import (
+    SITE_CONFIG,
+    Layer,
+    document_layer,
+    environment_layer,
+    resolve,
+)
+from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError
 
 _SITE = "/etc/orion-hpc/config.yaml"
 
 _OWN = ("name", "version", "space", "function", "command", "kwargs", "trial_arg", "warm_start")
 """What makes an experiment the one that it is."""
+
+
+def load_settings(
+    config: Path | None, flags: Mapping[str, Any], *, needs: Collection[str] = checks.NEEDS
+) -> Settings:
+    """Return the settings of a command from the files, the environment and its flags.
+
+    Parameters
+    ----------
+    config : Path or None
+        The experiment's configuration file.
+    flags : mapping
+        Nested like the YAML; a None is a flag that wasn't given.
+    needs : collection of str
+        Which of ``name``, ``space`` and ``run`` must be given.
+
+    Raises
+    ------
+    ConfigurationError
+        A file can't be read, or a setting is wrong or missing.
+    """
+    layers = standing_layers(os.environ)
+    if config is not None:
+        layers.append(document_layer(read_yaml(config)))
+    given = {key: value for key, value in flags.items() if value is not None}
+    return resolve([*layers, Layer("flags", given, Path.cwd())], needs=needs)
 
 
 def standing_files(environ: Mapping[str, str]) -> tuple[Path, Path]:

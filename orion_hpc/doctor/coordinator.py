@@ -16,6 +16,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -37,7 +38,7 @@ from orion_hpc.jobs.base import Jobs, Launcher, LaunchRequest
 from orion_hpc.jobs.submission import choose_launcher, sbatch_options
 from orion_hpc.journal import creation
 from orion_hpc.journal.pickleddb import PickledDB
-from orion_hpc.sharedfs import layout, removal
+from orion_hpc.sharedfs import removal
 from orion_hpc.sharedfs.atomic import new_file
 from orion_hpc.sharedfs.hints import hint
 from orion_hpc.slurm import queue
@@ -102,7 +103,6 @@ class Doctor:
         self._wait = wait
         self._token = os.urandom(4).hex()
         self._folder = ""
-        self._made: list[str] = []
         self._launching = False
         self._jobs: Jobs | None = None
         self._trying: Trying | None = None
@@ -164,6 +164,8 @@ class Doctor:
         found = self.found
         try:
             path = creation.real_path(self._settings.storage)
+            if not self._has_folder(path):
+                return
             lock: str | None = self._settings.lock
             if creation.is_there(path):
                 try:
@@ -173,7 +175,6 @@ class Doctor:
                 except OrionHpcError as error:
                     found.database_trouble, found.database_hint = error.message, error.hint
             folder = f"{path}.doctor-{self._token}"
-            self._made = layout.make_folder(os.path.dirname(folder), 0o700)
             # Whoever else may write beside the database mayn't write what jobs load.
             self._folder = folder
             os.mkdir(folder, 0o700)
@@ -191,6 +192,21 @@ class Doctor:
             found.hint = hint(error.errno, found.storage, "Name another place with --storage.")
         if found.trouble and found.here is not None and not found.here.trouble:
             found.journal_trouble.append(found.trouble)
+
+    def _has_folder(self, path: str) -> bool:
+        """Return whether the folder of the database is there; write down what is missing if not.
+
+        A name without a suffix, of which there is nothing, is taken for a folder's.
+        """
+        found, folder = self.found, os.path.dirname(path)
+        if not os.path.isdir(folder):
+            found.trouble = f"there is no folder {folder} for the database {path}"
+            make = f"mkdir -p {shlex.quote(folder)}"
+            found.hint = f"Make it with '{make}', or name another place with --storage."
+        elif not os.path.lexists(path) and not os.path.splitext(path)[1]:
+            found.trouble = f"there is neither a database nor a folder {path}"
+            found.hint = "Name a database file in a folder that is there, as in ./db.pkl."
+        return not found.trouble
 
     def _look_at_quota(self) -> None:
         found = self.found
@@ -342,15 +358,9 @@ class Doctor:
             time.sleep(_LOOK_INTERVAL)
 
     def _remove(self) -> None:
-        """Remove the folder, and those above it that were made for it."""
+        """Remove the folder."""
         if self._rehearsal is not None:
             self._rehearsal.close()
-        if not self._folder or self._remove_folder():
-            for path in reversed(self._made):
-                with contextlib.suppress(OSError):  # somebody else has put something there
-                    os.rmdir(path)
-
-    def _remove_folder(self) -> bool:
         deadline = time.monotonic() + _REMOVE_TIME
         parent, name = os.path.split(self._folder)
         while os.path.lexists(self._folder):
@@ -362,9 +372,8 @@ class Doctor:
                 error = trouble.strerror or str(trouble)
             if time.monotonic() > deadline:
                 self.left.append(f"{self._folder} couldn't be removed: {error}")
-                return False
+                return
             time.sleep(_LOOK_INTERVAL)
-        return True
 
 
 def _as_pattern(logs: str) -> str:

@@ -1,8 +1,8 @@
-"""Which locks reach other hosts, by trial; what becomes of one whose holder is cut off. Pure.
+"""Which locks exclude other hosts, by trial; what is known of a holder that is cut off. Pure.
 
-What was tried is told as such, and what is only known, too. Sources for that: nfs(5), RFC 8881 on
-leases; the manuals of Ceph and Lustre on eviction, of GlusterFS on client.strict-locks, of GPFS on
-disk leases. What is said of NFS was measured on Linux.
+A verdict says whether a fact was tried here or comes from elsewhere, and from where. Sources:
+nfs(5); RFC 8881 on leases; the manuals of Ceph and Lustre on eviction, of GlusterFS on
+client.strict-locks, of GPFS on disk leases; tests of this project on NFS, with Linux at both ends.
 """
 
 from __future__ import annotations
@@ -22,10 +22,24 @@ _WORDS = {
     LEASE: "exclusive creation (lease)",
 }
 
-_CEPH = "CephFS shuts out the client that it takes a lock from; that one has to be mounted anew"
+_UNTRIED = (
+    "not tried here, as a node would have to be cut off from the server for longer than its lease"
+)
+
+# What is known of a holder that is cut off, and from where; both as parts of one sentence.
+_LEASE_FENCING = (
+    "a lease isn't fenced: a holder that is cut off with it for longer than 30 s may still write "
+    "once when it comes back",
+    "this project's tests on NFS 3 with nolock",
+)
+_CEPH = (
+    "CephFS shuts out the client that it takes a lock from, which has to be mounted anew",
+    "Ceph's manual on eviction and this project's tests of ceph-fuse 16.2",
+)
 _GLUSTER = (
-    "GlusterFS doesn't fence unless client.strict-locks is on: who was cut off may still write "
-    "once when it comes back"
+    "GlusterFS doesn't fence unless client.strict-locks is on: a holder that was cut off may still "
+    "write once when it comes back",
+    "the manual of GlusterFS",
 )
 _FENCING = {
     "ceph": _CEPH,
@@ -33,8 +47,14 @@ _FENCING = {
     "fuse.ceph-fuse": _CEPH,
     "glusterfs": _GLUSTER,
     "fuse.glusterfs": _GLUSTER,
-    "lustre": "Lustre evicts a client that is cut off: what it has open gives errors from then on",
-    "gpfs": "GPFS expels a node that is cut off, and keeps it from the disks",
+    "lustre": (
+        "Lustre evicts a client that is cut off: what it has open gives errors from then on",
+        "Lustre's manual, without a test of this project",
+    ),
+    "gpfs": (
+        "GPFS expels a node that is cut off, and keeps it from the disks",
+        "the manual of GPFS, without a test of this project",
+    ),
 }
 
 
@@ -126,40 +146,47 @@ def _way_out(used: str, suggested: str, recorded: str, good: Sequence[str]) -> s
 
 
 def fencing(used: str, mount: Mount) -> Iterator[Verdict]:
-    """Yield what becomes of a holder that is cut off and comes back: known, and not measured."""
+    """Yield what is known of a lock holder that is cut off and comes back.
+
+    No trial can show it: a node would have to be cut off from the server for longer than its lease.
+    """
     if not used or is_coherent(mount):
         return
     if used == LEASE:
-        yield _known(
-            "a lease isn't fenced: who is cut off with it for longer than 30 s may still write "
-            "once when it comes back"
-        )
+        yield _known(*_LEASE_FENCING)
     elif is_nfs(mount):
         yield _nfs_fencing(used, nfs_version(mount))
     elif mount.kind in _FENCING:
-        yield _known(_FENCING[mount.kind])
+        yield _known(*_FENCING[mount.kind])
     else:
         yield Verdict(
             _FENCED, UNKNOWN,
-            "it isn't known whether a holder that was cut off may still write when it comes back",
+            "nothing is known of whether a holder that was cut off may still write when it comes "
+            f"back to this file system; {_UNTRIED}",
         )  # fmt: skip
 
 
 def _nfs_fencing(used: str, version: str) -> Verdict:
     if version == "3":
         return _known(
-            "NFS 3 takes no lock away: who is cut off keeps it, and all wait until its host is up "
-            "again"
+            "NFS 3 takes no lock away: a holder that is cut off keeps it, and all others wait "
+            "until its host is up again",
+            "this project's tests on Linux 6.1",
         )
-    taken = "NFS 4 takes the lock away 90 s (the server's lease, as a rule) after its holder's last"
+    source = "RFC 8881 and this project's tests on Linux 6.1"
+    taken = (
+        "NFS 4 takes the lock from a holder that was silent for longer than the server's lease "
+        "(90 s by default)"
+    )
     if used == FLOCK_DATABASE:
-        return _known(f"{taken} word, and refuses what that one writes to the database later")
+        return _known(f"{taken}, and refuses what it writes to the database later", source)
     return _known(
-        f"{taken} word, and lets that one write to the database later, over what others appended: "
-        "the lock is on another file",
+        f"{taken}, and lets it write to the database later, over what others appended, as the lock "
+        "is on another file",
+        source,
         f"A new database gets the lock {FLOCK_DATABASE}, with which such a write is refused.",
     )
 
 
-def _known(told: str, advice: str = "") -> Verdict:
-    return Verdict(_FENCED, WARNING if advice else OK, f"known, not measured: {told}", advice)
+def _known(fact: str, source: str, advice: str = "") -> Verdict:
+    return Verdict(_FENCED, WARNING if advice else OK, f"by {source}, {fact}; {_UNTRIED}", advice)

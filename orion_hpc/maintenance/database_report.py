@@ -69,6 +69,8 @@ def repair_lines(done: Mapping[str, Any], path: str) -> Iterator[str]:
         yield f"  offset {one['start']:,}: {_what(one)}"
     if len(done["damage"]) > _MOST_TOLD:
         yield f"  … ('--json' shows all {len(done['damage'])})"
+    if done["missing"]:
+        yield f"What is missing may be the result of {_of_trials(done['missing'])}."
     yield f"The damaged file is kept as {done['aside']}."
     before = {(one["number"]): one for one in done["experiments"]}
     for one in done["now"]["experiments"]:

@@ -10,8 +10,6 @@ from orion_hpc.experiments.lookup import read_experiments
 from orion_hpc.experiments.trial_table import as_csv, as_json, record, table
 from orion_hpc.sharedfs.atomic import new_file
 
-FORMATS = ("csv", "json", "parquet")
-
 
 def export(
     storage: str,

@@ -19,11 +19,9 @@ _MOST_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Set:
-    """What was set: the experiment as it is now, the trials' numbers, and how many were so before.
-
-    ``missed`` are those that somebody else changed at the same moment.
-    """
+class StatusChange:
+    """The experiment as it is now, the numbers of the trials that were set, how many had the status
+    before, and the numbers of those that another process changed at the same moment."""
 
     experiment: ExperimentState
     numbers: list[int]
@@ -38,7 +36,7 @@ def set_status(
     version: int | None = None,
     trials: Collection[str] = (),
     status: str | None = None,
-) -> Set:
+) -> StatusChange:
     """Set the status of trials of one experiment.
 
     Parameters
@@ -98,7 +96,7 @@ def _set(
     number: int,
     chosen: Callable[[ExperimentState], list[Trial]],
     to: str,
-) -> Set:
+) -> StatusChange:
     done: list[int] = []
     unchanged, first = 0, True
     missed: list[int] = []
@@ -128,7 +126,7 @@ def _set(
             good = experiment.trials[event.number].status == to
             (done if good else missed).append(event.number)
         if len(events) < _MOST_AT_ONCE:
-            return Set(experiment, done, unchanged, missed)
+            return StatusChange(experiment, done, unchanged, missed)
 
 
 def _refuse_reserved(experiment: ExperimentState, trials: Sequence[Trial]) -> None:

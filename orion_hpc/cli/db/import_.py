@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from orion_hpc.cli.terminal import Terminal
+from orion_hpc.text import counted
 
 
 @click.command("import")
@@ -32,7 +35,6 @@ def import_(
     nothing in OLD is run. Afterwards 'orion-hpc submit' with the same name, space and algorithm
     goes on with an experiment.
     """
-    from orion_hpc.importers.orion.import_report import import_lines
     from orion_hpc.importers.orion.importer import import_orion
 
     path, done = import_orion(old, storage, name, version)
@@ -40,6 +42,26 @@ def import_(
     if as_json:
         terminal.json({"storage": path, "experiments": told})
         return
-    for line in import_lines(told):
+    for line in _lines(told):
         terminal.say(line)
     terminal.say(f"Next: orion-hpc status --storage {shlex.quote(path)}")
+
+
+def _lines(experiments: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a line for each experiment and, below it, one for each thing that was changed.
+
+    Parameters
+    ----------
+    experiments : iterable of mapping
+        ``name``, ``version``, ``new``, ``trials`` (status -> count), ``notes``.
+    """
+    for one in experiments:
+        title = f"{one['name']} v{one['version']}"
+        if not one["new"]:
+            yield f"{title} was imported before."
+            continue
+        counts = [f"{count} {status}" for status, count in one["trials"].items() if count]
+        by_status = f" ({', '.join(counts)})" if counts else ""
+        yield f"Imported {title}: {counted(sum(one['trials'].values()), 'trial')}{by_status}."
+        for note in one["notes"]:
+            yield f"  {note}"

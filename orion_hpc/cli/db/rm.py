@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orion_hpc.cli.terminal import Terminal
+from orion_hpc.text import counted
 
 
 @click.command()
@@ -21,7 +22,7 @@ def rm(terminal: Terminal, /, file: str, name: str | None, version: int | None, 
     from orion_hpc.maintenance import experiment_removal
 
     experiment = experiment_removal.find_experiment(file, name, version)
-    trials = f"{len(experiment.trials):,} trial{'' if len(experiment.trials) == 1 else 's'}"
+    trials = counted(len(experiment.trials), "trial")
     if not yes:
         terminal.confirm(f"Remove {experiment.title} with {trials} from {file}?", "--yes")
     done = experiment_removal.remove(file, experiment)

@@ -20,8 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orion_hpc.config.config_files import standing_layers
-from orion_hpc.config.resolve import Layer, resolve
+from orion_hpc.config.config_files import load_settings
 from orion_hpc.errors import (
     ExperimentConflict,
     ImportRefused,
@@ -92,9 +91,7 @@ def import_orion(
         The database can't be read or written. What was written is whole experiments, and at most
         one that the same import again completes.
     """
-    flags = {} if storage is None else {"storage": storage}
-    layers = [*standing_layers(os.environ), Layer("flags", flags, Path.cwd())]
-    settings = resolve(layers, needs=())
+    settings = load_settings(None, {"storage": storage}, needs=())
     seed = int.from_bytes(os.urandom(4), "big")
     found = find_experiments(
         read_documents(os.fspath(source)), os.fspath(source), name, version, seed, time.time()
