@@ -92,34 +92,45 @@ def find_litter(settings: Settings, logs: bool = False, trials: bool = False) ->
         experiment = refreshed()
     finally:
         storage.close()
-    signs_folder = layout.workers_folder(there.database, experiment.title)
-    now = server_now(signs_folder)
-    alive = _alive(signs_folder, experiment, there.ages(now))
-    ids = experiment.job_ids("slurm")
-    told = ended(sorted({*ids, *there.slurm_jobs()}))
-    if told is None:
-        notes.append("Slurm doesn't answer: what its jobs left stays.")
-        told = Ended(frozenset(), frozenset())
-    may_begin = not told.over.union(told.unknown).issuperset(ids)
-    use = litter.Use(alive, told.over, told.unknown, experiment.is_done, may_begin)
+    now = server_now(layout.workers_folder(there.database, experiment.title))
+    use = _use(there, experiment, now, notes)
     found = [*there.workers(use, now), *there.jobs(use, now, logs)]
     found += [*there.code(now), *there.copies(now), *there.written_ahead(now)]
     if trials:
-        statuses = {trial.number: trial.status for trial in experiment.trials}
-        if _goes_on_from_trials(experiment):
-            if not experiment.is_done:
-                statuses = {n: status for n, status in statuses.items() if status != COMPLETED}
-                notes.append(
-                    "The directories of completed trials stay until the experiment is done: others "
-                    "go on from them."
-                )
-            elif not experiment.exhausted:
-                notes.append(
-                    "Trials go on from others here: with a higher --max-trials, those that would "
-                    "go on from a directory that was removed begin from nothing."
-                )
-        found += there.trials(statuses)
+        found += there.trials(_removable(experiment, notes))
     return Litter(experiment, found, notes)
+
+
+def _use(there: _Place, experiment: ExperimentState, now: float, notes: list[str]) -> litter.Use:
+    """Return which workers and jobs may still use files; ask Slurm after the files were listed."""
+    folder = layout.workers_folder(there.database, experiment.title)
+    alive = _alive(folder, experiment, there.ages(now))
+    ids = experiment.job_ids("slurm")
+    answer = ended(sorted({*ids, *there.slurm_jobs()}))
+    if answer is None:
+        notes.append("Slurm doesn't answer: what its jobs left stays.")
+        answer = Ended(frozenset(), frozenset())
+    may_begin = not answer.over.union(answer.unknown).issuperset(ids)
+    return litter.Use(alive, answer.over, answer.unknown, experiment.is_done, may_begin)
+
+
+def _removable(experiment: ExperimentState, notes: list[str]) -> dict[int, str]:
+    """Return the statuses of trials, but for completed ones that others may go on from."""
+    statuses = {trial.number: trial.status for trial in experiment.trials}
+    if not _goes_on_from_trials(experiment):
+        return statuses
+    if not experiment.is_done:
+        notes.append(
+            "The directories of completed trials stay until the experiment is done: others go on "
+            "from them."
+        )
+        return {n: status for n, status in statuses.items() if status != COMPLETED}
+    if not experiment.exhausted:
+        notes.append(
+            "Trials go on from others here: with a higher --max-trials, those that would go on "
+            "from a directory that was removed begin from nothing."
+        )
+    return statuses
 
 
 def _goes_on_from_trials(experiment: ExperimentState) -> bool:

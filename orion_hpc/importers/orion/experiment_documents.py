@@ -120,16 +120,6 @@ def read_experiment(
             f"Its {broken} broken trials end it (max_broken is {max_broken}); to go on, submit "
             f"with --max-broken {broken + _MAX_BROKEN}."
         )
-    # Two readings of the same experiment are known to be that by it, whatever seed is drawn.
-    content = repr((known_as, priors, options, found))
-    origin = {
-        "program": "Oríon",
-        "id": str(_plain(document.get("_id"), plainer)),
-        "parent": str(_plain(block(document, "refers.parent_id"), plainer)),
-        **_metadata(document, plainer),
-        "trials": len(found),
-        "digest": hashlib.sha256(content.encode()).hexdigest(),
-    }
     configuration = {
         "space": space,
         "algorithm": algorithm,
@@ -143,9 +133,26 @@ def read_experiment(
         "max_attempts": _MAX_ATTEMPTS,
         "working_dir": None,
         "worker": {},
-        IMPORTED: origin,
+        IMPORTED: _origin(document, plainer, len(found), (known_as, priors, options, found)),
     }
     return FoundExperiment(known_as, name, version, configuration, created, found, notes)
+
+
+def _origin(
+    document: Document, plainer: Plainer, trials: int, content: tuple[Any, ...]
+) -> dict[str, Any]:
+    """Return where the experiment comes from; equal for two readings of the same ``content``.
+
+    The seed that is drawn for an algorithm without one is no part of the digest.
+    """
+    return {
+        "program": "Oríon",
+        "id": str(_plain(document.get("_id"), plainer)),
+        "parent": str(_plain(block(document, "refers.parent_id"), plainer)),
+        **_metadata(document, plainer),
+        "trials": trials,
+        "digest": hashlib.sha256(repr(content).encode()).hexdigest(),
+    }
 
 
 def _allowed_name(name: str) -> str:
