@@ -54,9 +54,9 @@ def doctor(
     orion-hpc doctor config.yaml -- --exclusive
     """
     if on_node is not None:
-        from orion_hpc.doctor.agent import attend
+        from orion_hpc.doctor.agent import run_agent
 
-        attend(on_node)
+        run_agent(on_node)
         return
     if config is not None and str(config).startswith("--"):  # what followed a double dash
         sbatch_options, config = (str(config), *sbatch_options), None

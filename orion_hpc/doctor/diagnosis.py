@@ -1,4 +1,4 @@
-"""What ``orion-hpc doctor`` found, and what it amounts to: a verdict for each check. Pure."""
+"""The diagnosis of ``orion-hpc doctor``: a verdict for each check, from the findings. Pure."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _MUCH_SKEW = 5.0
 """Seconds."""
 
 _LONG_DELAY = 2.0
-"""Seconds until an append is seen; workers that finish a trial of minutes don't mind fewer."""
+"""Seconds until an append is visible; less doesn't matter for trials of minutes."""
 
 
 def verdicts(found: Findings) -> list[Verdict]:
-    """Return a verdict for each check that was made or should have been."""
+    """Return the verdicts of all checks, including those that couldn't be made."""
     return [
         *_slurm(found),
         *storage_verdicts(found),
@@ -40,12 +40,12 @@ def verdicts(found: Findings) -> list[Verdict]:
 
 
 def is_bad(all_: Iterable[Verdict]) -> bool:
-    """Return whether one of them failed."""
+    """Return whether a check failed."""
     return any(one.verdict == FAILED for one in all_)
 
 
 def diagnosis_lines(all_: Sequence[Verdict]) -> Iterator[str]:
-    """Yield the lines that tell them to a person."""
+    """Yield the verdicts as lines for people."""
     width = max((len(one.check) for one in all_), default=0)
     for one in all_:
         yield f"{one.verdict:<7}  {one.check:<{width}}  {one.found}"
@@ -54,7 +54,7 @@ def diagnosis_lines(all_: Sequence[Verdict]) -> Iterator[str]:
 
 
 def diagnosis_record(found: Findings, all_: Sequence[Verdict]) -> dict[str, Any]:
-    """Return all that was found and the verdicts, for a program."""
+    """Return the findings and the verdicts, for programs."""
     return {
         "failed": is_bad(all_),
         "verdicts": [asdict(one) for one in all_],
@@ -68,10 +68,10 @@ def diagnosis_record(found: Findings, all_: Sequence[Verdict]) -> dict[str, Any]
 def _slurm(found: Findings) -> Iterator[Verdict]:
     if not found.slurm:
         return
-    trouble = {name: said for name, said in found.slurm.items() if said and name != "sacct"}
+    trouble = {name: error for name, error in found.slurm.items() if error and name != "sacct"}
     if trouble:
-        told = "; ".join(f"{name}: {said}" for name, said in trouble.items())
-        yield Verdict("slurm", FAILED, told, "Is this a login node, and is the controller up?")
+        text = "; ".join(f"{name}: {error}" for name, error in trouble.items())
+        yield Verdict("slurm", FAILED, text, "Is this a login node, and is the controller up?")
         return
     names = listed([name for name in found.slurm if name != "sacct"])
     cluster = f", cluster {found.cluster}" if found.cluster else ""
@@ -93,8 +93,8 @@ def _nodes(found: Findings) -> Iterator[Verdict]:
             "Run it on a login node, with --nodes 2.",
         )  # fmt: skip
         if found.missing:
-            told = f"{len(found.nodes)} of {found.asked} processes came; {found.missing}"
-            yield Verdict("processes", FAILED, "; ".join([told, *found.logs]))
+            text = f"{len(found.nodes)} of {found.asked} processes came; {found.missing}"
+            yield Verdict("processes", FAILED, "; ".join([text, *found.logs]))
         return
     if found.refused:
         yield Verdict("nodes", FAILED, "; ".join(found.refused.splitlines()), found.refused_hint)
@@ -145,28 +145,28 @@ def _python(found: Findings) -> Iterator[Verdict]:
         return
     minor = {host.python.rpartition(".")[0] for host in found.hosts}
     if len(minor) > 1 or len({host.version for host in found.hosts}) > 1:
-        told = "; ".join(
+        text = "; ".join(
             f"{host.node}: {host.python} ({host.executable}), orion-hpc {host.version}"
             for host in found.hosts
         )
         yield Verdict(
-            "python", FAILED, told,
+            "python", FAILED, text,
             "Use one environment on all hosts: what one version sends, another may not understand.",
         )  # fmt: skip
         return
-    told = f"{here.python} and orion-hpc {here.version} on {where}"
+    text = f"{here.python} and orion-hpc {here.version} on {where}"
     others = {(host.executable, host.python, host.package) for host in found.nodes}
     others -= {(here.executable, here.python, here.package)}
     if others:
         executable, python, package = min(others)
         yield Verdict(
             "python", WARNING,
-            f"{told}, but nodes run {executable} ({python}, orion-hpc from {package}), this host "
+            f"{text}, but nodes run {executable} ({python}, orion-hpc from {package}), this host "
             f"{here.executable} ({here.python}, orion-hpc from {here.package})",
             "See that both installations have the same packages.",
         )  # fmt: skip
     else:
-        yield Verdict("python", OK, f"{told}: {here.executable}")
+        yield Verdict("python", OK, f"{text}: {here.executable}")
 
 
 def _lock(found: Findings) -> Iterator[Verdict]:
@@ -196,12 +196,12 @@ def _lock(found: Findings) -> Iterator[Verdict]:
     active = [part for part in found.parts if part.held]
     if len(active) < 2 or found.silent or len(active) < len(found.parts):
         idle = [*found.silent, *(part.name for part in found.parts if not part.held)]
-        told = f"{listed(idle)} didn't take part" if idle else "nobody else took part"
-        yield Verdict("lock", UNKNOWN, told)
+        text = f"{listed(idle)} didn't take part" if idle else "nobody else took part"
+        yield Verdict("lock", UNKNOWN, text)
         return
     total = sum(part.held for part in active)
-    told = f"{found.lock} was exclusive: {total} times held by {_among(found, len(active))}"
-    yield Verdict("lock", OK, told)
+    text = f"{found.lock} was exclusive: {total} times held by {_among(found, len(active))}"
+    yield Verdict("lock", OK, text)
 
 
 def _lock_kinds(found: Findings) -> Iterator[Verdict]:
@@ -235,8 +235,8 @@ def _journal(found: Findings) -> Iterator[Verdict]:
             + (", or have this one mounted with vers=3 on all hosts." if nfs4 else "."),
         )  # fmt: skip
     else:
-        told = f"all {found.expected} trials are there that {_among(found, len(found.parts))}"
-        yield Verdict("journal", OK, f"{told} appended, at once and in turn, beside readers")
+        text = f"all {found.expected} trials are there that {_among(found, len(found.parts))}"
+        yield Verdict("journal", OK, f"{text} appended, at once and in turn, beside readers")
 
 
 def _delay(found: Findings) -> Iterator[Verdict]:
@@ -255,14 +255,14 @@ def _delay(found: Findings) -> Iterator[Verdict]:
         return
     worst = max(max(times) for times in found.delays.values())
     usual = median(time for times in found.delays.values() for time in times)
-    told = f"an append is seen after {_seconds(usual)} (at most {_seconds(worst)})"
+    text = f"an append is seen after {_seconds(usual)} (at most {_seconds(worst)})"
     if worst > _LONG_DELAY:
         yield Verdict(
-            "delay", WARNING, told,
+            "delay", WARNING, text,
             "It works, and workers wait so long for each other: have trials take minutes.",
         )  # fmt: skip
     else:
-        yield Verdict("delay", OK, told)
+        yield Verdict("delay", OK, text)
 
 
 def _clocks(found: Findings) -> Iterator[Verdict]:
@@ -274,9 +274,9 @@ def _clocks(found: Findings) -> Iterator[Verdict]:
         return
     off = [host for host in known if _skew(host) > _MUCH_SKEW]
     if off:
-        told = "; ".join(f"{host.node}: {_direction(host.ahead or 0.0)}" for host in off)
+        text = "; ".join(f"{host.node}: {_direction(host.ahead or 0.0)}" for host in off)
         yield Verdict(
-            "clocks", WARNING, f"not the file server's: {told}",
+            "clocks", WARNING, f"not the file server's: {text}",
             "Nothing is decided by them, but times in reports will be wrong: ask for NTP.",
         )  # fmt: skip
     else:

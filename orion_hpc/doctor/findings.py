@@ -1,6 +1,6 @@
-"""What ``orion-hpc doctor`` found: one record that the coordinator fills and the diagnosis reads.
+"""The findings of ``orion-hpc doctor``: the coordinator fills them in, the diagnosis reads them.
 
-Data only. What it amounts to is :mod:`orion_hpc.doctor.diagnosis`'s.
+Data only; the verdicts are made in :mod:`orion_hpc.doctor.diagnosis`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from orion_hpc.doctor.quota import Quota
 
 @dataclass(slots=True)
 class LockReport:
-    """What one party found of the lock: see :class:`~orion_hpc.doctor.probes.Contention`."""
+    """One party's result for the lock; see :class:`~orion_hpc.doctor.probes.Contention`."""
 
     name: str
     held: int
@@ -24,47 +24,54 @@ class LockReport:
 
 @dataclass(slots=True)
 class Findings:
-    """All that was found; what wasn't looked for, or couldn't be found, is as here.
+    """All findings; a default value means: not checked, or not known.
 
     Attributes
     ----------
     storage : str
         The database that jobs would use.
     local : str
-        Why only this host was looked at, ``''`` where jobs were submitted.
+        Why only this host was checked, ``''`` where jobs were submitted.
     asked : int
-        How many tasks, or local processes, were started.
+        How many tasks, or local processes, were requested.
     here : HostFacts or None
-        This host; None: ``trouble`` says why the storage can't be used at all, and ``hint`` what
-        to do about that.
+        This host; None: the storage can't be used at all, for the reason in ``trouble``; ``hint``
+        says what to do.
     nodes : list of HostFacts
-        From the tasks that came.
+        From the tasks that reported.
     started : bool
-        Whether they were started at all.
+        Whether tasks were started at all.
     missing : str
-        Why the others didn't come.
+        Why the other tasks didn't report.
     logs : list of str
-        What jobs wrote that didn't come.
+        The last log lines of tasks that didn't report.
     slurm : dict
-        Slurm's commands, and what each said against being asked (``''``: it answered).
+        Slurm's commands, and the error of each (``''``: it answered).
+    cluster : str or None
+        Slurm's name of the cluster.
     refused, refused_hint : str
-        What was said against the jobs.
+        Why the jobs couldn't be submitted, and what to do.
     lock, database_lock, database_trouble, database_hint : str
-        The lock that was tried; that of the database, where there is one; why it can't be opened,
-        and what to do about that.
+        The lock that was tried; that of the database, where there is one; why the database can't be
+        opened, and what to do.
     parts : list of LockReport
-        What the parties, this host among them, found of the lock. ``silent`` didn't tell.
+        Each party's result for the lock, this host's included.
+    silent : list of str
+        Nodes that stopped answering.
     tried : list of Tried
-        Which of the locks that this host held the others had, too.
+        Which of the locks that this host held others could take, too.
     appended, expected : int or None
-        Trials that all found in the journal, and that should have been there.
+        Trials that all parties found in the journal, and that should have been there.
     lost : dict
-        How many of them weren't found, by whom.
+        How many trials each party didn't find.
     journal_trouble : list of str
+        Errors of the journal.
     delays : dict
-        Seconds from an append to its being seen, by node. ``blind`` nodes didn't see any.
+        Seconds until an append was visible, by node.
+    blind : list of str
+        Nodes that didn't see any append.
     quota, quota_trouble
-        What is left of it; why that isn't known.
+        What is left of the quota; why that isn't known.
     """
 
     storage: str

@@ -60,9 +60,9 @@ _FENCING = {
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of one party's tries for the locks that this host held, by kind.
+    """One party's attempts to take the locks that this host held: the result by kind.
 
-    ``apart``: whether it has another client of the file system than this host.
+    ``apart``: whether it uses another client of the file system than this host.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Tried:
 
 
 def reaches_others(tried: Sequence[Tried], kind: str) -> bool:
-    """Return whether a lock of this kind was tried between clients, and excluded all of them."""
+    """Return whether this kind of lock was tried between clients and excluded all of them."""
     apart = [one for one in tried if one.apart]
     return bool(apart) and all(one.kinds.get(kind) == EXCLUDED for one in apart)
 
@@ -79,47 +79,47 @@ def reaches_others(tried: Sequence[Tried], kind: str) -> bool:
 def lock_kinds(
     tried: Sequence[Tried], used: str, suggested: str, recorded: str, mount: Mount
 ) -> Verdict:
-    """Return what the trial comes to.
+    """Return the verdict on the locks that were tried.
 
     Parameters
     ----------
     tried : sequence of Tried
     used, suggested, recorded : str
-        The lock that workers would use, the one that the mount table suggests, and the one of the
+        The lock that workers would use, the one that suits the mount table, and that of the
         database, ``''`` where there is none.
     mount : Mount
-        As this host has it.
+        The mount on this host.
     """
     apart = [one for one in tried if one.apart]
     asked = apart or tried
     if not asked:
         return Verdict(_CHECK, UNKNOWN, "nobody else took part")
     good = [kind for kind in KINDS if all(one.kinds.get(kind) == EXCLUDED for one in asked)]
-    told = _told(asked, good, "other hosts" if apart else "other processes")
+    text = _trial_text(asked, good, "other hosts" if apart else "other processes")
     if used in _WORDS and used not in good:
-        return Verdict(_CHECK, FAILED, told, _way_out(used, suggested, recorded, good))
+        return Verdict(_CHECK, FAILED, text, _way_out(used, suggested, recorded, good))
     if not apart and not is_coherent(mount):
         return Verdict(
-            _CHECK, UNKNOWN, f"{told}; whether they do on other hosts wasn't tried",
+            _CHECK, UNKNOWN, f"{text}; whether they do on other hosts wasn't tried",
             "Run it with --nodes 2, on nodes other than this host.",
         )  # fmt: skip
     if suggested in _WORDS and suggested not in good:
         return Verdict(
-            _CHECK, WARNING, f"{told}, though the mount table promises {suggested}",
+            _CHECK, WARNING, f"{text}, though the mount table promises {suggested}",
             f"Set 'lock: {used}' in the configuration, also for databases to come: without it "
             f"they get {suggested} here.",
         )  # fmt: skip
     if apart and used == LEASE and FLOCK in good:
         keeps = " The one that is there keeps its lease." if recorded else ""
         return Verdict(
-            _CHECK, OK, told,
+            _CHECK, OK, text,
             "A new database with 'lock: flock' in its configuration is faster here, if all hosts "
             f"mount this place like those that took part.{keeps}",
         )  # fmt: skip
-    return Verdict(_CHECK, OK, told)
+    return Verdict(_CHECK, OK, text)
 
 
-def _told(asked: Sequence[Tried], good: Sequence[str], whom: str) -> str:
+def _trial_text(asked: Sequence[Tried], good: Sequence[str], whom: str) -> str:
     parts = [f"tried: {listed([_WORDS[kind] for kind in good])} excluded {whom}"] if good else []
     for kind in (kind for kind in KINDS if kind not in good):
         had = [one.name for one in asked if one.kinds.get(kind) == HAD]

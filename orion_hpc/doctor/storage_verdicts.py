@@ -1,4 +1,4 @@
-"""The storage as ``orion-hpc doctor`` found it: file system, mount, space and quota. Pure."""
+"""Verdicts on the storage: file system, mount, space and quota. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def storage_verdicts(found: Findings) -> Iterator[Verdict]:
     if found.database_trouble:
         yield Verdict(
             "database", FAILED, found.database_trouble,
-            found.database_hint or f"'orion-hpc db check {found.storage}' tells more.",
+            found.database_hint or f"'orion-hpc db check {found.storage}' has more.",
         )  # fmt: skip
     elif found.database_lock in (FLOCK, FLOCK_DATABASE) and here.lock == LEASE:
         yield Verdict(
@@ -41,10 +41,10 @@ def storage_verdicts(found: Findings) -> Iterator[Verdict]:
         )  # fmt: skip
     refused = [host for host in found.hosts if host.trouble]
     if refused:
-        told = "; ".join(dict.fromkeys(f"{host.node}: {host.trouble}" for host in refused))
+        text = "; ".join(dict.fromkeys(f"{host.node}: {host.trouble}" for host in refused))
         hints = list(dict.fromkeys(host.hint for host in refused if host.hint))
         yield Verdict(
-            "writing", FAILED, told,
+            "writing", FAILED, text,
             " ".join(hints)
             or "Check quota, permissions and mount options there, or choose another --storage.",
         )  # fmt: skip
@@ -55,71 +55,71 @@ def storage_verdicts(found: Findings) -> Iterator[Verdict]:
 
 
 def _file_system(found: Findings, here: HostFacts) -> Verdict:
-    told = f"{_kind(here)}, lock {found.lock or here.lock}"
+    text = f"{_kind(here)}, lock {found.lock or here.lock}"
     others = sorted({host.file_system for host in found.nodes} - {here.file_system})
     if others:
         return Verdict(
-            "file system", WARNING, f"{told}; on nodes it is {', '.join(map(_named, others))}",
+            "file system", WARNING, f"{text}; on nodes it is {', '.join(map(_named, others))}",
             "Is it the same place on all hosts? What was found from the nodes counts.",
         )  # fmt: skip
     if here.lock != LEASE:
         if is_a_disk(here.file_system) and not found.local and not found.nodes:
             return Verdict(
-                "file system", WARNING, f"{told}; {_kind(here)} is a disk of this host as a rule",
+                "file system", WARNING, f"{text}; {_kind(here)} is a disk of this host as a rule",
                 "Put the database where all nodes see it.",
             )  # fmt: skip
-        return Verdict("file system", OK, told)
+        return Verdict("file system", OK, text)
     if is_nfs(here.mount) and locks_stay_here(here.mount):
-        return Verdict("file system", OK, told)  # what there is to say of it, is said of the mount
+        return Verdict("file system", OK, text)  # the verdict on the mount says the rest
     if found.lock != LEASE and reaches_others(found.tried, found.lock):
-        return Verdict("file system", OK, told)  # whatever the mount table says
+        return Verdict("file system", OK, text)  # whatever the mount table says
     if here.file_system in ("lustre", "beegfs"):
         return Verdict(
-            "file system", WARNING, f"{told}: flock stays on the host as it is mounted",
+            "file system", WARNING, f"{text}: flock stays on the host as it is mounted",
             "A lease works, with some more delay; mounted with locks between hosts it would be "
             "faster: ask who runs it.",
         )  # fmt: skip
     return Verdict(
         "file system", WARNING,
-        f"{told}: the mount table doesn't tell whether it shares flock between hosts",
+        f"{text}: the mount table doesn't say whether it shares flock between hosts",
         "A lease works wherever a file can be created exclusively; it costs some delay. What was "
-        "tried of the lock kinds, below, tells more.",
+        "tried of the lock kinds, below, has more.",
     )  # fmt: skip
 
 
 def _room(here: HostFacts) -> Verdict:
     if here.free is None:
         return Verdict("space", UNKNOWN, "the file system doesn't say how much is free")
-    told = f"{byte_size(here.free)} free"
+    text = f"{byte_size(here.free)} free"
     if here.free_files is not None:
-        told += f", room for {here.free_files:,} files"
-    return _enough("space", told, here.free, here.free_files, "Free some space there.")
+        text += f", room for {here.free_files:,} files"
+    return _enough("space", text, here.free, here.free_files, "Free some space there.")
 
 
 def _quota(found: Findings) -> Verdict:
     quota = found.quota
     if quota is None:
         return Verdict(
-            "quota", UNKNOWN, found.quota_trouble or "nothing here tells it",
+            "quota", UNKNOWN, found.quota_trouble or "nothing here reports it",
             "If your site has quotas, see that there is room for logs and results.",
         )  # fmt: skip
     if quota.free is None and quota.free_files is None:
         return Verdict("quota", OK, "none is set")
     left = [] if quota.free is None else [f"{byte_size(quota.free)}"]
     left += [] if quota.free_files is None else [f"{quota.free_files:,} files"]
-    told = f"{' and '.join(left)} left"
-    return _enough("quota", told, quota.free, quota.free_files, "Remove what you don't need.")
+    text = f"{' and '.join(left)} left"
+    return _enough("quota", text, quota.free, quota.free_files, "Remove what you don't need.")
 
 
-def _enough(check: str, told: str, free: int | None, files: int | None, advice: str) -> Verdict:
+def _enough(check: str, text: str, free: int | None, files: int | None, advice: str) -> Verdict:
     def below(bytes_: int, count: int) -> bool:
         return (free is not None and free < bytes_) or (files is not None and files < count)
 
     if below(_TOO_LITTLE, _TOO_FEW_FILES):
-        return Verdict(check, FAILED, told, advice)
+        return Verdict(check, FAILED, text, advice)
     if below(_LITTLE, _FEW_FILES):
-        return Verdict(check, WARNING, told, advice)
-    return Verdict(check, OK, told)
+        return Verdict(check, WARNING, text, advice)
+    return Verdict(check, OK, text)
 
 
 def is_a_disk(file_system: str) -> bool:

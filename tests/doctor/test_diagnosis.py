@@ -84,7 +84,7 @@ def test_all_is_well():
         ("file system", "ok", "fuse (mfs#here:9421), lock flock",
          {"here": replace(LOGIN, file_system="fuse", source="mfs#here:9421", lock="lease"),
           "nodes": [node("c1", file_system="fuse")], "lock": "flock"}),
-        ("file system", "warning", "doesn't tell whether it shares flock",
+        ("file system", "warning", "doesn't say whether it shares flock",
          {"here": replace(LOGIN, file_system="odd", lock="lease"), "nodes": [], "lock": "lease"}),
         ("file system", "warning", "a disk of this host",
          {"here": replace(LOGIN, file_system="ext4"), "nodes": []}),

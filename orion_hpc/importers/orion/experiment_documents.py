@@ -1,7 +1,7 @@
-"""What the document of an experiment of Oríon's amounts to here, and what to tell of it.
+"""Converts the document of an Oríon experiment, and notes what can't be converted.
 
-Pure. Names, texts and numbers come from a file that anybody may have made, so whatever becomes a
-path, a variable or a line on a terminal here is checked first. No path of the file is kept.
+Pure. The file may come from anyone, so every text and number that becomes a path, a variable or a
+line on a terminal is checked first. No path of the file is kept.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ Document = Mapping[str, Any]
 _MAX_BROKEN = 3
 _MAX_ATTEMPTS = 3
 _MOST = 1 << 31
-"""Of a version or a limit."""
+"""The upper bound of a version or a limit."""
 
 _METADATA = ("user", "orion_version", "user_script", "user_args", "VCS")
-"""What is kept of what Oríon knows beyond the settings."""
+"""Metadata of Oríon that is kept beside the settings."""
 
 _LONGEST_METADATA = 2000
 _LONGEST_PRIOR = 100_000
@@ -40,18 +40,18 @@ _MOST_LEVELS = 20
 
 @dataclass(frozen=True, slots=True)
 class FoundExperiment:
-    """An experiment of Oríon's in this package's terms.
+    """An experiment of Oríon, converted.
 
     Attributes
     ----------
     known_as : str
-        Its name there.
+        Its name in Oríon.
     configuration : dict
-        What the database keeps of it; see :data:`~orion_hpc.model.state.IMPORTED`.
+        The configuration for the database; see :data:`~orion_hpc.model.state.IMPORTED`.
     create_time : float
         Seconds since the epoch.
     notes : list of str
-        What isn't as it was, a sentence each.
+        A sentence for each thing that was changed.
     """
 
     known_as: str
@@ -64,7 +64,7 @@ class FoundExperiment:
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Name and version for people."""
         return f"{self.name} v{self.version}"
 
 
@@ -77,7 +77,7 @@ def label(document: Document) -> tuple[str, int]:
         It has none.
     """
     name, version = document.get("name"), document.get("version")
-    version = 1 if version is None else version  # as Oríon takes it
+    version = 1 if version is None else version  # Oríon's default
     if not (isinstance(name, str) and is_text(name)):
         raise ImportRefused("an experiment in the file has no name that can be shown")
     if type(version) is not int or not 0 < version < _MOST:
@@ -96,9 +96,9 @@ def read_experiment(
     plainer : Plainer
         With the budget of the whole file.
     seed : int
-        For an algorithm without one.
+        The seed of an algorithm without one.
     now : float
-        The time of what has none; seconds since the epoch.
+        The creation time of an experiment without one, in seconds since the epoch.
 
     Raises
     ------
@@ -156,7 +156,7 @@ def _origin(
 
 
 def _allowed_name(name: str) -> str:
-    """Return the nearest name that can be part of a path, as the settings want it too."""
+    """Return the nearest name that can be part of a path, as the settings require."""
     return re.sub(r"^[.\-]+|[^\w.\-]", "_", name)[:100]
 
 
@@ -207,14 +207,14 @@ def _put(nested: dict[str, Any], levels: list[str], value: Any) -> None:
 def _for_us(
     priors: dict[str, str], options: dict[str, dict[str, Any]], seed: int, notes: list[str]
 ) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-    """Return space and algorithm as this version records them; as they are, and told, if it can't
-    go on with them."""
+    """Return space and algorithm as this version records them; unchanged, with a note, if it can't
+    run them."""
     space, algorithm = priors, options
     try:
         parsed = Space.parse(priors)
         space = dict(parsed.configuration)
         ((name, given),) = options.items()
-        # What Oríon left to chance is None there, what has no end is infinite: both are left out.
+        # Oríon writes None for a random seed and infinity for no limit: both are left out.
         meant = {key: value for key, value in given.items() if value not in (None, math.inf)}
         known = normalise({name: meant}, seed)
         make_algorithm(known, parsed)
@@ -227,7 +227,7 @@ def _for_us(
 def _trials(
     documents: Iterable[Document], plainer: Plainer, created: float, notes: list[str]
 ) -> tuple[FoundTrial, ...]:
-    """Return the trials that can be kept, in the order of their submission."""
+    """Return the trials that can be converted, in the order of their submission."""
     told: Counter[str] = Counter()
     found: list[FoundTrial] = []
     taken: set[str] = set()
@@ -237,7 +237,7 @@ def _trials(
         except Odd as error:
             told[f"left out because of {error}"] += 1
             continue
-        # The rules of replay: one trial of an id, or of a point where there is no id.
+        # The rules of replay: one trial for an id, or for a point where there is no id.
         key = trial.id or params_key(trial.params)
         if key in taken:
             told["left out because they are there twice"] += 1
@@ -250,7 +250,7 @@ def _trials(
 
 
 def _limit(value: Any) -> int | None:
-    """Return a limit; None where there is none, which is infinity too."""
+    """Return a limit; None where there is none, or where it is infinite."""
     if isinstance(value, float) and math.isfinite(value):
         value = int(value)
     return value if type(value) is int and 0 < value < _MOST else None
@@ -269,7 +269,7 @@ def _metadata(document: Document, plainer: Plainer) -> dict[str, Any]:
 
 
 def _plain(value: Any, plainer: Plainer) -> Any:
-    """Return ``value`` as plain data, None for what is odd, long or can't be shown."""
+    """Return ``value`` as plain data; None if it is unsupported, too long or not printable."""
     try:
         plain = plainer.plain(value)
     except Odd:
