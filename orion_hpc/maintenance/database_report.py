@@ -1,4 +1,4 @@
-"""What there is to tell of a database as a file, as lines for people. Pure."""
+"""Reports of checks and repairs of a database file, as lines for people. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _MOST_TOLD = 8
 
 
 def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Yield what ``db check`` tells: a sentence on soundness, and what to know beyond it."""
+    """Yield the report of ``db check``: whether the file is sound, and further notes."""
     if found["gaps"] and not found["damage"]:
         yield f"{path} has gaps, of which nothing is lost ({_experiments(found['experiments'])}):"
     elif found["sound"]:
@@ -53,7 +53,7 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def repair_lines(done: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Yield what ``db repair`` tells: what was left out, what was kept, and how things stand."""
+    """Yield the report of ``db repair``: what was left out, what was kept, and the new state."""
     if not done["repaired"]:
         told = "Nothing is to be repaired."
         if (trials := done["restored"]) is not None:
@@ -100,7 +100,7 @@ def _put_in(put_in: Mapping[str, Any], title: str) -> Iterator[str]:
 
 
 def info_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return names and values of what ``db info`` tells of the file."""
+    """Return the names and values that ``db info`` shows of the file."""
     workers = sum(map(len, found["workers"].values()))
     state = "sound" if found["sound"] else "has gaps, of which nothing is lost"
     if damage := found["damage"]:
@@ -154,7 +154,7 @@ def _what(fault: Mapping[str, Any]) -> str:
 
 
 def _gap_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Yield where something was written over, whose it was, and what becomes of it."""
+    """Yield where frames were overwritten, the trials in them, and who restores them."""
     gaps = found["gaps"]
     for gap in gaps[:_MOST_TOLD]:
         size = gap["end"] - gap["start"]
@@ -173,7 +173,7 @@ def _gap_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def _of_trials(trials: Sequence[Mapping[str, Any]]) -> str:
-    """Return which trials these are, and whose."""
+    """Return the trials with their experiments and workers."""
     told = [
         f"trial {one['trial']} of {one['experiment']}"
         + (f" (worker {one['worker']})" if one["worker"] else "")

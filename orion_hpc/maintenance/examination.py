@@ -1,7 +1,7 @@
-"""Looks at a database from its first byte to its last, and tells what is whole and what isn't.
+"""Examines a database from the first byte to the last, and collects what is damaged.
 
 Reads only, and takes no lock. A reader that works with the database stops at the first damage
-(:mod:`orion_hpc.journal.pickleddb`); this goes on behind it.
+(:mod:`orion_hpc.journal.pickleddb`); this one continues behind it.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ from orion_hpc.sharedfs import layout
 
 _HEADER_LENGTH = len(framing.encode_header({"lock": "flock", "id": "0" * 32}))
 _STEP = 0.2
-"""Seconds between two words on how far it is."""
+"""Seconds between two progress messages."""
 
 _SAMPLES = 32
 
 _LOOKS = 3
 _STALE_WAIT = 1.0
-"""What looks like damage on a network file system is looked at so often, with so many seconds in
-between: the client's cache may be stale."""
+"""Apparent damage on a network file system is examined so often, with so many seconds in between:
+the client's cache may be stale."""
 
 
 @dataclass(slots=True)
 class Examination:
-    """What was found in the file at ``path``, whose first ``size`` bytes were looked at."""
+    """The result for the file at ``path``, whose first ``size`` bytes were examined."""
 
     path: str
     status: os.stat_result
@@ -58,28 +58,28 @@ class Examination:
     seals: int = 0
     restorations: int = 0
     keeps: bool = False
-    """Whether writers keep what they write in files of their own."""
+    """Whether writers keep copies of what they write in files of their own."""
     checksums: set[int] = field(default_factory=set)
-    """Of the frames in the file; all but those that only the writers have kept."""
+    """The checksums of the frames in the file, without those that only the writers have."""
     faults: list[Fault] = field(default_factory=list)
     state: State = field(default_factory=State)
     orphans: dict[int, int] = field(default_factory=dict)
-    """Number of an experiment that nothing made -> transactions that speak of it."""
+    """Number of an experiment without a creation -> the number of its transactions."""
     kept: set[tuple[int, int]] = field(default_factory=set)
-    """Experiment and trial of what only the writers' own files hold, until somebody restores it."""
+    """Experiment and trial of frames that only the writers' own files have, until a restoration."""
     held: list[tuple[int, int]] = field(default_factory=list)
-    """Experiment and trial of what was reserved when the first damage is met."""
+    """Experiment and number of the trials that are reserved at the first damage."""
     until: list[dict[str, Any]] = field(default_factory=list)
-    """The experiments as they are when the first damage is met; see :func:`experiments`."""
+    """The experiments as they are at the first damage; see :func:`experiments`."""
     made: dict[tuple[str, int], int] = field(default_factory=dict)
-    """Writer and counter of a transaction that makes an experiment -> the number that this writer
-    speaks of next: it knew which number the experiment had been given."""
+    """Writer and counter of a transaction that creates an experiment -> the number that this writer
+    uses next: it knew the number of the new experiment."""
     samples: dict[int, list[RegisterTrial]] = field(default_factory=dict)
-    """Number of an experiment -> the first registrations that are whole."""
+    """Number of an experiment -> its first undamaged registrations."""
 
     @property
     def damage(self) -> list[Fault]:
-        """The faults that no crash explains, in the order of the file."""
+        """The faults that a crash of a writer doesn't explain, in the order of the file."""
         return [fault for fault in self.faults if fault.is_damage]
 
     @property
@@ -96,12 +96,12 @@ class Examiner:
     ----------
     path : str
     force : bool, default False
-        Take a header that speaks of a newer version for a damaged one.
+        Treat a header with a newer version as damaged.
 
     Raises
     ------
     StorageUnusable
-        There is no such file, or it isn't a database, or not one of this user's.
+        There is no such file, it isn't a database, or it belongs to another user.
     """
 
     def __init__(self, path: str, force: bool = False) -> None:
@@ -124,17 +124,17 @@ class Examiner:
         keeps = self._find_kept(header, status.st_size)
         self._last = self._read_last()
         if keeps:
-            # Others are at work: what was named last has to stand in what is looked at.
+            # Others may write: the last acknowledged frame must be within the examined size.
             self._file.reopen()
             status = self._file.status()
         self.found = Examination(self.path, status, status.st_size, header, keeps=keeps)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def steps(self) -> Iterator[str]:
-        """Do the work, with a word on how far it is from time to time; the result is ``found``."""
+        """Examine the file, and yield the progress from time to time; the result is ``found``."""
         for look in range(_LOOKS):
             if look:
                 time.sleep(_STALE_WAIT)
@@ -171,14 +171,16 @@ class Examiner:
             found.state.apply(number, *piece[1:])
 
     def settled(self, names: Iterable[str]) -> list[str]:
-        """Return those of the writers' own files that nobody needs, once all steps are done: the
-        database holds all that is in them, and misses nothing."""
+        """Return those of the writers' own files that aren't needed, after :meth:`steps`.
+
+        The database has all of their frames, and no frame is missing.
+        """
         if any(fault.is_damage or fault.kind == OVERTAKEN for fault in self.found.faults):
             return []
         return settled(self._folder, names, self.found.checksums)
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield what the file consists of, in its order; frames and seals are counted."""
+        """Yield the pieces of the file in order, and count frames and seals."""
         found = self.found
         found.frames = found.seals = found.restorations = 0
         found.checksums, found.kept = set(), set()
@@ -209,24 +211,24 @@ class Examiner:
             yield Fault(*gap)
 
     def _read_last(self) -> Link | StorageError | None:
-        """Return which frame was acknowledged last, or why that can't be told."""
+        """Return the link to the frame that was acknowledged last, or the error."""
         try:
             return LastFrame(self._folder).read() if self._folder else None
         except StorageError as error:
             return error
 
     def _knows(self, link: Link, known: set[int]) -> bool:
-        """Whether the frame of this name is among the ``known`` ones.
+        """Return whether the frame of this link is among the ``known`` ones.
 
-        What stands first names the header, which may be damaged; behind that, where nothing is
-        kept, whatever stands first in the file has to do.
+        The first frame links to the header, which may be damaged; in that case, where the writers
+        keep no copies, the first frame in the file is accepted as it is.
         """
         if self.found.header.link is None and (link.at == 0 or not (known or self._folder)):
             return True
         return link.checksum in known
 
     def _told(self, frame: Frame, known: set[int]) -> Iterator[Piece]:
-        """Count a frame that is to be read next, and yield what it says."""
+        """Count a frame, and yield its transaction."""
         known.add(frame.link.checksum)
         if frame.experiment == framing.SEAL:
             self.found.seals += 1
@@ -244,11 +246,12 @@ class Examiner:
         gap: walk.Gap | None,
         at: int,
     ) -> Iterator[Piece]:
-        """Tell that a frame isn't there which was acknowledged; yield what the writers have kept of
-        it and of those before it, back to the ``last`` that was read.
+        """Yield the fault of an acknowledged frame that is missing, and the writers' copies of it
+        and of those before it, back to the ``last`` one that was read.
 
-        A gap may be what is left in its place: what was cut short was never acknowledged, unless
-        something was built on it. Of None that are ``wanted`` nobody can tell whether one is lost.
+        ``gap`` may be what is left in its place: a write that was cut short was never acknowledged,
+        unless another frame links to it. ``wanted`` is None where it isn't known whether a frame is
+        missing.
         """
         if self._kept is None:
             self._kept = {one.link.checksum: one for one in frames_in(self._folder)}
@@ -279,7 +282,7 @@ class Examiner:
             yield from self._told(frame, known)
 
     def _walk(self) -> Iterator[Frame | walk.Gap]:
-        """Yield frames and gaps, restored frames in their places."""
+        """Yield frames and gaps, with restored frames in their original places."""
         found, position = self.found, self.found.header.end
         for start, restored in sorted(self._restorations().items()):
             if start < position:
@@ -299,7 +302,7 @@ class Examiner:
         return {one.start: one for one in framing.restorations(data, 0)}
 
     def _find_kept(self, header: FileHeader, size: int) -> bool:
-        """Find out whether writers keep what they write, and where, by header or by folder."""
+        """Return whether writers keep copies, by header or folder; remember in which folder."""
         content = header.content or header.guess
         if content:
             keeps = content.get("write_ahead") is True
@@ -311,7 +314,7 @@ class Examiner:
         return bool(folders)
 
     def _folders(self) -> list[str]:
-        """Return where writers may keep, or have kept, what they write into files of this name."""
+        """Return the folders in which writers may have kept copies for files of this name."""
         above = os.path.dirname(layout.write_ahead_folder(self.path, "id"))
         try:
             return [os.path.join(above, name) for name in sorted(os.listdir(above))]
@@ -323,8 +326,10 @@ class Examiner:
         return folders[0] if len(folders) == 1 else ""
 
     def _folder_of(self, folders: list[str], header: FileHeader, size: int) -> str:
-        """Return that of the folders in which frames of this file are kept, or such that follow one
-        of its: each repair begins another. ``''`` where none are."""
+        """Return the folder with copies of this file's frames, or of frames that follow them.
+
+        Each repair begins a new folder. ``''`` where there is none.
+        """
         there = {
             piece.link.checksum
             for piece in walk.walk(self._file.read, header.end, size)
@@ -345,7 +350,7 @@ def is_known(state: State, number: int) -> bool:
 
 
 def experiments(state: State) -> list[dict[str, Any]]:
-    """Return what there is of each experiment, as plain data."""
+    """Return each experiment with its counts of trials, as plain data."""
     return [
         {
             "name": one.name,
@@ -358,7 +363,7 @@ def experiments(state: State) -> list[dict[str, Any]]:
 
 
 def reserved(state: State) -> list[tuple[int, int]]:
-    """Return experiment and number of each trial that somebody holds."""
+    """Return experiment and number of each reserved trial."""
     return [
         (one.number, trial.number)
         for one in state.experiments.values()

@@ -29,17 +29,17 @@ _GARBAGE = (pickle.UnpicklingError, ValueError, TypeError, KeyError, RecursionEr
 _HEADER_LIMIT = 1 << 17
 
 STRANGE = "strange"
-"""A whole frame with a payload that no version of this program writes."""
+"""A whole frame with a payload that no version of this package writes."""
 
 HEADER = "header"
 """The beginning of the file."""
 
 LOST = "lost"
-"""No bytes: the predecessor that a frame names isn't there, or what was acknowledged last isn't."""
+"""No bytes: a frame's predecessor, or the last acknowledged frame, is missing."""
 
 OVERTAKEN = "overtaken"
-"""A late write of another host went over what was acknowledged. The writers have kept that: whoever
-writes next restores it."""
+"""A late write of another host has overwritten acknowledged frames. The writers have copies of
+them, which the next writer restores."""
 
 
 class Fault(NamedTuple):
@@ -56,12 +56,12 @@ class Fault(NamedTuple):
 
     @property
     def is_damage(self) -> bool:
-        """Whether it isn't what a writer leaves that was cut short."""
+        """Whether it isn't explained by a write that was cut short."""
         return self.kind not in (walk.TORN, walk.TAIL, OVERTAKEN)
 
 
 class Transaction(NamedTuple):
-    """A whole frame of an experiment, and what it says."""
+    """A whole frame of an experiment, decoded."""
 
     frame: framing.Frame
     writer: str
@@ -74,9 +74,9 @@ Piece: TypeAlias = Transaction | Fault
 
 @dataclass(slots=True)
 class FileHeader:
-    """What a file begins with: ``content`` where that can be read, else the ``fault`` of it.
+    """The beginning of a file: ``content`` where it can be read, else its ``fault``.
 
-    ``guess`` are those settings that can be told of a damaged one; ``end`` is where frames begin.
+    ``guess`` are the settings that can still be read of a damaged one; frames begin at ``end``.
     """
 
     content: dict[str, Any] | None
@@ -88,7 +88,7 @@ class FileHeader:
 
 
 def trials_of(frame: framing.Frame) -> Iterator[tuple[int, int]]:
-    """Yield experiment and number of each trial that a frame speaks of."""
+    """Yield experiment and number of each trial in a frame."""
     piece = read_frame(frame) if frame.experiment < framing.SPECIAL else None
     if isinstance(piece, Transaction):
         for event in piece.events:
@@ -97,7 +97,7 @@ def trials_of(frame: framing.Frame) -> Iterator[tuple[int, int]]:
 
 
 def read_frame(frame: framing.Frame) -> Piece:
-    """Return the transaction that a frame holds, or what is wrong with it."""
+    """Return the transaction in a frame, or the fault."""
     try:
         return Transaction(frame, *wire.decode_transaction(safe_pickle.loads(frame.payload)))
     except _GARBAGE as error:
@@ -107,13 +107,13 @@ def read_frame(frame: framing.Frame) -> Piece:
 def read_header(
     path: str, read: walk.Read, size: int, force: bool = False, kept: bool = False
 ) -> FileHeader:
-    """Return what the file begins with; ``kept``: its writers have kept transactions elsewhere.
+    """Return the header of the file; ``kept``: its writers have copies of transactions elsewhere.
 
     Raises
     ------
     StorageUnusable
-        It is no database: neither has it a header, nor does it hold a transaction, and none is
-        kept. Or a newer version made it.
+        It isn't a database: it has no header and no transaction, and its writers have kept none.
+        Or a newer version created it.
     """
     data = read(0, min(size, _HEADER_LIMIT))
     newer = None
@@ -150,7 +150,7 @@ def _damaged_header(path: str, read: walk.Read, size: int, data: bytes, kept: bo
         )
     end = first.start if first is not None and is_first else size
     guess: dict[str, Any] = {}
-    # The magic and the version aren't covered by the checksum: what it covers may be whole.
+    # The magic and the version aren't covered by the checksum: the rest may be undamaged.
     start = framing.MAGIC + framing.VERSION.to_bytes(2, "little")
     try:
         decoded = framing.decode_header(start + data[len(start) :])

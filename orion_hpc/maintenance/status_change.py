@@ -1,4 +1,4 @@
-"""Sets the status of trials by hand: to run them again, or never."""
+"""Sets the status of trials by hand, so that they are run again, or never."""
 
 from __future__ import annotations
 

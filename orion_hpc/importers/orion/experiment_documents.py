@@ -16,7 +16,7 @@ from typing import Any
 
 from orion_hpc.algorithms.factory import make_algorithm, normalise
 from orion_hpc.errors import ConfigurationError, ImportRefused
-from orion_hpc.importers.orion.inert_values import Odd, Plainer, moment
+from orion_hpc.importers.orion.inert_values import UnsupportedValue, ValueConverter, moment
 from orion_hpc.importers.orion.pickle_file import block
 from orion_hpc.importers.orion.trial_documents import FoundTrial, is_text, plain_name, read_trial
 from orion_hpc.model.space import Space
@@ -86,14 +86,14 @@ def label(document: Document) -> tuple[str, int]:
 
 
 def read_experiment(
-    document: Document, trials: Iterable[Document], plainer: Plainer, seed: int, now: float
+    document: Document, trials: Iterable[Document], converter: ValueConverter, seed: int, now: float
 ) -> FoundExperiment:
     """Return the experiment of a document and of its trials' documents.
 
     Parameters
     ----------
     document, trials : flat documents
-    plainer : Plainer
+    converter : ValueConverter
         With the budget of the whole file.
     seed : int
         The seed of an algorithm without one.
@@ -109,10 +109,10 @@ def read_experiment(
     name = _allowed_name(known_as)
     notes = [] if name == known_as else [f"It was called {known_as!r} in Oríon."]
     priors = _priors(document, notes)
-    options = _options(document, plainer, notes)
+    options = _options(document, converter, notes)
     space, algorithm = _for_us(priors, options, seed, notes)
     created = _created(document, now)
-    found = _trials(trials, plainer, created, notes)
+    found = _trials(trials, converter, created, notes)
     max_broken = _limit(document.get("max_broken")) or _MAX_BROKEN
     broken = sum(trial.status == BROKEN for trial in found)
     if broken >= max_broken:
@@ -133,13 +133,13 @@ def read_experiment(
         "max_attempts": _MAX_ATTEMPTS,
         "working_dir": None,
         "worker": {},
-        IMPORTED: _origin(document, plainer, len(found), (known_as, priors, options, found)),
+        IMPORTED: _origin(document, converter, len(found), (known_as, priors, options, found)),
     }
     return FoundExperiment(known_as, name, version, configuration, created, found, notes)
 
 
 def _origin(
-    document: Document, plainer: Plainer, trials: int, content: tuple[Any, ...]
+    document: Document, converter: ValueConverter, trials: int, content: tuple[Any, ...]
 ) -> dict[str, Any]:
     """Return where the experiment comes from; equal for two readings of the same ``content``.
 
@@ -147,9 +147,9 @@ def _origin(
     """
     return {
         "program": "Oríon",
-        "id": str(_plain(document.get("_id"), plainer)),
-        "parent": str(_plain(block(document, "refers.parent_id"), plainer)),
-        **_metadata(document, plainer),
+        "id": str(_plain(document.get("_id"), converter)),
+        "parent": str(_plain(block(document, "refers.parent_id"), converter)),
+        **_metadata(document, converter),
         "trials": trials,
         "digest": hashlib.sha256(repr(content).encode()).hexdigest(),
     }
@@ -177,7 +177,9 @@ def _priors(document: Document, notes: list[str]) -> dict[str, str]:
     return priors
 
 
-def _options(document: Document, plainer: Plainer, notes: list[str]) -> dict[str, dict[str, Any]]:
+def _options(
+    document: Document, converter: ValueConverter, notes: list[str]
+) -> dict[str, dict[str, Any]]:
     """Return the algorithm in the form ``{name: options}``."""
     found = block(document, "algorithm") or block(document, "algorithms") or "random"
     if isinstance(found, str):
@@ -186,9 +188,9 @@ def _options(document: Document, plainer: Plainer, notes: list[str]) -> dict[str
     for key, value in found.items() if isinstance(found, dict) else ():
         try:
             if not is_text(key) or key.count(".") > _MOST_LEVELS:
-                raise Odd("something without a name")
-            _put(nested, key.split("."), plainer.plain(value))
-        except Odd as error:
+                raise UnsupportedValue("something without a name")
+            _put(nested, key.split("."), converter.plain(value))
+        except UnsupportedValue as error:
             notes.append(f"An option of the algorithm is left out: it is {error}.")
     if isinstance(kind := nested.pop("of_type", None), str):
         nested = {kind: nested}
@@ -200,7 +202,7 @@ def _put(nested: dict[str, Any], levels: list[str], value: Any) -> None:
     for level in levels[:-1]:
         nested = nested.setdefault(level, {})
         if not isinstance(nested, dict):
-            raise Odd("both a value and a mapping")
+            raise UnsupportedValue("both a value and a mapping")
     nested[levels[-1]] = value
 
 
@@ -225,27 +227,27 @@ def _for_us(
 
 
 def _trials(
-    documents: Iterable[Document], plainer: Plainer, created: float, notes: list[str]
+    documents: Iterable[Document], converter: ValueConverter, created: float, notes: list[str]
 ) -> tuple[FoundTrial, ...]:
     """Return the trials that can be converted, in the order of their submission."""
-    told: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     found: list[FoundTrial] = []
     taken: set[str] = set()
     for document in documents:
         try:
-            trial = read_trial(document, plainer, created, told)
-        except Odd as error:
-            told[f"left out because of {error}"] += 1
+            trial = read_trial(document, converter, created, counts)
+        except UnsupportedValue as error:
+            counts[f"left out because of {error}"] += 1
             continue
         # The rules of replay: one trial for an id, or for a point where there is no id.
         key = trial.id or params_key(trial.params)
         if key in taken:
-            told["left out because they are there twice"] += 1
+            counts["left out because they are there twice"] += 1
             continue
         taken.add(key)
         taken.add(params_key(trial.params))
         found.append(trial)
-    notes.extend(f"Trials {what}: {number}." for what, number in told.items())
+    notes.extend(f"Trials {what}: {number}." for what, number in counts.items())
     return tuple(sorted(found, key=lambda trial: trial.submit_time))
 
 
@@ -259,20 +261,20 @@ def _limit(value: Any) -> int | None:
 def _created(document: Document, now: float) -> float:
     try:
         return moment(block(document, "metadata.datetime")).timestamp()
-    except Odd:
+    except UnsupportedValue:
         return now
 
 
-def _metadata(document: Document, plainer: Plainer) -> dict[str, Any]:
-    found = {name: _plain(block(document, f"metadata.{name}"), plainer) for name in _METADATA}
+def _metadata(document: Document, converter: ValueConverter) -> dict[str, Any]:
+    found = {name: _plain(block(document, f"metadata.{name}"), converter) for name in _METADATA}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _plain(value: Any, plainer: Plainer) -> Any:
+def _plain(value: Any, converter: ValueConverter) -> Any:
     """Return ``value`` as plain data; None if it is unsupported, too long or not printable."""
     try:
-        plain = plainer.plain(value)
-    except Odd:
+        plain = converter.plain(value)
+    except UnsupportedValue:
         return None
     if isinstance(plain, bytes) or (isinstance(plain, str) and not is_text(plain)):
         return None
