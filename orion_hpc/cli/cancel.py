@@ -11,7 +11,7 @@ from orion_hpc.cli.selection import Selection, select_experiment
 from orion_hpc.cli.terminal import Terminal
 
 _BEYOND = 60.0
-"""Seconds to wait for told workers beyond their grace: Slurm's scheduler, and the kill."""
+"""Seconds to wait for notified workers beyond their grace, for Slurm's scheduler and the kill."""
 
 
 @click.command()
@@ -24,10 +24,10 @@ def cancel(
     selection: Selection,
     no_wait: bool,
 ) -> None:
-    """Stop an experiment: no trial begins any more, and its jobs end.
+    """Stop an experiment: no trial starts any more, and its jobs end.
 
-    Jobs that wait are cancelled; those that run get their stop notice first, so that their trials
-    can save their state. Nothing that was recorded is lost: 'orion-hpc resume' goes on.
+    Pending jobs are cancelled; running ones get a stop notice first, so that their trials can save
+    their state. No recorded result is lost: 'orion-hpc resume' continues the experiment.
     """
     from orion_hpc.jobs import cancellation
     from orion_hpc.model.trial import COMPLETED, INTERRUPTED, RESERVED
@@ -42,18 +42,18 @@ def cancel(
     if done.trouble:
         terminal.note(f"Slurm job {', '.join(done.jobs)} wasn't cancelled: {done.trouble}")
     for sign in done.at_work():
-        if sign.worker not in done.told:
+        if sign.worker not in done.notified:
             terminal.note(
                 f"Worker {sign.worker} is nobody's job here; it leaves when its trial has ended."
             )
     deadline = time.monotonic() + settings.worker.grace + _BEYOND
 
     def look() -> tuple[str, bool]:
-        left = [sign for sign in done.at_work() if sign.worker in done.told]
+        left = [sign for sign in done.at_work() if sign.worker in done.notified]
         text = f"{counted_are(len(left), 'worker')} still at work"
         return text, not left or time.monotonic() > deadline
 
-    if done.told and not no_wait:
+    if done.notified and not no_wait:
         terminal.note("The running trials are interrupted. Ctrl-C leaves them to it.")
         terminal.follow(look)
     state = done.settle()

@@ -1,4 +1,4 @@
-"""``orion-hpc clean``: remove what an experiment has left and nobody needs."""
+"""``orion-hpc clean``: remove files of an experiment that aren't needed any more."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from orion_hpc.text import byte_size
 
 @click.command()
 @select_experiment()
-@click.option("--logs", is_flag=True, help="The logs of jobs that are over, too.")
-@click.option("--trials", is_flag=True, help="The directories of trials that are over, too.")
+@click.option("--logs", is_flag=True, help="Also remove the logs of jobs that ended.")
+@click.option("--trials", is_flag=True, help="Also remove the directories of trials that ended.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="For a program to read.")
 @click.pass_obj
@@ -28,10 +28,10 @@ def clean(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Remove what an experiment doesn't need any more: files of jobs and workers that are gone.
+    """Remove files of jobs and workers that are gone.
 
-    Never a result, and of trials that can go on nothing. Logs stay, and so does what trials have
-    written, unless you ask with --logs and --trials. It may run while the experiment does.
+    No result is removed, and no file of a trial that can continue. Logs and files of trials stay,
+    unless --logs and --trials are given. It can be used while the experiment runs.
     """
     from orion_hpc.maintenance import cleanup
 

@@ -1,4 +1,4 @@
-"""``orion-hpc config``: all settings, and where each comes from."""
+"""``orion-hpc config``: show all settings and the source of each."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from orion_hpc.cli.terminal import Terminal
 @click.option("--json", "as_json", is_flag=True, help="For a program to read.")
 @click.pass_obj
 def config(terminal: Terminal, /, config: Path | None, as_json: bool) -> None:
-    """Show each setting and where it comes from.
+    """Show each setting and its source.
 
-    Without CONFIG, what holds here for every experiment: the site's file, yours, and variables
+    Without CONFIG, the settings for all experiments: from the site's file, yours, and variables
     such as ORION_HPC_WORKER__GRACE.
     """
     from orion_hpc.config.config_files import is_there, load_settings, standing_files

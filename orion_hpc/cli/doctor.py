@@ -1,4 +1,4 @@
-"""``orion-hpc doctor``: is this site, as it is, fit for workers?"""
+"""``orion-hpc doctor``: check whether workers can run on this site."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def doctor(
     on_node: str | None,
     **flags: Any,
 ) -> None:
-    """Check this host, then, by a small job array, the storage as compute nodes see it.
+    """Check this host, and by a small job array the storage as compute nodes see it.
 
-    The array is submitted as 'submit' does it, with the options of CONFIG. Your database isn't
-    touched; all that is made beside it goes again. Exit code 1 if something failed. Other options
-    of sbatch can stand after a double dash:
+    The array is submitted as by 'submit', with the options of CONFIG. Your database isn't changed;
+    files beside it are removed again. Exit code 1 if a check failed. Other options of sbatch can
+    follow a double dash:
 
     \b
     orion-hpc doctor config.yaml -- --exclusive
@@ -58,7 +58,7 @@ def doctor(
 
         run_agent(on_node)
         return
-    if config is not None and str(config).startswith("--"):  # what followed a double dash
+    if config is not None and str(config).startswith("--"):  # an option after a double dash
         sbatch_options, config = (str(config), *sbatch_options), None
     _examine(terminal, config, sbatch_options, nodes, wait, executor, as_json, flags)
 

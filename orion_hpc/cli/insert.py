@@ -1,4 +1,4 @@
-"""``orion-hpc insert``: add points that are to be tried first."""
+"""``orion-hpc insert``: add points to try before all others."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ def insert(
     version: int | None,
     max_trials: int | None,
 ) -> None:
-    """Add points to the experiment that CONFIG describes, which workers try before any other.
+    """Add points to the experiment in CONFIG; workers try them before any other.
 
-    The experiment needn't have been submitted yet; the limits of one that was stay as they are,
-    but for --max-trials. What has a default may be left out.
+    The experiment needn't have been submitted yet; otherwise its limits stay as they are, except
+    for --max-trials. Hyperparameters with a default may be left out.
 
     \b
     orion-hpc insert config.yaml lr=0.1 depth=3
@@ -60,6 +60,6 @@ def insert(
     if done.known:
         terminal.say(f"There before: {counted(len(done.known), 'trial')}.")
     verb = "submit" if done.built.experiment.stopped is None else "resume"
-    # The file may say less, which would leave no room for them again.
+    # The file may have a lower limit, which would leave no room for them.
     more = "" if max_trials is None else f" --max-trials {max_trials}"
     terminal.say(f"Next: {Selection(config, storage, name, version).command(verb)}{more}")

@@ -1,4 +1,4 @@
-"""``orion-hpc logs``: what jobs and trials have written, and why trials broke."""
+"""``orion-hpc logs``: show the logs of jobs and trials, and why trials broke."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _USUAL_LINES = 10
 @click.option("--worker", help="Of this worker, or this job, as in 12_3.")
 @click.option("--failed", is_flag=True, help="Why trials broke: their tracebacks.")
 @click.option("--lines", "-n", type=click.IntRange(0), help="Last lines of each log; 0: all.")
-@click.option("--follow", "-f", is_flag=True, help="Go on with what is added.")
+@click.option("--follow", "-f", is_flag=True, help="Continue with new lines.")
 @click.pass_obj
 def logs(
     terminal: Terminal,
@@ -37,10 +37,10 @@ def logs(
     lines: int | None,
     follow: bool,
 ) -> None:
-    """Show the logs of an experiment's jobs; of one trial, of one worker, or what broke.
+    """Show the logs of an experiment's jobs, of one trial or worker, or why trials broke.
 
-    Without a choice the last ten lines of each job's log, else whole logs. --follow goes on until
-    the experiment is done, or Ctrl-C.
+    By default the last ten lines of each job's log; with --trial or --worker whole logs. --follow
+    continues until the experiment is done, or Ctrl-C.
     """
     from orion_hpc.experiments.lookup import the_one, wanted
     from orion_hpc.jobs.logs import Logs
@@ -49,7 +49,7 @@ def logs(
     if (trial is not None) + (worker is not None) + failed > 1:
         raise click.UsageError("Give one of --trial, --worker and --failed.")
     if failed and follow:
-        raise click.UsageError("--failed tells of what has happened; it can't be followed.")
+        raise click.UsageError("--failed shows what has happened; it can't be followed.")
     settings = selection.settings()
     database = PickledDB(settings.storage, follows=wanted(settings.name, settings.version))
     number = the_one(

@@ -1,4 +1,4 @@
-"""``orion-hpc status``: how experiments stand."""
+"""``orion-hpc status``: show the status of experiments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orion_hpc.cli.terminal import Terminal
 
 @click.command()
 @select_experiment(name="Only this experiment.", version="Only this version of it.")
-@click.option("--resources", is_flag=True, help="What was asked for, and what was used.")
+@click.option("--resources", is_flag=True, help="Show requested and used resources.")
 @click.option("--json", "as_json", is_flag=True, help="For a program to read.")
 @click.pass_obj
 def status(
@@ -22,7 +22,7 @@ def status(
 ) -> None:
     """Show experiments with their trials, best objective, workers and jobs.
 
-    With CONFIG the experiment it describes; with --storage alone all that the database holds.
+    With CONFIG its experiment; with --storage alone all experiments in the database.
     """
     from orion_hpc.experiments.resources import resource_lines
     from orion_hpc.experiments.status import summaries, used

@@ -1,4 +1,4 @@
-"""What ``submit`` shows after the launch: what to type next, or the progress of local workers."""
+"""The output of ``submit`` after the launch: the next command, or the progress of the workers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from orion_hpc.worker.recovery import release_lost
 from orion_hpc.worker.stop import StopNotice
 
 _QUEUE_INTERVAL = 10.0
-"""Seconds between two questions to Slurm."""
+"""Seconds between two requests to Slurm."""
 
 _STOP_STEP = 0.25
 _STOP_WAIT = 15.0
@@ -45,14 +45,14 @@ _STOP_WAIT = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """What to type next: to go on with this experiment, and to see how it stands."""
+    """The commands to continue this experiment, and to show its status."""
 
     again: str
     status: str
 
 
 def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
-    """Tell which experiment it is, before anything of it runs here."""
+    """Print which experiment it is, before a worker starts here."""
     experiment = built.experiment
     title, where = f"{experiment.name} v{experiment.version}", f"in {settings.storage}"
     if built.created:
@@ -80,7 +80,7 @@ def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
 def tell_submission(
     terminal: Terminal, commands: Commands, settings: Settings, done: Submission
 ) -> None:
-    """Tell what was started; with jobs that end with this process, stay until they do."""
+    """Print what was started; with jobs that end with this process, stay until they do."""
     number = done.experiment.number
     if done.waiting is None:
         terminal.note("squeue doesn't answer: tasks that still wait or run aren't counted in.")
@@ -103,7 +103,7 @@ def tell_submission(
         terminal.say(f"Next: {commands.status}")
         return
     if done.jobs is not None:
-        # A note and no exception: that would come in the middle of a replay.
+        # A flag and no exception, which would interrupt a replay.
         with StopNotice().listening(in_job=False) as notice:
             if done.jobs.alive():
                 _follow(terminal, done, done.jobs, notice)
@@ -127,7 +127,7 @@ def stay(
 ) -> None:
     """Show the progress of jobs that don't need this process; ``keeper`` replaces lost tasks.
 
-    Returns when the experiment is over; exits with 1 if it isn't done, 130 after a Ctrl-C.
+    Return when the experiment is done; exit with 1 if it ended otherwise, 130 after Ctrl-C.
     """
     pace = _Pace.of(done)
     queue = _Queue(terminal, settings, done, keeper)
@@ -199,7 +199,7 @@ class _Queue:
         self._next_look = time.monotonic() + _QUEUE_INTERVAL
         if self._keeper is None or self.tasks is None or before is None:
             return
-        # Only what was missing the last time, too: a task that is requeued is away for seconds.
+        # Only tasks that were missing the last time, too: a requeued task is missing for seconds.
         there = max(before, self.tasks)
         if not missing_tasks(useful_tasks(self._settings, state.left), there):
             return
@@ -241,7 +241,7 @@ def _stop(terminal: Terminal, jobs: Jobs, notice: StopNotice, grace: float) -> N
 
 
 def _finish(terminal: Terminal, done: Submission, state: ExperimentState) -> None:
-    """Tell how it ended; exit with 1 where it didn't end well."""
+    """Print the result; exit with 1 if the experiment isn't done."""
     best = best_trial(state)
     if best is not None:
         terminal.say(f"Best trial: {best['number']}, objective {shown(best)}")

@@ -1,6 +1,6 @@
-"""Where the database and the working directories are, as one absolute path however it is written.
+"""Converts paths of the database and of working directories into absolute ones.
 
-Touches no file. Whether a path can serve is found out by the storage.
+Accesses no file; the storage checks whether a path can be used.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def absolute_path(value: Any, base: Path) -> str:
     if not isinstance(text, str) or not text.isprintable():
         raise InvalidValue("expected a path of printable characters")
     expanded = os.path.expanduser(os.path.expandvars(text))
-    # An unset variable stays as it is written: "$SCRATCH/db.pkl" would make a directory "$SCRATCH".
+    # expandvars keeps an unset variable: "$SCRATCH/db.pkl" would create a directory "$SCRATCH".
     if unset := re.search(r"\$(?:\{(\w+)\}|(\w+))", expanded):
         name = unset.group(1) or unset.group(2)
         raise InvalidValue(f"the environment variable {name} isn't set")
@@ -42,10 +42,10 @@ def absolute_path(value: Any, base: Path) -> str:
 
 
 def storage_path(value: Any, base: Path) -> str:
-    """Return the absolute path of the database that ``value`` stands for.
+    """Return the absolute path of the database in ``value``.
 
-    Scripts and logs of jobs lie beside it. A line break would end sbatch's line and begin another,
-    and a backslash turns off the placeholders in a log's name (sbatch(1), filename pattern).
+    Scripts and logs of jobs lie beside it: a line break would end the #SBATCH line, and a backslash
+    disables the placeholders in a log's name (sbatch(1), filename pattern).
 
     ``value`` is a path, ``{type: pickleddb, host: path}``, or that in Oríon's wrapper
     ``{type: legacy, database: {…}}``. Case doesn't matter in the types.
@@ -53,7 +53,7 @@ def storage_path(value: Any, base: Path) -> str:
     Raises
     ------
     InvalidValue
-        It is none of them, asks for a database of another kind, or has such a character in it.
+        It has another form, names another kind of database, or has such a character.
     """
     if not isinstance(value, Mapping):
         path = absolute_path(value, base)

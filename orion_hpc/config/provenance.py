@@ -1,4 +1,4 @@
-"""Where settings came from, and what is wrong with them: the words for both. Pure."""
+"""The sources of settings, and the problems with them, as records. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Keys = tuple[str, ...]
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: the keys that lead to it, what is wrong, and what to do."""
+    """A problem with a setting: its keys, what is wrong, and what to do."""
 
     keys: Keys
     message: str
@@ -20,9 +20,9 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
-    """Where settings came from: the layer's label, the place in it and its base directory, by keys.
+    """The sources of settings, by keys: the layer's label, the place in it, its base directory.
 
-    ``home`` is the experiment's directory, the base of what nobody gave.
+    ``home`` is the experiment's directory, and the base of defaults.
     """
 
     labels: Mapping[Keys, str]
@@ -31,7 +31,7 @@ class Provenance:
     home: Path
 
     def label(self, keys: Keys) -> str:
-        """Return who gave the setting, or the nearest block around it."""
+        """Return the label of the layer that gave the setting, or the nearest block around it."""
         return _nearest(self.labels, keys) or "defaults"
 
     def place(self, keys: Keys) -> str:

@@ -1,7 +1,7 @@
-"""What can be set, and the check that it is set rightly: a frozen model for each block of the YAML.
+"""All settings and their validation: a frozen model for each block of the YAML.
 
-The only importer of pydantic, whose findings become this package's own sentences here. Where a
-value came from, and which one wins, is :mod:`orion_hpc.config.resolve`'s business.
+The only importer of pydantic, whose errors become this package's own messages here. Which source
+of a value wins is decided in :mod:`orion_hpc.config.resolve`.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from orion_hpc.errors import did_you_mean
 from orion_hpc.model.space import Space
 from orion_hpc.model.wire import valid_name
 
-# --- what a single value may be --------------------------------------------------------------
+# --- validators of single values --------------------------------------------------------------
 
 
 def _text(value: Any) -> str:
-    # A number is a text that nobody quoted, as in "account: 123"; 1.10 would have lost its zero.
+    # A number is an unquoted text, as in "account: 123"; 1.10 has lost its zero already.
     if isinstance(value, float):
         raise InvalidValue("put it in quotes to make it a text")
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise InvalidValue("")
-    # A line break would end sbatch's line and begin another.
+    # A line break would end the #SBATCH line.
     if not (text := str(value)).strip() or not text.isprintable():
         raise InvalidValue("expected a text of printable characters")
     return text
 
 
 def _trial_time(value: Any) -> Any:
-    if value is False:  # YAML's word for it
+    if value is False:  # YAML's "off"
         return "off"
     if isinstance(value, str) and value not in ("auto", "off"):
         if value.isdecimal():
@@ -77,7 +77,7 @@ def _function(value: Any) -> Any:
     module, colon, name = value.partition(":")
     if colon and _dotted(f"{module}.{name}") and not module.endswith(".py"):
         return value
-    if not colon:  # Python's own way to write it
+    if not colon:  # module.function, as in Python
         module, _, name = value.rpartition(".")
     meant = f"{module.removesuffix('.py')}:{name}"
     if _dotted(meant.replace(":", ".")):
@@ -156,7 +156,7 @@ def _additional(value: Any) -> Any:
 
 
 def _checked(check: Callable[[str], object]) -> BeforeValidator:
-    """Keep the text that the user wrote, once ``check`` has read it without complaint."""
+    """Return a validator that keeps the user's text if ``check`` accepts it."""
 
     def keep(value: Any) -> str:
         text = _text(value)
@@ -176,7 +176,7 @@ def _path(read: Callable[[Any, Path], str], *block: str) -> BeforeValidator:
 
 
 def _warm_start(value: Any, info: ValidationInfo) -> Any:
-    """Return ``{"name", "version", "storage"}``; None for what isn't given."""
+    """Return ``{"name", "version", "storage"}``; None for a key that isn't given."""
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, Mapping):
@@ -214,7 +214,7 @@ class _Block(BaseModel):
     )
 
 
-# --- the blocks. A field's description is what an error says was expected --------------------
+# --- the blocks; a field's description says in an error what was expected ---------------------
 
 
 class WorkerOptions(_Block):
@@ -268,20 +268,20 @@ class SlurmOptions(_Block):
 
     @property
     def array_size(self) -> ArraySize | None:
-        """How many tasks the array has, and how many run at once."""
+        """The number of tasks of the array, and how many run at once."""
         return None if self.array is None else slurm_formats.array_size(self.array)
 
     @property
     def time_limit(self) -> int | None:
-        """The time limit in seconds; None where there is none or the site's default holds."""
+        """The time limit in seconds; None: no limit, or the site's default."""
         return None if self.time is None else slurm_formats.time_limit_seconds(self.time)
 
 
 class Settings(_Block):
-    """Everything that can be set, valid and with absolute paths.
+    """All settings, valid and with absolute paths.
 
     ``name``, ``space`` and one of ``function`` and ``command`` are None only where
-    :func:`orion_hpc.config.resolve.resolve` was told that they aren't needed.
+    :func:`orion_hpc.config.resolve.resolve` was called without them in ``needs``.
     """
 
     name: Annotated[str, BeforeValidator(_name)] | None = Field(default=None, description="a name")
@@ -353,7 +353,7 @@ class Settings(_Block):
         return self._provenance.label(tuple(path.split(".")))
 
     def place(self, path: str) -> str:
-        """Return where in that layer: ``config.yaml, line 3``, ``ORION_HPC_LOCK``, or its label."""
+        """Return the place in that layer: ``config.yaml, line 3``, ``ORION_HPC_LOCK``, or a label."""
         return self._provenance.place(tuple(path.split(".")))
 
     def parsed_space(self) -> Space:
@@ -362,18 +362,18 @@ class Settings(_Block):
 
 
 BLOCKS: dict[str, type[_Block]] = {"worker": WorkerOptions, "slurm": SlurmOptions}
-"""The keys whose mappings are merged key by key."""
+"""Keys whose mappings are merged key by key."""
 
 
 def known_keys(keys: Keys) -> tuple[str, ...]:
-    """Return the names that may stand under ``keys``, for the top level and the blocks."""
+    """Return the names that are allowed under ``keys``, for the top level and the blocks."""
     return tuple((BLOCKS[keys[0]] if keys else Settings).model_fields)
 
 
 def validate(
     values: Mapping[str, Any], provenance: Provenance
 ) -> tuple[Settings | None, list[Problem]]:
-    """Return the settings that ``values`` make up, or None and everything that is wrong."""
+    """Return the settings of ``values``, or None and all problems."""
     try:
         return Settings.model_validate(dict(values), context=provenance), []
     except ValidationError as error:
@@ -381,7 +381,7 @@ def validate(
     problems: dict[Keys, Problem] = {}
     for item in found:
         problem = _problem(item["type"], item["loc"], item["input"], item.get("ctx", {}))
-        # The branches of "a name or a mapping" complain one by one of the same value.
+        # Each branch of "a name or a mapping" has an error for the same value.
         problems.setdefault(problem.keys, problem)
     return None, list(problems.values())
 
@@ -406,7 +406,7 @@ def _problem(kind: str, loc: tuple[Any, ...], given: Any, context: Mapping[str, 
 
 
 def _shown(value: Any) -> str:
-    """Return ``value`` as the user would write it, at most 60 characters long."""
+    """Return ``value`` as the user would write it, cut at 60 characters."""
     if isinstance(value, Mapping):
         text = "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
     elif isinstance(value, list | tuple):

@@ -1,6 +1,6 @@
-"""The small languages of sbatch's options: time limits, amounts of memory, sizes of job arrays.
+"""The formats of sbatch's options: time limits, amounts of memory, sizes of job arrays.
 
-Pure. A form is checked and its text kept, so that sbatch sees what the user wrote; a
+Pure. A format is checked and the text kept, so that sbatch gets what the user wrote;
 :class:`InvalidValue` says what was expected instead.
 """
 
@@ -11,20 +11,20 @@ from typing import NamedTuple
 
 
 class InvalidValue(ValueError):
-    """A value hasn't its form. The message says why, to be read after "… is 'x'; "."""
+    """A value is invalid; the message says why, as the end of "… is 'x'; "."""
 
 
 TIME = "minutes, mm:ss, hh:mm:ss, d-hh, d-hh:mm, d-hh:mm:ss or UNLIMITED"
 
 MAX_TASKS = 4_000_001
-"""The largest array Slurm can be configured for (slurm.conf, ``MaxArraySize``)."""
+"""The largest array that Slurm can be configured for (slurm.conf, ``MaxArraySize``)."""
 
 _LAUNCHERS = ("wait", "parsable", "test-only", "wrap", "quiet", "help", "usage", "version", "chdir")
-"""Options of sbatch that change what it runs, or what it answers."""
+"""Options of sbatch that change what it runs, or its output."""
 
 _SUBMITITS = ("setup", "teardown", "srun-args", "use-srun", "signal-delay-s", "array-parallelism",
               "stderr-to-stdout", "additional-parameters", "num-gpus", "map-count")  # fmt: skip
-"""Names that the library which submits jobs takes beside those of sbatch's options."""
+"""Names that submitit accepts in addition to sbatch's options."""
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _DIGITS = r"([0-9]{1,9})"
@@ -42,13 +42,13 @@ _INDICES = re.compile(f"{_DIGITS}(?:-{_DIGITS}(?::{_DIGITS})?)?")
 def time_limit_seconds(text: str) -> int | None:
     """Return the seconds of a time limit in any of sbatch's forms, None for no limit.
 
-    sbatch rounds up to whole minutes; this doesn't, so a job may live up to 59 s longer. A limit of
-    zero asks for no limit (sbatch(1), ``--time``).
+    sbatch rounds up to whole minutes and this doesn't, so a job may run up to 59 s longer. Zero
+    means no limit (sbatch(1), ``--time``).
 
     Raises
     ------
     InvalidValue
-        ``text`` is in none of the forms.
+        ``text`` has none of the formats.
     """
     if text.lower() in ("infinite", "unlimited", "-1"):
         return None
@@ -67,22 +67,22 @@ def check_memory(text: str) -> str:
 
 
 class ArraySize(NamedTuple):
-    """How many tasks a job array has, and how many of them may run at once (None: all)."""
+    """The number of tasks of a job array, and how many may run at once (None: all)."""
 
     tasks: int
     throttle: int | None
 
 
 def array_size(text: str) -> ArraySize:
-    """Return the size that ``10``, ``10%4`` or sbatch's ``0-9%4``, ``1,3,8``, ``0-15:4`` ask for.
+    """Return the size in ``10``, ``10%4`` or sbatch's ``0-9%4``, ``1,3,8``, ``0-15:4``.
 
-    A single number is a number of tasks here (to sbatch it is one index). What the indices are
-    makes no difference to workers, so only their count is kept.
+    A single number is a number of tasks here (for sbatch it is one index). Workers don't depend on
+    the indices, so only their count is kept.
 
     Raises
     ------
     InvalidValue
-        ``text`` has another form, or asks for no task or for more than Slurm can have.
+        ``text`` has another format, or no task, or more tasks than Slurm allows.
     """
     indices, percent, limit = text.replace(" ", "").partition("%")
     if percent and not re.fullmatch(r"0*[1-9][0-9]{0,8}", limit, re.ASCII):
@@ -116,11 +116,11 @@ def _indices(part: str) -> range:
 
 
 def check_additional_option(option: str) -> None:
-    """Raise InvalidValue for an option with which no job would run a worker."""
+    """Raise InvalidValue for an option that would prevent workers from running."""
     if option in _SUBMITITS:
         raise InvalidValue(f"{option!r} isn't an option of sbatch")
     if len(option) > 2 and "array".startswith(option):
         raise InvalidValue(f"{option!r} has its own place: use --array N, or write slurm.array")
-    # sbatch takes the beginning of an option's name for it (getopt_long(3)).
+    # sbatch accepts an abbreviated option (getopt_long(3)).
     if len(option) > 2 and any(known.startswith(option) for known in _LAUNCHERS):
         raise InvalidValue(f"{option!r} can't be used: sbatch has to submit the workers and say so")

@@ -1,4 +1,4 @@
-"""Jobs in Slurm, through submitit: an array for each submission, several where one is too large."""
+"""Jobs in Slurm, through submitit: one array for a submission, or several if one is too large."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from orion_hpc.slurm.site import ask_site
 
 @dataclass(frozen=True, slots=True)
 class SlurmJobs:
-    """Jobs that Slurm has."""
+    """Submitted jobs."""
 
     ids: tuple[str, ...]
     logs: str
@@ -38,7 +38,7 @@ class SlurmJobs:
 
 
 def submit_parts(request: LaunchRequest, array: Callable[[LaunchRequest], str]) -> tuple[str, ...]:
-    """Submit ``request`` by as many calls of ``array`` as the site's limit wants; return the ids.
+    """Submit ``request`` in as many arrays as the site's limit requires; return the ids.
 
     Raises
     ------
@@ -111,13 +111,13 @@ def _shares(whole: int, count: int) -> list[int]:
 
 
 def _parts(request: LaunchRequest) -> list[ArrayPart]:
-    # A single job is no array, and few sites are asked twice for it.
+    # The limit doesn't matter to a single job.
     most = ask_site().max_array if request.tasks > 1 else None
     return split_tasks(request.tasks, request.throttle, most)
 
 
 def _after(job: str, options: Mapping[str, str | bool]) -> dict[str, str | bool]:
-    """Return ``options`` with what lets a job wait for another one's end besides."""
+    """Return ``options`` with a dependency on the end of ``job`` added."""
     known = {key.lstrip("-").replace("_", "-"): value for key, value in options.items()}
     wish = known.get("dependency")
     wait = f"afterany:{job}"
@@ -134,7 +134,7 @@ class SlurmLauncher:
         check_slurm()
 
     def launch(self, request: LaunchRequest) -> SlurmJobs:
-        # It pulls in submitit, which a preview or a local run needn't wait for.
+        # Importing submitit takes time that other launchers needn't spend.
         from orion_hpc.jobs import submitit_launcher
 
         folder = new_folder(request.folder, self.name)

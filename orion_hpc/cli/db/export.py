@@ -1,4 +1,4 @@
-"""``orion-hpc db export``: all trials, for other programs."""
+"""``orion-hpc db export``: write all trials for other programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``orion-hpc db import``: take over experiments from Oríon."""
+"""``orion-hpc db import``: import experiments from Oríon."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def import_(
     version: int | None,
     as_json: bool,
 ) -> None:
-    """Take over experiments from OLD, a database file of Oríon 0.2.
+    """Import experiments from OLD, a database file of Oríon 0.2.
 
     Trials keep their ids, parameters, statuses, results and times. Oríon needn't be installed, and
-    nothing in OLD is run. Afterwards 'orion-hpc submit' with the same name, space and algorithm
-    goes on with an experiment.
+    no code in OLD is run. Then 'orion-hpc submit' with the same name, space and algorithm continues
+    an experiment.
     """
     from orion_hpc.importers.orion.importer import import_orion
 

@@ -17,7 +17,7 @@ from orion_hpc.text import counted
 def rm(terminal: Terminal, /, file: str, name: str | None, version: int | None, yes: bool) -> None:
     """Remove an experiment from the database FILE, with its folder in FILE.files.
 
-    Its name is free afterwards. No worker may be at work on it.
+    Its name can be used again afterwards. No worker may run on it.
     """
     from orion_hpc.maintenance import experiment_removal
 

@@ -35,7 +35,7 @@ def set_(
     to: str,
     as_json: bool,
 ) -> None:
-    """Set the status of trials in the database FILE, so that they are run again or never.
+    """Set the status of trials in the database FILE: to run them again, or never.
 
     \b
     orion-hpc db set db.pkl --status broken --to new
@@ -64,7 +64,7 @@ def _lines(done: StatusChange, to: str) -> Iterator[str]:
     yield f"Set {counted(len(done.numbers), 'trial')} of {title} to {to}{already}."
     if done.missed:
         numbers = ", ".join(map(str, done.missed[:8]))
-        yield f"Somebody else changed at the same moment, and they stay as they are: {numbers}"
+        yield f"Changed by another process at the same moment, and left as they are: {numbers}"
     if not done.numbers:
         return
     if experiment.is_broken:
