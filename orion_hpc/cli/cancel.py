@@ -44,7 +44,7 @@ def cancel(
     for sign in done.at_work():
         if sign.worker not in done.notified:
             terminal.note(
-                f"Worker {sign.worker} is nobody's job here; it leaves when its trial has ended."
+                f"Worker {sign.worker} got no notice from here; it leaves when its trial has ended."
             )
     deadline = time.monotonic() + settings.worker.grace + _BEYOND
 
@@ -58,9 +58,9 @@ def cancel(
         terminal.follow(look)
     state = done.settle()
     counts = {status: state.count(status) for status in (COMPLETED, INTERRUPTED, RESERVED)}
-    told = ", ".join(f"{count} {status}" for status, count in counts.items())
+    trials = ", ".join(f"{count} {status}" for status, count in counts.items())
     what = "is done; nothing of it runs" if state.is_done else "was cancelled"
-    terminal.say(f"Experiment {title} {what}: {told}.")
+    terminal.say(f"Experiment {title} {what}: {trials}.")
     if not state.is_done:
         terminal.say(f"Next: {selection.command('resume')}")
     if done.trouble:

@@ -55,8 +55,8 @@ def insert(
     for line in (*done.built.changes, *done.built.kept, *done.built.learned):
         terminal.note(f"{title}: {line}")
     numbers = ", ".join(map(str, done.numbers[:10])) + (", …" if len(done.numbers) > 10 else "")
-    told = f": number {numbers}" if done.numbers else ""
-    terminal.say(f"Inserted {counted(len(done.numbers), 'trial')} into {title}{told}.")
+    suffix = f": number {numbers}" if done.numbers else ""
+    terminal.say(f"Inserted {counted(len(done.numbers), 'trial')} into {title}{suffix}.")
     if done.known:
         terminal.say(f"There before: {counted(len(done.known), 'trial')}.")
     verb = "submit" if done.built.experiment.stopped is None else "resume"

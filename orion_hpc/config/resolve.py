@@ -277,7 +277,7 @@ def _variable_keys(variable: str) -> Keys:
 def _report(found: Sequence[Problem], merge: _Merge, layers: Sequence[Layer]) -> ConfigurationError:
     """Return one error with all problems, in the order of their sources."""
     fallback = next((layer.label for layer in reversed(layers) if layer.home), "")
-    told = []
+    entries = []
     for index, problem in enumerate(found):
         order, place = [-1, -1], fallback if not problem.keys else ""
         for length in range(len(problem.keys), 0, -1):
@@ -288,12 +288,12 @@ def _report(found: Sequence[Problem], merge: _Merge, layers: Sequence[Layer]) ->
             if keys in merge.givers:
                 place = merge.givers[keys].label
                 break
-        told.append(
+        entries.append(
             (order, index, f"{place}: {problem.message}" if place else problem.message, problem)
         )
-    told.sort(key=lambda item: item[:2])
-    hints = list(dict.fromkeys(item[3].hint for item in told if item[3].hint))
-    lines = [item[2] for item in told]
+    entries.sort(key=lambda item: item[:2])
+    hints = list(dict.fromkeys(item[3].hint for item in entries if item[3].hint))
+    lines = [item[2] for item in entries]
     if len(lines) == 1:
         return ConfigurationError(lines[0], hints[0] if hints else "")
     listed = "\n".join(f"  {line}" for line in lines)

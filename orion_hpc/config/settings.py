@@ -353,7 +353,7 @@ class Settings(_Block):
         return self._provenance.label(tuple(path.split(".")))
 
     def place(self, path: str) -> str:
-        """Return the place in that layer: ``config.yaml, line 3``, ``ORION_HPC_LOCK``, or a label."""
+        """Return its place in the layer: ``config.yaml, line 3``, ``ORION_HPC_LOCK``, or label."""
         return self._provenance.place(tuple(path.split(".")))
 
     def parsed_space(self) -> Space:

@@ -164,8 +164,8 @@ def remove(found: Found) -> bool:
 
 def _alive(folder: str, experiment: ExperimentState, ages: dict[str, float]) -> set[str]:
     """Return the workers that may be alive, or hold a trial; ``ages`` are those of listed files."""
-    told = signs(folder)
-    ages = {**{name: sign.age for name, sign in told.items()}, **ages}
+    known_signs = signs(folder)
+    ages = {**{name: sign.age for name, sign in known_signs.items()}, **ages}
     alive = {trial.worker for trial in experiment.having(RESERVED) if trial.worker}
     elsewhere = set()
     for name, age in ages.items():
@@ -176,7 +176,7 @@ def _alive(folder: str, experiment: ExperimentState, ages: dict[str, float]) -> 
             alive.add(name)
         elif age < litter.DAY:  # on another host, only a very long silence proves anything …
             elsewhere.add(name)
-    asked = {name: sign for name, sign in told.items() if name in elsewhere}
+    asked = {name: sign for name, sign in known_signs.items() if name in elsewhere}
     return alive | elsewhere.difference(JobStates(folder)(asked).gone)  # … or Slurm's answer
 
 

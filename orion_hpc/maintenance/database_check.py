@@ -95,15 +95,15 @@ def _trial_records(
     found: Examination, trials: Iterable[tuple[int, int]], without_result: bool = False
 ) -> list[dict[str, Any]]:
     """Return trials as plain data, in the state at the end of the file."""
-    told = []
+    records = []
     for number, of_it in trials:
         experiment = found.state.experiments.get(number)
         if experiment is None or of_it >= len(experiment.trials):
             continue
         trial = experiment.trials[of_it]
         if not without_result or trial.status != COMPLETED:
-            told.append({"experiment": experiment.title, "trial": of_it, "worker": trial.worker})
-    return told
+            records.append({"experiment": experiment.title, "trial": of_it, "worker": trial.worker})
+    return records
 
 
 def fault_record(fault: Fault) -> dict[str, Any]:

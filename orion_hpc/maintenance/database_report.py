@@ -8,7 +8,7 @@ from typing import Any
 
 from orion_hpc.text import counted
 
-_MOST_TOLD = 8
+_MOST_SHOWN = 8
 
 
 def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -28,7 +28,7 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
             f"{counted(found['transactions'], 'transaction')} can be saved with "
             f"'orion-hpc db repair {shlex.quote(path)}'."
         )
-        for other in others[:_MOST_TOLD]:
+        for other in others[:_MOST_SHOWN]:
             yield f"  offset {other['start']:,}: {_what(other)}"
         if found["experiments"]:
             yield f"Before the damage: {_experiments(found['experiments'])}."
@@ -55,19 +55,19 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
 def repair_lines(done: Mapping[str, Any], path: str) -> Iterator[str]:
     """Yield the report of ``db repair``: what was left out, what was kept, and the new state."""
     if not done["repaired"]:
-        told = "Nothing is to be repaired."
+        text = "Nothing is to be repaired."
         if (trials := done["restored"]) is not None:
-            told = f"What its writers had kept is restored: {_of_trials(trials) or 'no trial'}."
-        yield f"{told} {next(check_lines(done, path))}"
+            text = f"What its writers had kept is restored: {_of_trials(trials) or 'no trial'}."
+        yield f"{text} {next(check_lines(done, path))}"
         return
     lost = sum(one["end"] - one["start"] for one in done["damage"])
     yield (
         f"Repaired {path}: {counted(done['transactions'], 'transaction')} were kept, "
         f"{lost:,} bytes in {counted(len(done['damage']), 'place')} left out:"
     )
-    for one in done["damage"][:_MOST_TOLD]:
+    for one in done["damage"][:_MOST_SHOWN]:
         yield f"  offset {one['start']:,}: {_what(one)}"
-    if len(done["damage"]) > _MOST_TOLD:
+    if len(done["damage"]) > _MOST_SHOWN:
         yield f"  … ('--json' shows all {len(done['damage'])})"
     if done["missing"]:
         yield f"What is missing may be the result of {_of_trials(done['missing'])}."
@@ -156,7 +156,7 @@ def _what(fault: Mapping[str, Any]) -> str:
 def _gap_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
     """Yield where frames were overwritten, the trials in them, and who restores them."""
     gaps = found["gaps"]
-    for gap in gaps[:_MOST_TOLD]:
+    for gap in gaps[:_MOST_SHOWN]:
         size = gap["end"] - gap["start"]
         there = f"{size:,} bytes are" if size else "nothing is"
         yield f"  offset {gap['start']:,}: {there} in the place of what was recorded"
@@ -174,12 +174,12 @@ def _gap_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
 
 def _of_trials(trials: Sequence[Mapping[str, Any]]) -> str:
     """Return the trials with their experiments and workers."""
-    told = [
+    text = [
         f"trial {one['trial']} of {one['experiment']}"
         + (f" (worker {one['worker']})" if one["worker"] else "")
-        for one in trials[:_MOST_TOLD]
+        for one in trials[:_MOST_SHOWN]
     ]
-    return ", ".join([*told, "…"] if len(trials) > _MOST_TOLD else told)
+    return ", ".join([*text, "…"] if len(trials) > _MOST_SHOWN else text)
 
 
 def _experiments(experiments: Sequence[Mapping[str, Any]]) -> str:
@@ -196,5 +196,7 @@ def _trials(trials: Mapping[str, int]) -> str:
 
 
 def _numbers(numbers: Sequence[int]) -> str:
-    told = ", ".join(map(str, numbers[:_MOST_TOLD])) + (", …" if len(numbers) > _MOST_TOLD else "")
-    return f"trial {told}" if len(numbers) == 1 else f"trials {told}"
+    text = ", ".join(map(str, numbers[:_MOST_SHOWN])) + (
+        ", …" if len(numbers) > _MOST_SHOWN else ""
+    )
+    return f"trial {text}" if len(numbers) == 1 else f"trials {text}"

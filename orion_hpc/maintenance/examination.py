@@ -144,7 +144,7 @@ class Examiner:
                 break
 
     def _steps(self) -> Iterator[str]:
-        found, told, damaged = self.found, time.monotonic(), False
+        found, reported, damaged = self.found, time.monotonic(), False
         makers: dict[str, tuple[str, int]] = {}
         for piece in self.pieces():
             if isinstance(piece, Fault):
@@ -154,8 +154,8 @@ class Examiner:
                     found.held = reserved(found.state)
                 found.faults.append(piece)
                 continue
-            if time.monotonic() - told > _STEP:
-                told = time.monotonic()
+            if time.monotonic() - reported > _STEP:
+                reported = time.monotonic()
                 part = min(1.0, piece.frame.end / max(1, found.size))
                 yield f"{part:.0%} of {found.size:,} bytes"
             number = piece.frame.experiment
@@ -202,7 +202,7 @@ class Examiner:
                 yield Fault(*gap)
             gap, last_read = None, piece.link
             found.checksums.add(piece.link.checksum)
-            yield from self._told(piece, known)
+            yield from self._decoded(piece, known)
         if isinstance(self._last, StorageError):
             yield from self._lost(None, known, last_read, gap, found.size)
         elif self._last is not None and self._last.at > 0 and self._last.checksum not in known:
@@ -227,7 +227,7 @@ class Examiner:
             return True
         return link.checksum in known
 
-    def _told(self, frame: Frame, known: set[int]) -> Iterator[Piece]:
+    def _decoded(self, frame: Frame, known: set[int]) -> Iterator[Piece]:
         """Count a frame, and yield its transaction."""
         known.add(frame.link.checksum)
         if frame.experiment == framing.SEAL:
@@ -279,7 +279,7 @@ class Examiner:
         else:
             yield Fault(start, end, LOST, "a transaction before it is missing")
         for frame in lost:
-            yield from self._told(frame, known)
+            yield from self._decoded(frame, known)
 
     def _walk(self) -> Iterator[Frame | walk.Gap]:
         """Yield frames and gaps, with restored frames in their original places."""

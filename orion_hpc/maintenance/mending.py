@@ -261,8 +261,8 @@ class Mender:
             mends += self._put(experiment.number, _lifted(experiment, [event]))
             if len(experiment.trials) != one + 1:
                 break  # after the space was exhausted there are no more
-            told = self.mends.again if known else self.mends.unknown
-            told[experiment.number].append(one)
+            registered = self.mends.again if known else self.mends.unknown
+            registered[experiment.number].append(one)
         return mends
 
     def _registration(

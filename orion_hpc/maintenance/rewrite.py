@@ -90,7 +90,7 @@ class Repairer:
     def _copy(
         self, file: BinaryIO, mender: Mender, faults: list[Fault]
     ) -> Generator[str, None, int]:
-        frames, told = 0, 0
+        frames, reported = 0, 0
         for piece in self._examiner.pieces():
             if isinstance(piece, Fault):
                 faults.append(piece)
@@ -102,9 +102,9 @@ class Repairer:
                 self._write(file, mend.number, _encoded(mend))
             self._write(file, number, piece.frame.payload)
             frames += 1
-            if piece.frame.end - told > _STEP:
-                told = piece.frame.end
-                yield f"{told:,} bytes are copied"
+            if piece.frame.end - reported > _STEP:
+                reported = piece.frame.end
+                yield f"{reported:,} bytes are copied"
         for mend in mender.finish():
             self._write(file, mend.number, _encoded(mend))
         return frames
@@ -119,7 +119,7 @@ class Repairer:
         same = os.path.samestat(now, found.status) and now.st_size == found.size
         if not same or faults != found.faults:
             raise StorageError(
-                f"somebody wrote into {found.path} while it was being repaired",
+                f"another process wrote into {found.path} while it was being repaired",
                 "Nothing was changed. Stop all workers, then try again.",
             )
 

@@ -15,7 +15,7 @@ from orion_hpc.model.trial import BROKEN, RESERVED, SETTABLE, Trial
 from orion_hpc.worker.recovery import release_lost
 
 _MOST_AT_ONCE = 1000
-_MOST_TOLD = 5
+_MOST_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +132,11 @@ def _set(
 def _refuse_reserved(experiment: ExperimentState, trials: Sequence[Trial]) -> None:
     reserved = [trial for trial in trials if trial.status == RESERVED]
     if reserved:
-        told = ", ".join(str(trial.number) for trial in reserved[:_MOST_TOLD])
-        told += ", …" if len(reserved) > _MOST_TOLD else ""
+        numbers = ", ".join(str(trial.number) for trial in reserved[:_MOST_SHOWN])
+        numbers += ", …" if len(reserved) > _MOST_SHOWN else ""
         one = len(reserved) == 1
         raise ConfigurationError(
-            f"{'trial' if one else 'trials'} {told} of {experiment.title} "
+            f"{'trial' if one else 'trials'} {numbers} of {experiment.title} "
             f"{'is' if one else 'are'} reserved by {reserved[0].worker}"
             + ("" if one else " and others"),
             "Stop the worker and try again; if it is gone already, 'orion-hpc submit CONFIG' takes "

@@ -74,9 +74,9 @@ def requested_memory(environ: Mapping[str, str], cpus: int) -> int | None:
     Slurm's numbers are mebibytes, and 0 is all of a node's memory (sbatch(1), ``--mem``).
     """
     for variable, times in (("SLURM_MEM_PER_NODE", 1), ("SLURM_MEM_PER_CPU", cpus)):
-        told = environ.get(variable, "")
-        if told.isdecimal() and int(told):
-            return int(told) * times * 1024**2
+        value = environ.get(variable, "")
+        if value.isdecimal() and int(value):
+            return int(value) * times * 1024**2
     return None
 
 

@@ -46,9 +46,9 @@ def known_runs(runs: Collection[str]) -> Known | None:
         return None  # only the controller knows what is being requeued
     forgotten = [run for run in runs if not _known(run, queue)]
     records = recorded(jobs) if forgotten else None
-    told = {run: how_ended(run, queue) for run in runs}
-    told |= {run: how_ended(run, records or ()) for run in forgotten}
-    ended = {run: how for run, how in told.items() if how}
+    how_known = {run: how_ended(run, queue) for run in runs}
+    how_known |= {run: how_ended(run, records or ()) for run in forgotten}
+    ended = {run: how for run, how in how_known.items() if how}
     return Known(ended, frozenset(run for run in runs if is_suspended(run, queue)))
 
 

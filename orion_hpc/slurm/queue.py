@@ -36,11 +36,11 @@ def ended(jobs: Collection[str]) -> Ended | None:
         return None
     forgotten = frozenset(jobs) - {tasks.job for tasks in known}
     records = (recorded(forgotten) if forgotten else None) or []
-    told = [tasks for tasks in records if tasks.job in forgotten]
+    recorded_tasks = [tasks for tasks in records if tasks.job in forgotten]
     # A job that the controller has forgotten isn't requeued after a node failure.
     live = {tasks.job for tasks in known if tasks.phase != "over"}
-    live |= {tasks.job for tasks in told if tasks.phase not in ("over", "lost")}
-    unknown = forgotten - {tasks.job for tasks in told}
+    live |= {tasks.job for tasks in recorded_tasks if tasks.phase not in ("over", "lost")}
+    unknown = forgotten - {tasks.job for tasks in recorded_tasks}
     return Ended(frozenset(jobs) - live - unknown, unknown)
 
 

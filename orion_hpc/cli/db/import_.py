@@ -38,11 +38,11 @@ def import_(
     from orion_hpc.importers.orion.importer import import_orion
 
     path, done = import_orion(old, storage, name, version)
-    told = [one.as_json() for one in done]
+    records = [one.as_json() for one in done]
     if as_json:
-        terminal.json({"storage": path, "experiments": told})
+        terminal.json({"storage": path, "experiments": records})
         return
-    for line in _lines(told):
+    for line in _lines(records):
         terminal.say(line)
     terminal.say(f"Next: orion-hpc status --storage {shlex.quote(path)}")
 

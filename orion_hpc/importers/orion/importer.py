@@ -232,7 +232,7 @@ def _write_one(storage: Storage, one: FoundExperiment, batches: Sequence[_Batch]
     there = storage.transact(CATALOGUE, create).find(one.name, one.version)
     if there is None or not _is_same(there, one):
         raise ExperimentConflict(
-            f"somebody else has just made another experiment {one.title}",
+            f"another process has just created another experiment {one.title}",
             "Choose others with --name and --version, or another database with --storage.",
         )
     for batch in batches:
