@@ -1,47 +1,41 @@
-"""``orion-hpc clean``: remove what an experiment has left and nobody needs."""
+"""``orion-hpc clean``: remove files of an experiment that aren't needed any more."""
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
 import click
 
+from orion_hpc.cli.selection import Selection, select_experiment
 from orion_hpc.cli.terminal import Terminal
+from orion_hpc.text import byte_size
 
 
 @click.command()
-@click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--storage", help="Path of the database.  [default: the configuration's]")
-@click.option("--name", help="Name of the experiment.")
-@click.option("--version", type=click.IntRange(1), help="Version of it.  [default: the highest]")
-@click.option("--logs", is_flag=True, help="The logs of jobs that are over, too.")
-@click.option("--trials", is_flag=True, help="The directories of trials that are over, too.")
+@select_experiment()
+@click.option("--logs", is_flag=True, help="Also remove the logs of jobs that ended.")
+@click.option("--trials", is_flag=True, help="Also remove the directories of trials that ended.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and stop.")
 @click.option("--json", "as_json", is_flag=True, help="For a program to read.")
 @click.pass_obj
 def clean(
     terminal: Terminal,
     /,
-    config: Path | None,
-    storage: str | None,
-    name: str | None,
-    version: int | None,
+    selection: Selection,
     logs: bool,
     trials: bool,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Remove what an experiment doesn't need any more: files of jobs and workers that are gone.
+    """Remove files of jobs and workers that are gone.
 
-    Never a result, and of trials that can go on nothing. Logs stay, and so does what trials have
-    written, unless you ask with --logs and --trials. It may run while the experiment does.
+    No result is removed, and no file of a trial that can continue. Logs and files of trials stay,
+    unless --logs and --trials are given. It can be used while the experiment runs.
     """
-    from orion_hpc.experiments.selection import asked
     from orion_hpc.maintenance import cleanup
-    from orion_hpc.maintenance.litter_table import LITTER_COLUMNS, litter_rows
 
-    litter = cleanup.find_litter(asked(config, storage, name, version), logs, trials)
+    litter = cleanup.find_litter(selection.settings(), logs, trials)
     gone, failed = [], []
     for found in litter.found:
         try:
@@ -53,7 +47,7 @@ def clean(
         listed = [{"kind": one.kind, "path": one.path, "size": one.size} for one in gone]
         terminal.json({"removed": not dry_run, "litter": listed, "failed": failed})
     elif gone:
-        terminal.table(LITTER_COLUMNS, litter_rows((one.kind, one.size) for one in gone))
+        terminal.table(("what", "number", "size"), _rows((one.kind, one.size) for one in gone))
         terminal.say("Nothing was removed (--dry-run)." if dry_run else "Removed.")
     else:
         terminal.say(f"There is nothing to be removed of {litter.experiment.title}.")
@@ -61,3 +55,13 @@ def clean(
         terminal.note(line)
     if failed:
         sys.exit(1)
+
+
+def _rows(found: Iterable[tuple[str, int]]) -> Iterator[tuple[str, str, str]]:
+    """Yield a row for each kind of what was found: kinds and bytes, in any order."""
+    sums: dict[str, tuple[int, int]] = {}
+    for kind, size in found:
+        number, total = sums.get(kind, (0, 0))
+        sums[kind] = number + 1, total + size
+    for kind, (number, total) in sorted(sums.items()):
+        yield kind, f"{number:,}", byte_size(total)

@@ -1,8 +1,7 @@
-"""``orion-hpc doctor``: is this site, as it is, fit for workers?"""
+"""``orion-hpc doctor``: check whether workers can run on this site."""
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -45,21 +44,21 @@ def doctor(
     on_node: str | None,
     **flags: Any,
 ) -> None:
-    """Check this host, then, by a small job array, the storage as compute nodes see it.
+    """Check this host, and by a small job array the storage as compute nodes see it.
 
-    The array is submitted as 'submit' does it, with the options of CONFIG. Your database isn't
-    touched; all that is made beside it goes again. Exit code 1 if something failed. Other options
-    of sbatch can stand after a double dash:
+    The array is submitted as by 'submit', with the options of CONFIG. Your database isn't changed;
+    files beside it are removed again. Exit code 1 if a check failed. Other options of sbatch can
+    follow a double dash:
 
     \b
     orion-hpc doctor config.yaml -- --exclusive
     """
     if on_node is not None:
-        from orion_hpc.doctor.agent import attend
+        from orion_hpc.doctor.agent import run_agent
 
-        attend(on_node)
+        run_agent(on_node)
         return
-    if config is not None and str(config).startswith("--"):  # what followed a double dash
+    if config is not None and str(config).startswith("--"):  # an option after a double dash
         sbatch_options, config = (str(config), *sbatch_options), None
     _examine(terminal, config, sbatch_options, nodes, wait, executor, as_json, flags)
 
@@ -74,17 +73,11 @@ def _examine(
     as_json: bool,
     flags: dict[str, Any],
 ) -> None:
-    from orion_hpc.config.config_files import standing_layers
-    from orion_hpc.config.document import read_yaml
-    from orion_hpc.config.resolve import Layer, document_layer, resolve
+    from orion_hpc.config.config_files import load_settings
     from orion_hpc.doctor.coordinator import Doctor, choose
     from orion_hpc.doctor.diagnosis import diagnosis_lines, diagnosis_record, is_bad, verdicts
 
-    layers = standing_layers(os.environ)
-    if config is not None:
-        layers.append(document_layer(read_yaml(config)))
-    flag_layer = Layer("flags", flag_settings(flags, sbatch_options), Path.cwd())
-    settings = resolve([*layers, flag_layer], needs=())
+    settings = load_settings(config, flag_settings(flags, sbatch_options), needs=())
     launcher, local = choose(executor, settings, nodes)
     examined = Doctor(settings, launcher, local, nodes or 2, wait)
     try:

@@ -1,13 +1,12 @@
-"""``orion-hpc insert``: add points that are to be tried first."""
+"""``orion-hpc insert``: add points to try before all others."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
-from orion_hpc.cli.again import command
+from orion_hpc.cli.selection import Selection
 from orion_hpc.cli.terminal import Terminal
 from orion_hpc.text import counted
 
@@ -32,19 +31,17 @@ def insert(
     version: int | None,
     max_trials: int | None,
 ) -> None:
-    """Add points to the experiment that CONFIG describes, which workers try before any other.
+    """Add points to the experiment in CONFIG; workers try them before any other.
 
-    The experiment needn't have been submitted yet; the limits of one that was stay as they are,
-    but for --max-trials. What has a default may be left out.
+    The experiment needn't have been submitted yet; otherwise its limits stay as they are, except
+    for --max-trials. Hyperparameters with a default may be left out.
 
     \b
     orion-hpc insert config.yaml lr=0.1 depth=3
     orion-hpc insert config.yaml --from points.csv
     """
-    from orion_hpc.config.config_files import standing_layers
-    from orion_hpc.config.document import read_yaml
+    from orion_hpc.config.config_files import load_settings
     from orion_hpc.config.experiment_spec import ExperimentSpec
-    from orion_hpc.config.resolve import Layer, document_layer, resolve
     from orion_hpc.experiments.insertion import insert as insert_points
     from orion_hpc.experiments.location import Place
     from orion_hpc.experiments.point_parser import point_in_words, points_in_file
@@ -52,14 +49,7 @@ def insert(
     if bool(values) is bool(file):
         raise click.UsageError("Give either NAME=VALUE for each hyperparameter, or --from FILE.")
     flags = {"storage": storage, "name": name, "version": version, "max_trials": max_trials}
-    given = {key: value for key, value in flags.items() if value is not None}
-    settings = resolve(
-        [
-            *standing_layers(os.environ),
-            document_layer(read_yaml(config)),
-            Layer("flags", given, Path.cwd()),
-        ]
-    )
+    settings = load_settings(config, flags)
     spec = ExperimentSpec.of(settings)
     points = points_in_file(spec.space, file) if file else [point_in_words(spec.space, values)]
     limit = spec.max_trials if settings.origin("max_trials") == "flags" else None
@@ -68,11 +58,11 @@ def insert(
     for line in (*done.built.changes, *done.built.kept, *done.built.learned):
         terminal.note(f"{title}: {line}")
     numbers = ", ".join(map(str, done.numbers[:10])) + (", …" if len(done.numbers) > 10 else "")
-    told = f": number {numbers}" if done.numbers else ""
-    terminal.say(f"Inserted {counted(len(done.numbers), 'trial')} into {title}{told}.")
+    suffix = f": number {numbers}" if done.numbers else ""
+    terminal.say(f"Inserted {counted(len(done.numbers), 'trial')} into {title}{suffix}.")
     if done.known:
         terminal.say(f"There before: {counted(len(done.known), 'trial')}.")
     verb = "submit" if done.built.experiment.stopped is None else "resume"
-    # The file may say less, which would leave no room for them again.
+    # The file may have a lower limit, which would leave no room for them.
     more = "" if max_trials is None else f" --max-trials {max_trials}"
-    terminal.say(f"Next: {command(verb, config, storage, name, version)}{more}")
+    terminal.say(f"Next: {Selection(config, storage, name, version).command(verb)}{more}")

@@ -1,87 +1,71 @@
-"""``orion-hpc logs``: what jobs and trials have written, and why trials broke."""
+"""``orion-hpc logs``: show the logs of jobs and trials, and why trials broke."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from orion_hpc.cli.selection import Selection, select_experiment
 from orion_hpc.cli.terminal import Terminal
 
+if TYPE_CHECKING:
+    from orion_hpc.model.state import ExperimentState
+
 _INTERVAL = 0.5
+_USUAL_LINES = 10
 
 
 @click.command()
-@click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--storage", help="Path of the database.  [default: the configuration's]")
-@click.option("--name", help="Name of the experiment.")
-@click.option("--version", type=click.IntRange(1), help="Version of it.  [default: the highest]")
+@select_experiment()
 @click.option("--trial", help="Of this trial: its number or id.")
 @click.option("--worker", help="Of this worker, or this job, as in 12_3.")
 @click.option("--failed", is_flag=True, help="Why trials broke: their tracebacks.")
 @click.option("--lines", "-n", type=click.IntRange(0), help="Last lines of each log; 0: all.")
-@click.option("--follow", "-f", is_flag=True, help="Go on with what is added.")
+@click.option("--follow", "-f", is_flag=True, help="Continue with new lines.")
 @click.pass_obj
 def logs(
     terminal: Terminal,
     /,
-    config: Path | None,
-    storage: str | None,
-    name: str | None,
-    version: int | None,
+    selection: Selection,
     trial: str | None,
     worker: str | None,
     failed: bool,
     lines: int | None,
     follow: bool,
 ) -> None:
-    """Show the logs of an experiment's jobs; of one trial, of one worker, or what broke.
+    """Show the logs of an experiment's jobs, of one trial or worker, or why trials broke.
 
-    Without a choice the last ten lines of each job's log, else whole logs. --follow goes on until
-    the experiment is done, or Ctrl-C.
+    By default the last ten lines of each job's log; with --trial or --worker whole logs. --follow
+    continues until the experiment is done, or Ctrl-C.
     """
-    from orion_hpc.experiments.lookup import find_trial, the_one, wanted
-    from orion_hpc.experiments.selection import asked
-    from orion_hpc.jobs import logs as found
+    from orion_hpc.experiments.lookup import the_one, wanted
+    from orion_hpc.jobs.logs import Logs
     from orion_hpc.journal.pickleddb import PickledDB
-    from orion_hpc.model.trial import BROKEN
 
     if (trial is not None) + (worker is not None) + failed > 1:
         raise click.UsageError("Give one of --trial, --worker and --failed.")
     if failed and follow:
-        raise click.UsageError("--failed tells of what has happened; it can't be followed.")
-    settings = asked(config, storage, name, version)
+        raise click.UsageError("--failed shows what has happened; it can't be followed.")
+    settings = selection.settings()
     database = PickledDB(settings.storage, follows=wanted(settings.name, settings.version))
     number = the_one(
         database.refresh().experiments.values(), settings.storage, settings.name, settings.version
     ).number
     state = database.state.experiments[number]
     if failed:
-        broken = state.having(BROKEN)
-        for heading, reason in found.failures(broken):
-            terminal.say(f"==> {heading}")
-            terminal.say(reason)
-        if not broken:
-            terminal.note("No trial is broken.")
+        _show_failures(terminal, state)
         return
-    paths = found.job_logs
-    if trial is not None:
-        one = find_trial(state, trial)
-        by = f", by {one.worker}" if one.worker else ""
-        terminal.note(f"Trial {one.number}, attempt {one.attempt}: {one.status}{by}.")
-        if one.message:
-            terminal.note(one.message)
-        paths = partial(found.trial_logs, database=settings.storage, number=one.number)
-    elif worker is not None:
-        found.check_worker(state, worker)
-        paths = partial(found.worker_logs, worker=worker)
-    everything = lines == 0 or (lines is None and (trial is not None or worker is not None))
-    reader = found.Logs(None if everything else (lines or 10))
+    find_logs = _choose_logs(terminal, state, settings.storage, trial, worker)
+    if lines is None:
+        lines = _USUAL_LINES if trial is None and worker is None else 0
+    reader = Logs(lines or None)
     shown = False
     while True:
-        for piece in reader.look(paths(state)):
+        for piece in reader.look(find_logs(state)):
             if piece.title:
                 terminal.say(f"==> {piece.title}")
             terminal.data(piece.content)
@@ -92,3 +76,39 @@ def logs(
         state = database.refresh().experiments[number]
     if not shown:
         terminal.note("Nothing was written yet.")
+
+
+def _show_failures(terminal: Terminal, state: ExperimentState) -> None:
+    from orion_hpc.jobs.logs import failures
+    from orion_hpc.model.trial import BROKEN
+
+    broken = state.having(BROKEN)
+    for heading, reason in failures(broken):
+        terminal.say(f"==> {heading}")
+        terminal.say(reason)
+    if not broken:
+        terminal.note("No trial is broken.")
+
+
+def _choose_logs(
+    terminal: Terminal,
+    state: ExperimentState,
+    storage: str,
+    trial: str | None,
+    worker: str | None,
+) -> Callable[[ExperimentState], list[str]]:
+    """Return what finds the paths of the logs asked for, as they may change while others run."""
+    from orion_hpc.experiments.lookup import find_trial
+    from orion_hpc.jobs.logs import check_worker, job_logs, trial_logs, worker_logs
+
+    if trial is not None:
+        one = find_trial(state, trial)
+        by = f", by {one.worker}" if one.worker else ""
+        terminal.note(f"Trial {one.number}, attempt {one.attempt}: {one.status}{by}.")
+        if one.message:
+            terminal.note(one.message)
+        return partial(trial_logs, database=storage, number=one.number)
+    if worker is not None:
+        check_worker(state, worker)
+        return partial(worker_logs, worker=worker)
+    return job_logs

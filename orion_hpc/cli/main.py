@@ -1,5 +1,4 @@
-"""The command ``orion-hpc``: finds the subcommand, and turns errors into sentences and exit
-codes."""
+"""The command ``orion-hpc``: its subcommands, and its messages and exit codes for errors."""
 
 from __future__ import annotations
 
@@ -55,9 +54,9 @@ cli.add_command(db)
 
 
 def main() -> None:
-    """Run the command line and exit: 0 well, 1 it failed, 2 the input was wrong, 130 Ctrl-C."""
+    """Run the command line and exit: 0 success, 1 failure, 2 wrong input, 130 Ctrl-C."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file's name or a parameter may have characters that the user's locale can't show.
+        # A file's name or a parameter may have characters that the user's locale can't encode.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         cli.main(standalone_mode=False)
@@ -75,8 +74,8 @@ def main() -> None:
     except OSError as error:
         if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
             raise
-        # What is still buffered has nowhere to go. Whoever read it has gone ("| head"), or there is
-        # no room for it; only the latter is worth a word.
+        # The buffered output can't be written: its reader has gone ("| head"), or the disk is full;
+        # only the latter is reported.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno != errno.EPIPE:
             Terminal().note(f"Error: can't write the answer to standard output: {error.strerror}")
@@ -85,4 +84,4 @@ def main() -> None:
 
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)
-"""Of storage they are told as :class:`~orion_hpc.errors.StorageError`."""
+"""Errors of standard output; those of storage are :class:`~orion_hpc.errors.StorageError`."""

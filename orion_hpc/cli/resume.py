@@ -1,4 +1,4 @@
-"""``orion-hpc resume``: go on with an experiment that was cancelled, or that lost its jobs."""
+"""``orion-hpc resume``: continue an experiment that was cancelled, or that lost its jobs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from orion_hpc.cli.terminal import Terminal
 @submission_options
 @click.pass_obj
 def resume(terminal: Terminal, /, **options: Any) -> None:
-    """Go on with the experiment that CONFIG describes.
+    """Continue the experiment in CONFIG.
 
-    Submits as many tasks as are needed for the trials that are left, at most --array of them with
-    those that still wait or run; none, if they are enough. What was completed stays completed.
-    --max-trials raises the budget:
+    Submits as many tasks as are needed for the remaining trials, at most --array including those
+    that still wait or run. Completed trials stay completed. --max-trials raises the budget:
 
     \b
     orion-hpc resume --array 10 --max-trials 200 config.yaml

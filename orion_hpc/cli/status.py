@@ -1,49 +1,43 @@
-"""``orion-hpc status``: how experiments stand."""
+"""``orion-hpc status``: show the status of experiments."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
+from orion_hpc.cli.selection import Selection, select_experiment
 from orion_hpc.cli.terminal import Terminal
 
 
 @click.command()
-@click.argument("config", required=False, type=click.Path(path_type=Path))
-@click.option("--storage", help="Path of the database.  [default: the configuration's]")
-@click.option("--name", help="Only this experiment.")
-@click.option("--version", type=click.IntRange(1), help="Only this version of it.")
-@click.option("--resources", is_flag=True, help="What was asked for, and what was used.")
+@select_experiment(name="Only this experiment.", version="Only this version of it.")
+@click.option("--resources", is_flag=True, help="Show requested and used resources.")
 @click.option("--json", "as_json", is_flag=True, help="For a program to read.")
 @click.pass_obj
 def status(
     terminal: Terminal,
     /,
-    config: Path | None,
-    storage: str | None,
-    name: str | None,
-    version: int | None,
+    selection: Selection,
     resources: bool,
     as_json: bool,
 ) -> None:
     """Show experiments with their trials, best objective, workers and jobs.
 
-    With CONFIG the experiment it describes; with --storage alone all that the database holds.
+    With CONFIG its experiment; with --storage alone all experiments in the database.
     """
     from orion_hpc.experiments.resources import resource_lines
     from orion_hpc.experiments.status import summaries, used
     from orion_hpc.experiments.summary import STATUS_COLUMNS, status_notes, status_rows
 
+    settings = selection.settings()
     if resources:
-        asked = used(config, storage, name, version)
+        asked = used(settings)
         if as_json:
             terminal.json({"resources": asked})
         for title, one in {} if as_json else asked.items():
             for line in resource_lines(title, one):
                 terminal.say(line)
         return
-    found = summaries(config, storage, name, version)
+    found = summaries(settings)
     if as_json:
         terminal.json({"experiments": found})
         return

@@ -1,8 +1,7 @@
-"""``orion-hpc submit``: put an experiment into the database and start its workers."""
+"""``orion-hpc submit``: create an experiment in the database and start its workers."""
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 import click
 
-from orion_hpc.cli.again import command
+from orion_hpc.cli.selection import Selection
 from orion_hpc.cli.terminal import Terminal
 
 _SLURM = ("array", "cpus_per_task", "time", "mem", "mem_per_cpu", "partition", "account", "qos",
@@ -20,7 +19,7 @@ _SLURM = ("array", "cpus_per_task", "time", "mem", "mem_per_cpu", "partition", "
 
 
 def submission_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command all that says how an experiment is run, and sbatch's usual options."""
+    """Add the options of a submission to a command, with sbatch's usual ones."""
     for option in reversed(
         [
             click.argument("config", type=click.Path(path_type=Path)),
@@ -29,7 +28,7 @@ def submission_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "--executor",
                 default="auto",
                 metavar="auto|slurm|local|debug",
-                help="What starts the workers; auto is Slurm where sbatch is on the PATH, else "
+                help="Launcher of the workers; auto is Slurm where sbatch is on the PATH, else "
                 "local.",
             ),
             click.option("--array", metavar="N[%K]", help="Tasks, at most K of them at once."),
@@ -53,9 +52,9 @@ def submission_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--n-workers", type=int, help="Trials at once in each task."),
             click.option("--template", metavar="FILE", help="Sbatch template to use."),
             click.option(
-                "--watch", is_flag=True, help="Stay and show progress; Ctrl-C leaves the jobs on."
+                "--watch", is_flag=True, help="Stay and show progress; Ctrl-C keeps the jobs."
             ),
-            click.option("--keep", is_flag=True, help="The same, and replace tasks that are gone."),
+            click.option("--keep", is_flag=True, help="The same, and replace lost tasks."),
             click.option("--dry-run", is_flag=True, help="Show what would be submitted, and stop."),
         ]
     ):
@@ -67,11 +66,11 @@ def submission_options(function: Callable[..., Any]) -> Callable[..., Any]:
 @submission_options
 @click.pass_obj
 def submit(terminal: Terminal, /, **options: Any) -> None:
-    """Start the experiment that CONFIG describes, or go on with it.
+    """Start the experiment in CONFIG, or continue it.
 
-    With Slurm: submits one job array and returns. Without: runs the workers on this machine and
-    shows how they get on; Ctrl-C stops them, and the same command goes on from there. Any other
-    option of sbatch can stand after a double dash:
+    With Slurm: submit one job array and return. Without: run the workers on this machine and show
+    their progress; Ctrl-C stops them, and the same command continues from there. Any other option
+    of sbatch can follow a double dash:
 
     \b
     orion-hpc submit --array 10 config.yaml -- --exclusive --mail-type=END
@@ -90,19 +89,11 @@ def run(
     keep: bool,
     **flags: Any,
 ) -> None:
-    """Submit, and tell what came of it; ``resume``: only an experiment that is there."""
-    from orion_hpc.config.config_files import standing_layers
-    from orion_hpc.config.document import read_yaml
-    from orion_hpc.config.resolve import Layer, document_layer, resolve
+    """Submit and report the result; ``resume``: only an existing experiment."""
+    from orion_hpc.config.config_files import load_settings
     from orion_hpc.jobs import submission
 
-    settings = resolve(
-        [
-            *standing_layers(os.environ),
-            document_layer(read_yaml(config)),
-            Layer("flags", flag_settings(flags, sbatch_options), Path.cwd()),
-        ]
-    )
+    settings = load_settings(config, flag_settings(flags, sbatch_options))
     launcher = submission.choose_launcher(executor, settings)
     if dry_run:
         terminal.say(submission.preview(settings, launcher, resume).rstrip("\n"))
@@ -114,9 +105,10 @@ def run(
     from orion_hpc.cli.watch import Commands, announce, stay, tell_submission
 
     done = submission.submit(settings, launcher, partial(announce, terminal, settings), resume)
+    selection = Selection(config, flags["storage"], flags["name"], flags["version"])
     commands = Commands(
         again=shlex.join(["orion-hpc", *sys.argv[1:]]),
-        status=command("status", config, flags["storage"], flags["name"], flags["version"]),
+        status=selection.command("status"),
     )
     tell_submission(terminal, commands, settings, done)
     if (watch or keep) and launcher.detached and (done.jobs or done.waiting):
@@ -124,7 +116,7 @@ def run(
 
 
 def flag_settings(flags: Mapping[str, Any], rest: tuple[str, ...]) -> dict[str, Any]:
-    """Return what the flags and the words after ``--`` set, nested like the YAML."""
+    """Return the settings in the flags and in the words after ``--``, nested like the YAML."""
     given = {key: value for key, value in flags.items() if value is not None}
     slurm: dict[str, Any] = {key: given.pop(key) for key in _SLURM if key in given}
     if additional := further_options(rest):
@@ -137,7 +129,7 @@ def flag_settings(flags: Mapping[str, Any], rest: tuple[str, ...]) -> dict[str, 
 
 
 def further_options(words: tuple[str, ...]) -> dict[str, str | bool]:
-    """Return sbatch's long options of a command line: ``--key=value``, ``--key``, …"""
+    """Return the long options of sbatch in a command line: ``--key=value``, ``--key``, …"""
     options: dict[str, str | bool] = {}
     last = ""
     for word in words:

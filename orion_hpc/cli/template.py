@@ -1,4 +1,4 @@
-"""``orion-hpc template``: print the sbatch template, to be copied and changed."""
+"""``orion-hpc template``: print the sbatch template."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Everything the commands show goes through here: for people on a terminal, or JSON for programs.
+"""The output of all commands: text for people on a terminal, or JSON for programs.
 
-The one file that prints, and the one that knows rich (imported where something is drawn).
+The only module that prints, and the only importer of rich (where something is drawn).
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ _LINE_INTERVAL = 10.0
 """Seconds between progress lines where the output isn't a terminal."""
 
 _MOST_ROWS = 1000
-"""Of a table: nobody reads on, and rich takes half a millisecond for each."""
+"""The most rows of a table: rich needs half a millisecond for each."""
 
 _HARMLESS = {
     code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
 }
-"""What stands for characters that would make a terminal do something. Others than the user may have
-written the texts that a database holds: a message can't be let to clear the screen or to rename the
-window."""
+"""Replacements for control characters. Texts in a database may come from other users: a message
+must not clear the screen or rename the window."""
 
 
 class Terminal:
@@ -36,21 +35,21 @@ class Terminal:
         print(text.translate(_HARMLESS), flush=True)
 
     def note(self, text: str) -> None:
-        """Print a line that isn't the answer: what is being done, what to look at."""
+        """Print a line that isn't part of the answer, such as a progress message or a warning."""
         print(text.translate(_HARMLESS), file=sys.stderr, flush=True)
 
     def error(self, error: OrionHpcError) -> None:
-        """Print what went wrong and what to do next."""
+        """Print an error and what to do next."""
         self.note(f"Error: {error.message}")
         if error.hint:
             self.note(error.hint)
 
     def json(self, value: Any) -> None:
-        """Print ``value`` for a program to read."""
+        """Print ``value`` as JSON."""
         print(json.dumps(value, indent=2, allow_nan=False), flush=True)
 
     def data(self, content: bytes) -> None:
-        """Write the command's answer as it is, for a program or a file."""
+        """Write the command's answer unchanged, for a program or a file."""
         if sys.stdout.isatty():
             print(content.decode(errors="replace").translate(_HARMLESS), end="", flush=True)
             return
@@ -59,12 +58,12 @@ class Terminal:
         sys.stdout.buffer.flush()
 
     def confirm(self, question: str, option: str) -> None:
-        """Ask, and go on only if the answer is yes; ``option`` is what gives it without a terminal.
+        """Ask a question and return if the answer is yes; ``option`` is the flag that answers it.
 
         Raises
         ------
         ConfigurationError
-            There is nobody to answer, or the answer is no.
+            There is no terminal, or the answer is no.
         """
         if not sys.stdin.isatty():
             raise ConfigurationError(
@@ -75,9 +74,9 @@ class Terminal:
             raise ConfigurationError("nothing was done", f"Answer 'y', or give {option}.")
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table with no cell cut short: the terminal may wrap a line, not a word.
+        """Print a table without cutting cells: the terminal may wrap lines.
 
-        Of very many rows the first are shown, and how many there are besides.
+        Of very many rows the first are printed, and the number of the others.
         """
         from rich.console import Console
         from rich.table import Table
@@ -98,9 +97,9 @@ class Terminal:
             self.say(f"… and {more:,} more")
 
     def follow(self, look: Callable[[], tuple[str, bool]], interval: float = 0.5) -> None:
-        """Show a line that ``look`` gives until it says that it was the last.
+        """Show the line from ``look``, repeatedly, until it returns True for the last one.
 
-        On a terminal the line stays in its place; elsewhere it is printed when it has changed, at
+        On a terminal the line is updated in place; elsewhere it is printed when it has changed, at
         most every ten seconds, and at the end.
         """
         if sys.stderr.isatty():
@@ -119,7 +118,7 @@ class Terminal:
             time.sleep(interval)
 
     def during(self, steps: Iterable[str]) -> None:
-        """Take all ``steps`` of a work; on a terminal what they say stays in one place and goes."""
+        """Exhaust an iterator of progress messages; on a terminal show them in one line."""
         if not sys.stderr.isatty():
             for _ in steps:
                 pass

@@ -1,4 +1,4 @@
-"""What ``submit`` shows after the launch: what to type next, or the progress of local workers."""
+"""The output of ``submit`` after the launch: the next command, or the progress of the workers."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from orion_hpc.worker.recovery import release_lost
 from orion_hpc.worker.stop import StopNotice
 
 _QUEUE_INTERVAL = 10.0
-"""Seconds between two questions to Slurm."""
+"""Seconds between two requests to Slurm."""
 
 _STOP_STEP = 0.25
 _STOP_WAIT = 15.0
@@ -45,14 +45,14 @@ _STOP_WAIT = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Commands:
-    """What to type next: to go on with this experiment, and to see how it stands."""
+    """The commands to continue this experiment, and to show its status."""
 
     again: str
     status: str
 
 
 def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
-    """Tell which experiment it is, before anything of it runs here."""
+    """Print which experiment it is, before a worker starts here."""
     experiment = built.experiment
     title, where = f"{experiment.name} v{experiment.version}", f"in {settings.storage}"
     if built.created:
@@ -80,7 +80,7 @@ def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
 def tell_submission(
     terminal: Terminal, commands: Commands, settings: Settings, done: Submission
 ) -> None:
-    """Tell what was started; with jobs that end with this process, stay until they do."""
+    """Print what was started; with jobs that end with this process, stay until they do."""
     number = done.experiment.number
     if done.waiting is None:
         terminal.note("squeue doesn't answer: tasks that still wait or run aren't counted in.")
@@ -103,7 +103,7 @@ def tell_submission(
         terminal.say(f"Next: {commands.status}")
         return
     if done.jobs is not None:
-        # A note and no exception: that would come in the middle of a replay.
+        # A flag and no exception, which would interrupt a replay.
         with StopNotice().listening(in_job=False) as notice:
             if done.jobs.alive():
                 _follow(terminal, done, done.jobs, notice)
@@ -125,53 +125,22 @@ def stay(
     done: Submission,
     keeper: Launcher | None,
 ) -> None:
-    """Show how jobs get on that don't need this process; ``keeper`` replaces those that are gone.
+    """Show the progress of jobs that don't need this process; ``keeper`` replaces lost tasks.
 
-    Returns when the experiment is over; exits with 1 if it isn't done, 130 after a Ctrl-C.
+    Return when the experiment is done; exit with 1 if it ended otherwise, 130 after Ctrl-C.
     """
-    began = time.monotonic()
-    before = seen = done.experiment.count(COMPLETED)
-    last = 0.0
-    queue: int | None = done.tasks + (done.waiting or 0)
-    next_look, patience, trouble = began + _QUEUE_INTERVAL, Patience(), ""
-
-    def tend(state: ExperimentState) -> None:
-        nonlocal queue, next_look, trouble
-        seen_before, queue = queue, tasks_in_queue(state)
-        next_look = time.monotonic() + _QUEUE_INTERVAL
-        if keeper is None or queue is None or seen_before is None:
-            return
-        # Only what was missing the last time, too: a task that is requeued is away for seconds.
-        there = max(seen_before, queue)
-        if not missing_tasks(useful_tasks(settings, state.left), there):
-            return
-        if not patience.may(time.monotonic(), state.count(COMPLETED)):
-            return
-        try:
-            added = top_up(done, settings, keeper, there)
-        except LaunchError as error:
-            if error.message != trouble:
-                terminal.note(f"{error.message}; trying again")
-                trouble = error.message
-            return
-        if added is not None:
-            tasks, jobs = added
-            trouble, queue = "", queue + tasks
-            terminal.note(f"Tasks are gone: submitted {tasks}, job id {', '.join(jobs.ids)}.")
+    pace = _Pace.of(done)
+    queue = _Queue(terminal, settings, done, keeper)
 
     def look() -> tuple[str, bool]:
-        nonlocal seen, last
         state = now(done)
-        elapsed = time.monotonic() - began
-        if state.count(COMPLETED) > seen:
-            seen, last = state.count(COMPLETED), elapsed
+        line = pace.line(state)
         over = state.is_done or not state.is_open
-        if not over and time.monotonic() >= next_look:
-            tend(state)
-        gone = keeper is None and queue == 0
-        tasks = "?" if queue is None else str(queue)
-        text = f"{progress(state, before, elapsed, last)}, tasks in the queue: {tasks}"
-        return text, over or gone or notice.cause is not None
+        if not over:
+            queue.tend(state)
+        gone = keeper is None and queue.tasks == 0
+        tasks = "?" if queue.tasks is None else str(queue.tasks)
+        return f"{line}, tasks in the queue: {tasks}", over or gone or notice.cause is not None
 
     with StopNotice().listening(in_job=False) as notice:
         terminal.note("Ctrl-C leaves the jobs as they are.")
@@ -182,21 +151,83 @@ def stay(
     _finish(terminal, done, now(done))
 
 
+@dataclass(slots=True)
+class _Pace:
+    """The trials that were completed since this command began to watch."""
+
+    began: float
+    before: int
+    seen: int
+    last: float = 0.0
+
+    @classmethod
+    def of(cls, done: Submission) -> _Pace:
+        completed = done.experiment.count(COMPLETED)
+        return cls(time.monotonic(), completed, completed)
+
+    def line(self, state: ExperimentState) -> str:
+        """Return the progress in words."""
+        elapsed = time.monotonic() - self.began
+        if state.count(COMPLETED) > self.seen:
+            self.seen, self.last = state.count(COMPLETED), elapsed
+        return str(progress(state, self.before, elapsed, self.last))
+
+
+class _Queue:
+    """The tasks in Slurm's queue; ``keeper`` replaces those that are gone.
+
+    ``tasks`` is how many wait or run, None where squeue doesn't answer.
+    """
+
+    def __init__(
+        self, terminal: Terminal, settings: Settings, done: Submission, keeper: Launcher | None
+    ) -> None:
+        self.tasks: int | None = done.tasks + (done.waiting or 0)
+        self._terminal = terminal
+        self._settings = settings
+        self._done = done
+        self._keeper = keeper
+        self._next_look = time.monotonic() + _QUEUE_INTERVAL
+        self._patience = Patience()
+        self._trouble = ""
+
+    def tend(self, state: ExperimentState) -> None:
+        """Ask Slurm from time to time, and submit what is missing."""
+        if time.monotonic() < self._next_look:
+            return
+        before, self.tasks = self.tasks, tasks_in_queue(state)
+        self._next_look = time.monotonic() + _QUEUE_INTERVAL
+        if self._keeper is None or self.tasks is None or before is None:
+            return
+        # Only tasks that were missing the last time, too: a requeued task is missing for seconds.
+        there = max(before, self.tasks)
+        if not missing_tasks(useful_tasks(self._settings, state.left), there):
+            return
+        if not self._patience.may(time.monotonic(), state.count(COMPLETED)):
+            return
+        try:
+            added = top_up(self._done, self._settings, self._keeper, there)
+        except LaunchError as error:
+            if error.message != self._trouble:
+                self._terminal.note(f"{error.message}; trying again")
+                self._trouble = error.message
+            return
+        if added is not None:
+            tasks, jobs = added
+            self._trouble, self.tasks = "", self.tasks + tasks
+            ids = ", ".join(jobs.ids)
+            self._terminal.note(f"Tasks are gone: submitted {tasks}, job id {ids}.")
+
+
 def _follow(terminal: Terminal, done: Submission, jobs: Jobs, notice: StopNotice) -> None:
-    began, number = time.monotonic(), done.experiment.number
-    before = seen = done.experiment.count(COMPLETED)
-    last = 0.0
+    number, pace = done.experiment.number, _Pace.of(done)
     workers = counted_are(jobs.alive(), "worker")
     terminal.note(f"{workers} on this machine; logs: {jobs.logs}")
 
     def look() -> tuple[str, bool]:
-        nonlocal seen, last
         alive = jobs.alive()
-        state = done.storage.refresh().experiments[number]
-        elapsed = time.monotonic() - began
-        if state.count(COMPLETED) > seen:
-            seen, last = state.count(COMPLETED), elapsed
-        return str(progress(state, before, elapsed, last)), not alive or notice.cause is not None
+        line = pace.line(done.storage.refresh().experiments[number])
+        return line, not alive or notice.cause is not None
 
     terminal.follow(look)
 
@@ -210,7 +241,7 @@ def _stop(terminal: Terminal, jobs: Jobs, notice: StopNotice, grace: float) -> N
 
 
 def _finish(terminal: Terminal, done: Submission, state: ExperimentState) -> None:
-    """Tell how it ended; exit with 1 where it didn't end well."""
+    """Print the result; exit with 1 if the experiment isn't done."""
     best = best_trial(state)
     if best is not None:
         terminal.say(f"Best trial: {best['number']}, objective {shown(best)}")

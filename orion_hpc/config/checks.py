@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from orion_hpc.algorithms.factory import make_algorithm, normalise
-from orion_hpc.config.settings import Problem
+from orion_hpc.config.provenance import Problem
 from orion_hpc.errors import AlgorithmError, ConfigurationError
 from orion_hpc.model.space import Space
 

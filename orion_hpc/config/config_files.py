@@ -1,4 +1,4 @@
-"""What holds for all experiments of a site or of a user: two files, and the environment.
+"""Loads a command's settings, and the configuration files of the site and the user.
 
 ``/etc/orion-hpc/config.yaml`` (another one if ``ORION_HPC_SITE_CONFIG`` names it, as a site's
 environment module may) < ``~/.config/orion-hpc/config.yaml`` (``XDG_CONFIG_HOME``) < variables.
@@ -8,23 +8,58 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
+from orion_hpc.config import checks
 from orion_hpc.config.document import Document, read_yaml
-from orion_hpc.config.resolve import SITE_CONFIG, Layer, document_layer, environment_layer
+from orion_hpc.config.resolve import (
+    SITE_CONFIG,
+    Layer,
+    document_layer,
+    environment_layer,
+    resolve,
+)
+from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError
 
 _SITE = "/etc/orion-hpc/config.yaml"
 
 _OWN = ("name", "version", "space", "function", "command", "kwargs", "trial_arg", "warm_start")
-"""What makes an experiment the one that it is."""
+"""Settings that belong to one experiment only."""
+
+
+def load_settings(
+    config: Path | None, flags: Mapping[str, Any], *, needs: Collection[str] = checks.NEEDS
+) -> Settings:
+    """Return the settings of a command from the files, the environment and its flags.
+
+    Parameters
+    ----------
+    config : Path or None
+        The experiment's configuration file.
+    flags : mapping
+        Nested like the YAML; a None is a flag that wasn't given.
+    needs : collection of str
+        Which of ``name``, ``space`` and ``run`` must be given.
+
+    Raises
+    ------
+    ConfigurationError
+        A file can't be read, or a setting is wrong or missing.
+    """
+    layers = standing_layers(os.environ)
+    if config is not None:
+        layers.append(document_layer(read_yaml(config)))
+    given = {key: value for key, value in flags.items() if value is not None}
+    return resolve([*layers, Layer("flags", given, Path.cwd())], needs=needs)
 
 
 def standing_files(environ: Mapping[str, str]) -> tuple[Path, Path]:
-    """Return the paths of the site's file and of the user's, whether they are there or not."""
+    """Return the paths of the site's file and of the user's, whether they exist or not."""
     home = environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(home):  # the specification of these folders wants others passed over
+    if not os.path.isabs(home):  # the XDG specification says to ignore relative paths
         home = os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config")
     return Path(environ.get(SITE_CONFIG) or _SITE), Path(home, "orion-hpc", "config.yaml")
 
@@ -37,13 +72,13 @@ def standing_layers(environ: Mapping[str, str], base: Path | None = None) -> lis
     environ : mapping
         The environment.
     base : Path, optional
-        Where relative paths in variables begin, by default the working directory. Those in a file
-        begin at the file.
+        The base of relative paths in variables, by default the working directory. In a file it is
+        the folder of the file.
 
     Raises
     ------
     ConfigurationError
-        A file is there and can't be read, or sets what only an experiment can; a variable is wrong.
+        A file exists and can't be read, or has a setting of an experiment; a variable is wrong.
     """
     files = standing_files(environ)
     if environ.get(SITE_CONFIG) and not is_there(files[0]):
@@ -55,12 +90,12 @@ def standing_layers(environ: Mapping[str, str], base: Path | None = None) -> lis
 
 
 def is_there(path: Path) -> bool:
-    """Return whether there is a file of settings.
+    """Return whether the configuration file exists.
 
     Raises
     ------
     ConfigurationError
-        Something else is there, or nobody lets us look.
+        It isn't a file, or can't be accessed.
     """
     try:
         mode = os.stat(path).st_mode

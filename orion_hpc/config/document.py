@@ -1,7 +1,7 @@
-"""Reads a YAML file, or one value, into plain data and remembers where each key stood.
+"""Reads a YAML file, or one value, into plain data with the position of each key.
 
-The only importer of PyYAML. Knows nothing of what the keys mean. Three habits of YAML 1.1 that
-surprise people who write settings are left out: see :class:`_Loader`.
+The only importer of PyYAML. The meaning of the keys is left to other modules. Three surprising
+rules of YAML 1.1 are not applied: see :class:`_Loader`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import yaml
 from orion_hpc.errors import ConfigurationError
 
 MAX_BYTES = 1_000_000
-"""A larger file isn't a configuration (and PyYAML would take a minute over it)."""
+"""A larger file isn't a configuration (and PyYAML would need a minute to read it)."""
 
 MAX_VALUES = 100_000
-"""How many values a file may have once its aliases are expanded ("billion laughs")."""
+"""The most values of a file after the expansion of aliases ("billion laughs")."""
 
 MAX_DEPTH = 40
-"""How deep values may nest; also ends a value that contains itself through an alias."""
+"""The deepest nesting; also stops a value that contains itself through an alias."""
 
 Keys: TypeAlias = tuple[Any, ...]
-"""Where a value stands: the keys (and indices of lists) that lead to it."""
+"""The position of a value: the keys (and indices of lists) that lead to it."""
 
 _TAG = "tag:yaml.org,2002:"
 _INT = r"[-+]?(?:0|[1-9][0-9_]*|0x[0-9a-fA-F]+|0o[0-7]+|0b[01]+)"
@@ -41,7 +41,7 @@ _BOOLS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "o
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A file's mapping, its absolute path, its name as the user typed it, and where its values are.
+    """A file's mapping, its absolute path, its name as typed, and the positions of its values.
 
     ``positions`` is ``keys -> (line, column)``, both from 1.
     """
@@ -53,7 +53,7 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """Differs from YAML 1.1 in what a bare word means.
+    """Differs from YAML 1.1 in the meaning of unquoted words.
 
     ``1e-6`` is a number (1.1 wants ``1.0e-6``). ``00:30:00`` and ``1:30`` are texts (1.1 counts in
     base 60). ``2024-01-01`` is a text. So is ``00123``, an account more often than an octal number.
@@ -77,12 +77,12 @@ for _kind, _words, _first in (
 
 
 def read_yaml(path: str | os.PathLike[str], may_be_empty: bool = False) -> Document:
-    """Return what the YAML file at ``path`` holds; of an empty one nothing, where it may be empty.
+    """Return the content of the YAML file at ``path``; ``may_be_empty``: an empty file is allowed.
 
     Raises
     ------
     ConfigurationError
-        There is no such file, it can't be read, it isn't YAML, or it isn't a mapping.
+        The file doesn't exist, can't be read, isn't YAML, or isn't a mapping.
     """
     text = _text_of(Path(path))
     builder = _Builder(str(path))
@@ -100,10 +100,10 @@ def read_yaml(path: str | os.PathLike[str], may_be_empty: bool = False) -> Docum
 
 
 def read_value(text: str, source: str) -> Any:
-    """Return what ``text`` means where YAML expects a value; ``source`` names it in errors.
+    """Return the value of ``text`` as in YAML; ``source`` names it in errors.
 
-    Only a text that opens as a collection or a quoted string is parsed as YAML. Any other is one
-    bare word, so that a path with ``: `` or ``#`` in it stays a path.
+    Only a text that begins like a collection or a quoted string is parsed as YAML. Any other is one
+    unquoted word, so that a path with ``: `` or ``#`` in it stays a path.
     """
     if text.lstrip()[:1] in ("{", "[", '"', "'"):
         return _Builder(source).read(text)
@@ -146,7 +146,7 @@ def _text_of(path: Path) -> str:
 
 @dataclass(slots=True)
 class _Builder:
-    """Makes plain data of YAML's nodes, with an eye on how much it becomes."""
+    """Converts YAML nodes into plain data, within bounds."""
 
     source: str
     positions: dict[Keys, tuple[int, int]] = field(default_factory=dict)
@@ -168,7 +168,7 @@ class _Builder:
         except RecursionError:
             self._too_deep()
         except (ValueError, OverflowError) as error:
-            # PyYAML lets chr() complain about an escape such as "\U00110000".
+            # PyYAML raises the ValueError of chr() for an escape such as "\U00110000".
             self._fail(f"doesn't parse: {error}", "Look for a wrong escape in a quoted text.")
         return None if node is None else self.build(node, (), 0)
 
@@ -198,7 +198,7 @@ class _Builder:
         merged: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             if key_node.tag == _TAG + "merge":
-                # Built like any value and not by PyYAML, whose merging knows no bound.
+                # Built like any value and not by PyYAML, whose merge is unbounded.
                 sources = self.build(value_node, keys, depth + 1)
                 for source in sources if isinstance(sources, list) else [sources]:
                     if not isinstance(source, dict):
@@ -224,11 +224,11 @@ class _Builder:
         return merged
 
     def scalar(self, node: yaml.ScalarNode) -> Any:
-        """Return a bare or quoted word as None, bool, int, float or str."""
+        """Return an unquoted or quoted word as None, bool, int, float or str."""
         word, kind = str(node.value), str(node.tag).removeprefix(_TAG)
         try:
             if kind == "str":
-                word.encode()  # half a surrogate pair can't be written to any file later
+                word.encode()  # a lone surrogate can't be encoded
                 return word
             if kind == "null":
                 return None

@@ -1,6 +1,6 @@
-"""Where the database and the working directories are, as one absolute path however it is written.
+"""Converts paths of the database and of working directories into absolute ones.
 
-Touches no file. Whether a path can serve is found out by the storage.
+Accesses no file; the storage checks whether a path can be used.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from orion_hpc.config.slurm_formats import Malformed
+from orion_hpc.config.slurm_formats import InvalidValue
 from orion_hpc.errors import did_you_mean
 
 DEFAULT_STORAGE = "./db.pkl"
@@ -24,41 +24,41 @@ def absolute_path(value: Any, base: Path) -> str:
 
     Raises
     ------
-    Malformed
+    InvalidValue
         It isn't a path, or it names a variable or a user that doesn't exist.
     """
     if not isinstance(value, str | os.PathLike) or not (text := os.fspath(value)):
-        raise Malformed("expected a path")
+        raise InvalidValue("expected a path")
     if not isinstance(text, str) or not text.isprintable():
-        raise Malformed("expected a path of printable characters")
+        raise InvalidValue("expected a path of printable characters")
     expanded = os.path.expanduser(os.path.expandvars(text))
-    # An unset variable stays as it is written: "$SCRATCH/db.pkl" would make a directory "$SCRATCH".
+    # expandvars keeps an unset variable: "$SCRATCH/db.pkl" would create a directory "$SCRATCH".
     if unset := re.search(r"\$(?:\{(\w+)\}|(\w+))", expanded):
         name = unset.group(1) or unset.group(2)
-        raise Malformed(f"the environment variable {name} isn't set")
+        raise InvalidValue(f"the environment variable {name} isn't set")
     if expanded.startswith("~"):
-        raise Malformed(f"there is no user {expanded.partition('/')[0][1:]!r} on this machine")
+        raise InvalidValue(f"there is no user {expanded.partition('/')[0][1:]!r} on this machine")
     return os.path.abspath(base / expanded)
 
 
 def storage_path(value: Any, base: Path) -> str:
-    """Return the absolute path of the database that ``value`` stands for.
+    """Return the absolute path of the database in ``value``.
 
-    Scripts and logs of jobs lie beside it. A line break would end sbatch's line and begin another,
-    and a backslash turns off the placeholders in a log's name (sbatch(1), filename pattern).
+    Scripts and logs of jobs lie beside it: a line break would end the #SBATCH line, and a backslash
+    disables the placeholders in a log's name (sbatch(1), filename pattern).
 
     ``value`` is a path, ``{type: pickleddb, host: path}``, or that in Oríon's wrapper
     ``{type: legacy, database: {…}}``. Case doesn't matter in the types.
 
     Raises
     ------
-    Malformed
-        It is none of them, asks for a database of another kind, or has such a character in it.
+    InvalidValue
+        It has another form, names another kind of database, or has such a character.
     """
     if not isinstance(value, Mapping):
         path = absolute_path(value, base)
         if re.search(r"[\x00-\x1f\x7f-\x9f\\]", path):
-            raise Malformed(
+            raise InvalidValue(
                 f"{path!r} has a control character or a backslash in it, which sbatch can't do with"
             )
         return path
@@ -67,19 +67,21 @@ def storage_path(value: Any, base: Path) -> str:
         _only(value, ("type", "database"))
         inner = value.get("database", {})
         if not isinstance(inner, Mapping):
-            raise Malformed(
+            raise InvalidValue(
                 "expected a mapping in database, as in {type: pickleddb, host: ./db.pkl}"
             )
         if str(inner.get("type", "")).lower() == "legacy":
-            raise Malformed("expected the type pickleddb in database")
+            raise InvalidValue("expected the type pickleddb in database")
         return storage_path(inner, base)
     if kind != "pickleddb":
         guess = "" if kind in _ELSEWHERE else did_you_mean(kind, ["pickleddb", "legacy"])
-        raise Malformed(f"there is no storage of type {kind!r}{guess}: there is pickleddb, a file")
+        raise InvalidValue(
+            f"there is no storage of type {kind!r}{guess}: there is pickleddb, a file"
+        )
     _only(value, ("type", "host"))
     host = value.get("host", DEFAULT_STORAGE)
     if isinstance(host, Mapping):
-        raise Malformed("expected a path in host, as in {type: pickleddb, host: ./db.pkl}")
+        raise InvalidValue("expected a path in host, as in {type: pickleddb, host: ./db.pkl}")
     return storage_path(host, base)
 
 
@@ -87,4 +89,4 @@ def _only(mapping: Mapping[Any, Any], known: tuple[str, ...]) -> None:
     for key in mapping:
         if key not in known:
             guess = did_you_mean(str(key), known)
-            raise Malformed(f"unknown key {str(key)!r}{guess}: there are {' and '.join(known)}")
+            raise InvalidValue(f"unknown key {str(key)!r}{guess}: there are {' and '.join(known)}")

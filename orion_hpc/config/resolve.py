@@ -1,8 +1,7 @@
-"""Which setting wins: the one place where defaults, files, environment and flags become settings.
+"""Merges defaults, files, environment and flags into settings.
 
 ``defaults < site's file < user's file < environment < experiment's file < flags``: a later layer
-wins. Remembers who gave each setting. What a value may be is :mod:`orion_hpc.config.settings`'
-business.
+wins. Records the source of each setting. :mod:`orion_hpc.config.settings` validates the values.
 """
 
 from __future__ import annotations
@@ -14,16 +13,8 @@ from typing import Any
 
 from orion_hpc.config import checks
 from orion_hpc.config.document import Document, read_value
-from orion_hpc.config.settings import (
-    BLOCKS,
-    Keys,
-    Problem,
-    Provenance,
-    Resolution,
-    Settings,
-    known_keys,
-    validate,
-)
+from orion_hpc.config.provenance import Keys, Problem, Provenance, Resolution
+from orion_hpc.config.settings import BLOCKS, Settings, known_keys, validate
 from orion_hpc.errors import ConfigurationError, did_you_mean
 
 PREFIX = "ORION_HPC_"
@@ -35,12 +26,12 @@ _RIVALS: tuple[tuple[Keys, Keys], ...] = (
     (("function",), ("command",)),
     (("slurm", "mem"), ("slurm", "mem_per_cpu")),
 )
-"""Settings of which one layer's choice replaces an earlier layer's other choice."""
+"""Pairs of settings: one that a layer gives replaces the other one of earlier layers."""
 
 
 _TRIALS_OWN = ("ATTEMPT", "EXPERIMENT", "PARAMS", "RESULTS_PATH", "TRIAL_ID", "TRIAL_NUMBER",
                "WORKER_ID")  # fmt: skip
-"""What a trial's command finds in its environment, without the prefix."""
+"""Variables in the environment of a trial's command, without the prefix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +41,14 @@ class Layer:
     Parameters
     ----------
     label : str
-        What the source is called, such as ``flags``.
+        The name of the source, such as ``flags``.
     mapping : mapping
-        Nested like the YAML. A None takes a setting back to its default, so leave out the flags
-        that weren't given.
+        Nested like the YAML. A None resets a setting to its default, so leave out the flags that
+        weren't given.
     base : Path
-        Where relative paths begin.
+        The base of relative paths.
     places : mapping of keys to str
-        What to call the place of a value in an error: ``config.yaml, line 3``.
+        The place of a value for errors: ``config.yaml, line 3``.
     home : bool, default False
         Whether ``base`` is the experiment's directory.
     """
@@ -77,7 +68,7 @@ def document_layer(document: Document, label: str | None = None, home: bool = Tr
 
 
 def environment_layer(environ: Mapping[str, str], base: Path | None = None) -> Layer:
-    """Return what variables such as ``ORION_HPC_WORKER__N_WORKERS=2`` set; empty ones set nothing.
+    """Return the layer of variables such as ``ORION_HPC_WORKER__N_WORKERS=2``; skip empty ones.
 
     Raises
     ------
@@ -105,7 +96,7 @@ def environment_layer(environ: Mapping[str, str], base: Path | None = None) -> L
 
 
 def resolve(layers: Sequence[Layer], *, needs: Collection[str] = checks.NEEDS) -> Settings:
-    """Return the settings that ``layers`` make up, the last one winning.
+    """Return the settings of ``layers``; the last layer wins.
 
     Mappings of blocks (``worker``, ``slurm``, ``slurm.additional``) are merged key by key; any
     other value replaces the earlier one whole.
@@ -115,12 +106,12 @@ def resolve(layers: Sequence[Layer], *, needs: Collection[str] = checks.NEEDS) -
     layers : sequence of Layer
         From the weakest to the strongest.
     needs : collection of str
-        What must be given: of ``name``, ``space`` and ``run``.
+        Which of ``name``, ``space`` and ``run`` must be given.
 
     Raises
     ------
     ConfigurationError
-        Something is wrong or missing; the message tells all of it.
+        A setting is wrong or missing; the message lists all of them.
     """
     merge = _Merge()
     for layer in layers:
@@ -142,7 +133,7 @@ def resolve(layers: Sequence[Layer], *, needs: Collection[str] = checks.NEEDS) -
 
 
 def explain(settings: Settings) -> Iterator[tuple[str, Any, str]]:
-    """Yield path, value and place of every setting, for showing them."""
+    """Yield path, value and place of every setting."""
     for name, value in settings.model_dump().items():
         if name in BLOCKS:
             for key, inner in value.items():
@@ -153,13 +144,13 @@ def explain(settings: Settings) -> Iterator[tuple[str, Any, str]]:
 
 @dataclass(slots=True)
 class _Merge:
-    """The layers so far, one laid over the other."""
+    """The merged layers."""
 
     values: dict[str, Any] = field(default_factory=dict)
     givers: dict[Keys, Layer] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     places: dict[Keys, tuple[int, int, str]] = field(default_factory=dict)
-    """Where the winning value of a setting stands: for order (layer, entry), and in words."""
+    """The place of the winning value of a setting: for order (layer, entry), and in words."""
     count: int = 0
 
     def add(self, layer: Layer) -> None:
@@ -196,7 +187,7 @@ class _Merge:
                 target[key] = dict(inner) if isinstance(inner, dict) else {}
                 self._lay(target[key], value, keys, layer)
                 if len(keys) == 1:
-                    continue  # its keys have givers of their own, or none and are defaults
+                    continue  # its keys have sources of their own, or are defaults
             else:
                 self._forget(keys)
                 target.pop(key, None)
@@ -214,7 +205,7 @@ class _Merge:
         self._forget(keys)
 
     def _forget(self, keys: Keys) -> None:
-        """Forget who gave ``keys`` and what is under it: it is replaced whole."""
+        """Remove the sources of ``keys`` and of all below it: it is replaced as a whole."""
         for record in (self.givers, self.places):
             for known in [known for known in record if known[: len(keys)] == keys]:
                 del record[known]
@@ -225,7 +216,7 @@ def _is_block(keys: Keys) -> bool:
 
 
 def _spelling(at: Keys, key: Any) -> str:
-    """Return the one spelling of ``key``: sbatch's own names may be written with dashes."""
+    """Return the canonical spelling of ``key``: sbatch's names may be written with dashes."""
     if at == ("slurm",):
         return str(key).replace("-", "_")
     if at == ("slurm", "additional"):
@@ -252,7 +243,7 @@ def _has(mapping: Any, keys: Keys) -> bool:
 
 
 def _is_ours(variable: str, environ: Mapping[str, str]) -> bool:
-    """Tell the variables that a trial's script is given from settings."""
+    """Return whether the variable is no setting but one for a trial's command."""
     name = variable.removeprefix(PREFIX)
     if name == "WORKING_DIR":
         return PREFIX + "TRIAL_ID" in environ
@@ -284,9 +275,9 @@ def _variable_keys(variable: str) -> Keys:
 
 
 def _report(found: Sequence[Problem], merge: _Merge, layers: Sequence[Layer]) -> ConfigurationError:
-    """Return one error that tells every problem, in the order in which the sources have them."""
+    """Return one error with all problems, in the order of their sources."""
     fallback = next((layer.label for layer in reversed(layers) if layer.home), "")
-    told = []
+    entries = []
     for index, problem in enumerate(found):
         order, place = [-1, -1], fallback if not problem.keys else ""
         for length in range(len(problem.keys), 0, -1):
@@ -297,12 +288,12 @@ def _report(found: Sequence[Problem], merge: _Merge, layers: Sequence[Layer]) ->
             if keys in merge.givers:
                 place = merge.givers[keys].label
                 break
-        told.append(
+        entries.append(
             (order, index, f"{place}: {problem.message}" if place else problem.message, problem)
         )
-    told.sort(key=lambda item: item[:2])
-    hints = list(dict.fromkeys(item[3].hint for item in told if item[3].hint))
-    lines = [item[2] for item in told]
+    entries.sort(key=lambda item: item[:2])
+    hints = list(dict.fromkeys(item[3].hint for item in entries if item[3].hint))
+    lines = [item[2] for item in entries]
     if len(lines) == 1:
         return ConfigurationError(lines[0], hints[0] if hints else "")
     listed = "\n".join(f"  {line}" for line in lines)

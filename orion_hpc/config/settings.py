@@ -1,16 +1,15 @@
-"""What can be set, and the check that it is set rightly: a frozen model for each block of the YAML.
+"""All settings and their validation: a frozen model for each block of the YAML.
 
-The only importer of pydantic, whose findings become this package's own sentences here. Where a
-value came from, and which one wins, is :mod:`orion_hpc.config.resolve`'s business.
+The only importer of pydantic, whose errors become this package's own messages here. Which source
+of a value wins is decided in :mod:`orion_hpc.config.resolve`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -23,85 +22,39 @@ from pydantic import (
 )
 
 from orion_hpc.config import paths, slurm_formats
-from orion_hpc.config.slurm_formats import ArraySize, Malformed
+from orion_hpc.config.provenance import Keys, Problem, Provenance, Resolution
+from orion_hpc.config.slurm_formats import ArraySize, InvalidValue
 from orion_hpc.errors import did_you_mean
 from orion_hpc.model.space import Space
 from orion_hpc.model.wire import valid_name
 
-Keys = tuple[str, ...]
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong: the keys that lead to it, what is wrong, and what to do."""
-
-    keys: Keys
-    message: str
-    hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Provenance:
-    """Where settings came from: the layer's label, the place in it and its base directory, by keys.
-
-    ``home`` is the experiment's directory, the base of what nobody gave.
-    """
-
-    labels: Mapping[Keys, str]
-    places: Mapping[Keys, str]
-    bases: Mapping[Keys, Path]
-    home: Path
-
-    def label(self, keys: Keys) -> str:
-        """Return who gave the setting, or the nearest block around it."""
-        return _nearest(self.labels, keys) or "defaults"
-
-    def place(self, keys: Keys) -> str:
-        """Return the same, with the line of a file or the name of a variable where it has one."""
-        label = self.label(keys)
-        return label if label == "defaults" else _nearest(self.places, keys) or label
-
-
-class Resolution(NamedTuple):
-    """What resolving finds out beside the values: who gave them, and the parsed space."""
-
-    provenance: Provenance
-    space: Space | None
-
-
-def _nearest(known: Mapping[Keys, str], keys: Keys) -> str:
-    for length in range(len(keys), 0, -1):
-        if keys[:length] in known:
-            return known[keys[:length]]
-    return ""
-
-
-# --- what a single value may be --------------------------------------------------------------
+# --- validators of single values --------------------------------------------------------------
 
 
 def _text(value: Any) -> str:
-    # A number is a text that nobody quoted, as in "account: 123"; 1.10 would have lost its zero.
+    # A number is an unquoted text, as in "account: 123"; 1.10 has lost its zero already.
     if isinstance(value, float):
-        raise Malformed("put it in quotes to make it a text")
+        raise InvalidValue("put it in quotes to make it a text")
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise Malformed("")
-    # A line break would end sbatch's line and begin another.
+        raise InvalidValue("")
+    # A line break would end the #SBATCH line.
     if not (text := str(value)).strip() or not text.isprintable():
-        raise Malformed("expected a text of printable characters")
+        raise InvalidValue("expected a text of printable characters")
     return text
 
 
 def _trial_time(value: Any) -> Any:
-    if value is False:  # YAML's word for it
+    if value is False:  # YAML's "off"
         return "off"
     if isinstance(value, str) and value not in ("auto", "off"):
         if value.isdecimal():
-            raise Malformed("write seconds without quotes, or a time with ':'")
+            raise InvalidValue("write seconds without quotes, or a time with ':'")
         try:
             value = slurm_formats.time_limit_seconds(value)
-        except Malformed:
-            raise Malformed("") from None
+        except InvalidValue:
+            raise InvalidValue("") from None
     if value is None or isinstance(value, bool) or (not isinstance(value, str) and value <= 0):
-        raise Malformed("")
+        raise InvalidValue("")
     return value
 
 
@@ -112,7 +65,7 @@ def _count(value: Any) -> Any:
 def _name(value: Any) -> str:
     name = _text(value)
     if not valid_name(name):
-        raise Malformed(
+        raise InvalidValue(
             "expected at most 100 letters, digits, '_', '-' and '.', no '-' or '.' first"
         )
     return name
@@ -124,12 +77,12 @@ def _function(value: Any) -> Any:
     module, colon, name = value.partition(":")
     if colon and _dotted(f"{module}.{name}") and not module.endswith(".py"):
         return value
-    if not colon:  # Python's own way to write it
+    if not colon:  # module.function, as in Python
         module, _, name = value.rpartition(".")
     meant = f"{module.removesuffix('.py')}:{name}"
     if _dotted(meant.replace(":", ".")):
-        raise Malformed(f"expected module:function (did you mean {meant}?)")
-    raise Malformed("expected module:function, as in svm:main")
+        raise InvalidValue(f"expected module:function (did you mean {meant}?)")
+    raise InvalidValue("expected module:function, as in svm:main")
 
 
 def _dotted(text: str) -> bool:
@@ -138,23 +91,23 @@ def _dotted(text: str) -> bool:
 
 def _command(value: Any) -> Any:
     if not isinstance(value, list | tuple) or not value or value[0] == "":
-        raise Malformed("")
+        raise InvalidValue("")
     return tuple(map(_word, value))
 
 
 def _word(value: Any) -> str:
     if isinstance(value, float):
-        raise Malformed(f"put {value} in quotes, so that it is passed on as you write it")
+        raise InvalidValue(f"put {value} in quotes, so that it is passed on as you write it")
     if not isinstance(value, str):
         return _text(value)
     if "\0" in value:
-        raise Malformed("a word of a command can't have a null character")
+        raise InvalidValue("a word of a command can't have a null character")
     return value
 
 
 def _identifier(value: Any) -> Any:
     if isinstance(value, str) and not value.isidentifier():
-        raise Malformed("expected the name of an argument of the function")
+        raise InvalidValue("expected the name of an argument of the function")
     return value
 
 
@@ -162,7 +115,7 @@ def _kwargs(value: Any) -> Any:
     if isinstance(value, Mapping):
         for name, constant in value.items():
             if not isinstance(name, str) or not name.isidentifier():
-                raise Malformed(f"{name!r} can't be the name of an argument")
+                raise InvalidValue(f"{name!r} can't be the name of an argument")
             _plain(constant, name, 0)
         return dict(value)
     return value
@@ -170,7 +123,7 @@ def _kwargs(value: Any) -> Any:
 
 def _plain(value: Any, name: str, depth: int) -> None:
     if depth > 50:
-        raise Malformed(f"the value of {name} nests too deeply")
+        raise InvalidValue(f"the value of {name} nests too deeply")
     if isinstance(value, Mapping):
         value = [*value.keys(), *value.values()]
     if isinstance(value, list | tuple):
@@ -178,26 +131,7 @@ def _plain(value: Any, name: str, depth: int) -> None:
             _plain(item, name, depth + 1)
     elif not (value is None or isinstance(value, bool | int | float | str)):
         kind = type(value).__name__
-        raise Malformed(f"the value of {name} has a {kind}, which the database doesn't keep")
-
-
-_LAUNCHERS = ("wait", "parsable", "test-only", "wrap", "quiet", "help", "usage", "version", "chdir")
-"""Options of sbatch that change what it runs, or what it answers."""
-
-_SUBMITITS = ("setup", "teardown", "srun-args", "use-srun", "signal-delay-s", "array-parallelism",
-              "stderr-to-stdout", "additional-parameters", "num-gpus", "map-count")  # fmt: skip
-"""Names that the library which submits jobs takes beside those of sbatch's options."""
-
-
-def _check_launchable(option: str) -> None:
-    """Raise Malformed for an option with which no job would run a worker."""
-    if option in _SUBMITITS:
-        raise Malformed(f"{option!r} isn't an option of sbatch")
-    if len(option) > 2 and "array".startswith(option):
-        raise Malformed(f"{option!r} has its own place: use --array N, or write slurm.array")
-    # sbatch takes the beginning of an option's name for it (getopt_long(3)).
-    if len(option) > 2 and any(known.startswith(option) for known in _LAUNCHERS):
-        raise Malformed(f"{option!r} can't be used: sbatch has to submit the workers and say so")
+        raise InvalidValue(f"the value of {name} has a {kind}, which the database doesn't keep")
 
 
 def _additional(value: Any) -> Any:
@@ -206,21 +140,23 @@ def _additional(value: Any) -> Any:
     options: dict[str, str | bool] = {}
     for name, setting in value.items():
         if not re.fullmatch(r"[a-z][a-z0-9]+(-[a-z0-9]+)*", str(name)):
-            raise Malformed(f"{name!r} isn't the long name of an option of sbatch, as in mail-type")
-        _check_launchable(str(name))
+            raise InvalidValue(
+                f"{name!r} isn't the long name of an option of sbatch, as in mail-type"
+            )
+        slurm_formats.check_additional_option(str(name))
         if str(name).replace("-", "_") in SlurmOptions.model_fields:
-            raise Malformed(f"{name!r} has its own place: write slurm.{name}")
+            raise InvalidValue(f"{name!r} has its own place: write slurm.{name}")
         if setting is None or setting is False:
             continue
         try:
             options[str(name)] = setting if setting is True else _text(setting)
-        except Malformed as error:
-            raise Malformed(f"{name!r} is {_shown(setting)}; {str(error) or _OPTION}") from None
+        except InvalidValue as error:
+            raise InvalidValue(f"{name!r} is {_shown(setting)}; {str(error) or _OPTION}") from None
     return options
 
 
 def _checked(check: Callable[[str], object]) -> BeforeValidator:
-    """Keep the text that the user wrote, once ``check`` has read it without complaint."""
+    """Return a validator that keeps the user's text if ``check`` accepts it."""
 
     def keep(value: Any) -> str:
         text = _text(value)
@@ -246,7 +182,7 @@ def _path(read: Callable[[Any, Path], str], *block: str) -> BeforeValidator:
 
 
 def _warm_start(value: Any, info: ValidationInfo) -> Any:
-    """Return ``{"name", "version", "storage"}``; None for what isn't given."""
+    """Return ``{"name", "version", "storage"}``; None for a key that isn't given."""
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, Mapping):
@@ -254,12 +190,12 @@ def _warm_start(value: Any, info: ValidationInfo) -> Any:
     known = ("name", "version", "storage")
     for key in value:
         if key not in known:
-            raise Malformed(f"there is no key {key!r} in it{did_you_mean(str(key), known)}")
+            raise InvalidValue(f"there is no key {key!r} in it{did_you_mean(str(key), known)}")
     if "name" not in value:
-        raise Malformed("its name is missing, as in {name: first, storage: ./old.pkl}")
+        raise InvalidValue("its name is missing, as in {name: first, storage: ./old.pkl}")
     version, storage = value.get("version"), value.get("storage")
     if version is not None and (type(version) is not int or version < 1):
-        raise Malformed("its version must be a whole number of at least 1")
+        raise InvalidValue("its version must be a whole number of at least 1")
     provenance = _provenance(info)
     base = provenance.bases.get((str(info.field_name),), provenance.home)
     return {
@@ -284,7 +220,7 @@ class _Block(BaseModel):
     )
 
 
-# --- the blocks. A field's description is what an error says was expected --------------------
+# --- the blocks; a field's description says in an error what was expected ---------------------
 
 
 class WorkerOptions(_Block):
@@ -338,20 +274,20 @@ class SlurmOptions(_Block):
 
     @property
     def array_size(self) -> ArraySize | None:
-        """How many tasks the array has, and how many run at once."""
+        """The number of tasks of the array, and how many run at once."""
         return None if self.array is None else slurm_formats.array_size(self.array)
 
     @property
     def time_limit(self) -> int | None:
-        """The time limit in seconds; None where there is none or the site's default holds."""
+        """The time limit in seconds; None: no limit, or the site's default."""
         return None if self.time is None else slurm_formats.time_limit_seconds(self.time)
 
 
 class Settings(_Block):
-    """Everything that can be set, valid and with absolute paths.
+    """All settings, valid and with absolute paths.
 
     ``name``, ``space`` and one of ``function`` and ``command`` are None only where
-    :func:`orion_hpc.config.resolve.resolve` was told that they aren't needed.
+    :func:`orion_hpc.config.resolve.resolve` was called without them in ``needs``.
     """
 
     name: Annotated[str, BeforeValidator(_name)] | None = Field(default=None, description="a name")
@@ -424,7 +360,7 @@ class Settings(_Block):
         return self._provenance.label(tuple(path.split(".")))
 
     def place(self, path: str) -> str:
-        """Return where in that layer: ``config.yaml, line 3``, ``ORION_HPC_LOCK``, or its label."""
+        """Return its place in the layer: ``config.yaml, line 3``, ``ORION_HPC_LOCK``, or label."""
         return self._provenance.place(tuple(path.split(".")))
 
     @property
@@ -434,18 +370,18 @@ class Settings(_Block):
 
 
 BLOCKS: dict[str, type[_Block]] = {"worker": WorkerOptions, "slurm": SlurmOptions}
-"""The keys whose mappings are merged key by key."""
+"""Keys whose mappings are merged key by key."""
 
 
 def known_keys(keys: Keys) -> tuple[str, ...]:
-    """Return the names that may stand under ``keys``, for the top level and the blocks."""
+    """Return the names that are allowed under ``keys``, for the top level and the blocks."""
     return tuple((BLOCKS[keys[0]] if keys else Settings).model_fields)
 
 
 def validate(
     values: Mapping[str, Any], resolution: Resolution
 ) -> tuple[Settings | None, list[Problem]]:
-    """Return the settings that ``values`` make up, or None and everything that is wrong."""
+    """Return the settings of ``values``, or None and all problems."""
     try:
         return Settings.model_validate(dict(values), context=resolution), []
     except ValidationError as error:
@@ -453,7 +389,7 @@ def validate(
     problems: dict[Keys, Problem] = {}
     for item in found:
         problem = _problem(item["type"], item["loc"], item["input"], item.get("ctx", {}))
-        # The branches of "a name or a mapping" complain one by one of the same value.
+        # Each branch of "a name or a mapping" has an error for the same value.
         problems.setdefault(problem.keys, problem)
     return None, list(problems.values())
 
@@ -478,7 +414,7 @@ def _problem(kind: str, loc: tuple[Any, ...], given: Any, context: Mapping[str, 
 
 
 def _shown(value: Any) -> str:
-    """Return ``value`` as the user would write it, at most 60 characters long."""
+    """Return ``value`` as the user would write it, cut at 60 characters."""
     if isinstance(value, Mapping):
         text = "{" + ", ".join(f"{key}: {_shown(item)}" for key, item in value.items()) + "}"
     elif isinstance(value, list | tuple):

@@ -1,20 +1,20 @@
-"""What a job of ``orion-hpc doctor`` does: tells what its node is like, and does as it is bidden.
+"""The agent of ``orion-hpc doctor``: runs the coordinator's commands on a compute node.
 
-The command and its jobs share a folder. The command's channel holds orders; each job has one of
-its own for its answers. The words:
+It first reports the facts of its node. Coordinator and agents share a folder: one channel holds
+the coordinator's orders, and each agent has a channel for its answers. The orders:
 
 =========================  =====================================================================
-``try locks``              try each kind of lock while the command holds all
-``contend``                say ``started``, then take the lock again and again until ``enough``
+``try locks``              try each kind of lock while the coordinator holds all of them
+``contend``                send ``started``, then take the lock repeatedly until ``enough``
 ``append``, ``count``      append so many trials, beside a process that only reads the journal
-``turn``, ``label``        one party only: append one trial, without a look before
-``look``, ``labels``       say which of these trials aren't found in the journal
-``answer``, ``party``,     one party only: say ``started``, then answer so many of the command's
-``rounds``                 trials by one of its own, as soon as it sees them
-``leave``                  the end
+``turn``, ``label``        one agent only: append one trial, without reading first
+``look``, ``labels``       report which of these trials aren't found in the journal
+``answer``, ``party``,     one agent only: send ``started``, then answer so many of the
+``rounds``                 coordinator's trials, each with a trial of its own, once it reads them
+``leave``                  exit
 =========================  =====================================================================
 
-Each carries the ``parties`` that it is for, and an answer the number of its order.
+Each order has the numbers of its agents in ``parties``; an answer has the number of its order.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from typing import Any, TypeAlias
 
 from orion_hpc.doctor import lock_trial
 from orion_hpc.doctor.channel import Channel
-from orion_hpc.doctor.host_facts import look_around
+from orion_hpc.doctor.host_facts import gather_facts
 from orion_hpc.doctor.probes import Rehearsal
 from orion_hpc.errors import OrionHpcError, StorageError
 
@@ -37,19 +37,19 @@ ORDERS = "orders"
 BRIEF = "brief.json"
 
 ANSWER_TIME = 30.0
-"""Seconds for which either side looks for the other's trial."""
+"""Seconds for which either side waits for the other's trial."""
 
 MISSING_TIME = 20.0
-"""Seconds for which is looked for a trial that was acknowledged, before it is called lost: some
-clients keep an old length of a file for so long."""
+"""Seconds until a trial that was acknowledged and isn't found counts as lost: some clients cache
+the old length of a file for that long."""
 
 _APPEAR = 15.0
-"""Seconds for the folder to be seen: a client may remember for so long that it wasn't there."""
+"""Seconds for the folder to appear: a client may cache for that long that it doesn't exist."""
 
 _PAUSE = 0.05
 _LOOK = 0.1
 
-Heard: TypeAlias = list[dict[str, Any]]
+Messages: TypeAlias = list[dict[str, Any]]
 
 
 def channel_of(folder: str, party: int) -> Channel:
@@ -58,38 +58,38 @@ def channel_of(folder: str, party: int) -> Channel:
 
 
 def ask_label(party: int, turn: int) -> str:
-    """Return what the command's trial is called that ``party`` answers."""
+    """Return the label of the coordinator's trial that ``party`` answers."""
     return f"ask {party} {turn}"
 
 
 def answer_label(party: int, turn: int) -> str:
-    """Return what the answer is called."""
+    """Return the label of the answer."""
     return f"answer {party} {turn}"
 
 
 def turn_label(party: int, turn: int) -> str:
-    """Return what a trial is called that is appended in turn."""
+    """Return the label of a trial that is appended in turn."""
     return f"turn {party} {turn}"
 
 
 def own_labels(party: int, count: int) -> list[str]:
-    """Return what a party's trials are called; the command itself is party -1."""
+    """Return the labels of a party's trials; the coordinator is party -1."""
     return [f"trial {party} {turn}" for turn in range(count)]
 
 
-def attend(folder: str) -> None:
-    """Be one of the parties until there is nothing left to do.
+def run_agent(folder: str) -> None:
+    """Run an agent until the coordinator ends it.
 
     Raises
     ------
     StorageError
-        The folder isn't seen from here.
+        This host can't read the folder.
     """
     brief = _read_brief(folder)
-    party = _take_place(folder, brief["tasks"])
+    party = _claim_number(folder, brief["tasks"])
     if party is None:  # a task that was started twice
         return
-    _Party(folder, party, brief["patience"]).attend()
+    _Agent(folder, party, brief["patience"]).run()
 
 
 def _read_brief(folder: str) -> dict[str, Any]:
@@ -110,10 +110,10 @@ def _read_brief(folder: str) -> dict[str, Any]:
         time.sleep(_PAUSE)
 
 
-def _take_place(folder: str, tasks: int) -> int | None:
-    """Return the first number below ``tasks`` that nobody has taken.
+def _claim_number(folder: str, tasks: int) -> int | None:
+    """Return the first free number below ``tasks``, and claim it.
 
-    Slurm's own numbers begin anew in each part of an array that was split.
+    Slurm's task ids don't do: in an array that was split they start at 0 in each part.
     """
     for party in range(tasks):
         place = os.path.join(folder, f"place-{party}")
@@ -121,13 +121,13 @@ def _take_place(folder: str, tasks: int) -> int | None:
             os.mkdir(place, 0o700)
             return party
         except OSError as error:
-            # sshfs knows but one error for all that a server refuses.
+            # sshfs has one error for everything that a server refuses.
             if error.errno != errno.EEXIST and not os.path.isdir(place):
                 raise
     return None
 
 
-class _Party:
+class _Agent:
     def __init__(self, folder: str, party: int, patience: float) -> None:
         self._folder = folder
         self._party = party
@@ -136,39 +136,39 @@ class _Party:
         self._answers = channel_of(folder, party)
         self._rehearsal: Rehearsal | None = None
 
-    def attend(self) -> None:
+    def run(self) -> None:
         try:
-            self._attend()
+            self._run()
         finally:
             if self._rehearsal is not None:
                 self._rehearsal.close()
 
-    def _attend(self) -> None:
-        self._answers.say({"arrived": asdict(look_around(self._folder, os.environ))})
+    def _run(self) -> None:
+        self._answers.send({"arrived": asdict(gather_facts(self._folder, os.environ))})
         done, since = 0, time.monotonic()
         while time.monotonic() - since < self._patience:
-            orders = self._heard()
+            orders = self._received()
             if orders is None:
                 return
             for number, order in enumerate(orders[done:], done):
                 if order["do"] == "leave":
                     return
                 if self._party in order.get("parties", ()):
-                    self._obey(number, order)
+                    self._execute(number, order)
                     since = time.monotonic()
             done = len(orders)
             time.sleep(_PAUSE)
 
-    def _heard(self) -> Heard | None:
-        """Return the orders so far; None once the folder is gone."""
+    def _received(self) -> Messages | None:
+        """Return the orders so far; None once the folder was removed."""
         try:
-            return self._orders.heard()
+            return self._orders.messages()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        except OSError:  # a stale handle, say
+        except OSError:  # such as a stale file handle
             return []
 
-    def _obey(self, number: int, order: Mapping[str, Any]) -> None:
+    def _execute(self, number: int, order: Mapping[str, Any]) -> None:
         steps: dict[str, Callable[[int, Mapping[str, Any]], Mapping[str, Any]]] = {
             "try locks": self._try_locks,
             "contend": self._contend,
@@ -181,15 +181,15 @@ class _Party:
         if step is None:
             return
         try:
-            told = step(number, order)
+            result = step(number, order)
         except (OrionHpcError, OSError, KeyError) as error:
-            told = {"trouble": str(error).partition("\n")[0] or type(error).__name__}
-        self._answers.say({"order": number, "done": True, **told})
+            result = {"trouble": str(error).partition("\n")[0] or type(error).__name__}
+        self._answers.send({"order": number, "done": True, **result})
 
     def _begin(self, number: int) -> Rehearsal:
         if self._rehearsal is None:
             self._rehearsal = Rehearsal(self._folder)
-        self._answers.say({"order": number, "started": True})
+        self._answers.send({"order": number, "started": True})
         return self._rehearsal
 
     def _try_locks(self, number: int, order: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -203,7 +203,7 @@ class _Party:
             now = time.monotonic()
             if not over and now >= next_look:
                 next_look = now + _LOOK
-                orders = self._heard()
+                orders = self._received()
                 over = orders is None or len(orders) > number + 1
             return over or now - begin > self._patience
 
@@ -211,7 +211,7 @@ class _Party:
 
     def _append(self, number: int, order: Mapping[str, Any]) -> Mapping[str, Any]:
         rehearsal = self._begin(number)
-        rehearsal.be_watched()
+        rehearsal.start_reader()
         for label in own_labels(self._party, order["count"]):
             rehearsal.append(label)
         return {}

@@ -1,8 +1,8 @@
-"""Lines of JSON from one host to others, through a file on the file system that they share.
+"""Messages from one host to others, as lines of JSON in a file on the file system they share.
 
-One process writes into a channel, any number read it. The file is there before anybody listens: a
-network file system may hide for half a minute that a name has come to be, while a file that is
-opened anew shows what is new in it (close-to-open consistency, nfs(5)).
+One process writes into a channel, any number read it. The file is created before anyone reads: a
+network file system may hide a new name for half a minute, while a file that is opened again shows
+its new content (close-to-open consistency, nfs(5)).
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class Channel:
         self.path = path
 
     def create(self) -> None:
-        """Make it, empty."""
+        """Create the file, empty."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         os.close(os.open(self.path, flags, 0o600))
 
-    def say(self, message: Mapping[str, Any]) -> None:
-        """Add ``message``; OSError if it can't be."""
+    def send(self, message: Mapping[str, Any]) -> None:
+        """Append ``message``; raise OSError if that fails."""
         data = json.dumps(message).encode() + b"\n"
         fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
         try:
@@ -34,10 +34,10 @@ class Channel:
         finally:
             os.close(fd)
 
-    def heard(self) -> list[dict[str, Any]]:
-        """Return all messages so far; OSError if they can't be read.
+    def messages(self) -> list[dict[str, Any]]:
+        """Return all messages so far; raise OSError if they can't be read.
 
-        One that has arrived in part only is left for the next time, and so is what follows it.
+        A message that is only partly visible, and all that follow it, are left for the next call.
         """
         with open(self.path, "rb") as file:
             lines = file.read().split(b"\n")[:-1]
@@ -45,7 +45,7 @@ class Channel:
         for line in lines:
             try:
                 message = json.loads(line)
-            except ValueError:  # a page that isn't there yet reads as zeros
+            except ValueError:  # a page that hasn't arrived yet reads as zeros
                 break
             if isinstance(message, dict):
                 messages.append(message)

@@ -1,11 +1,10 @@
-"""Looks whether this host, the storage and Slurm's nodes are fit for workers.
+"""The coordinator of ``orion-hpc doctor``: checks this host, the storage and Slurm's nodes.
 
-This host takes part in all that is tried, as number -1: it submits, cancels and repairs, and so
-writes into the database beside the workers. And where all tasks come to run on one node, there are
-two hosts all the same.
+This host takes part in all probes, as number -1: it submits, cancels and repairs, and so writes
+into the database beside the workers. Where all tasks run on one node, there still are two hosts.
 
-Everything lies in a folder beside the database, which goes at the end; the database itself is only
-looked at.
+All files lie in a folder beside the database, which is removed at the end. The database itself is
+only read.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import json
 import math
 import os
 import re
+import shlex
 import shutil
 import signal
 import sys
@@ -27,9 +27,9 @@ from typing import Any
 
 from orion_hpc.config.settings import Settings
 from orion_hpc.doctor import agent
-from orion_hpc.doctor.contest import Trying
-from orion_hpc.doctor.diagnosis import Findings
-from orion_hpc.doctor.host_facts import HostFacts, look_around
+from orion_hpc.doctor.contest import Contest
+from orion_hpc.doctor.findings import Findings
+from orion_hpc.doctor.host_facts import HostFacts, gather_facts
 from orion_hpc.doctor.probes import Rehearsal
 from orion_hpc.doctor.quota import quota_command, read_quota
 from orion_hpc.errors import ConfigurationError, LaunchError, OrionHpcError, StorageError
@@ -37,7 +37,7 @@ from orion_hpc.jobs.base import Jobs, Launcher, LaunchRequest
 from orion_hpc.jobs.submission import choose_launcher, sbatch_options
 from orion_hpc.journal import creation
 from orion_hpc.journal.pickleddb import PickledDB
-from orion_hpc.sharedfs import layout, removal
+from orion_hpc.sharedfs import removal
 from orion_hpc.sharedfs.atomic import new_file
 from orion_hpc.sharedfs.hints import hint
 from orion_hpc.slurm import queue
@@ -47,14 +47,14 @@ from orion_hpc.slurm.site import ask_site, complaints
 _QUEUE_INTERVAL, _LOOK_INTERVAL = 3.0, 0.5
 _LEAVE_TIME, _KILL_TIME, _REMOVE_TIME = 5.0, 40.0, 10.0
 _SLACK = 300
-"""Seconds that a job may need beyond waiting for the others."""
+"""Seconds that a job may need in addition to waiting for the others."""
 
 _TRACE = re.compile(r"Error: \S|\w+(Error|Exception)\b.*: ")
 _SLURMS = ("srun: ", "slurmstepd: ")
 
 
 def choose(executor: str, settings: Settings, nodes: int) -> tuple[Launcher, str]:
-    """Return what starts the tasks, and why they are processes of this host, if they are.
+    """Return the launcher of the tasks, and why it starts processes of this host, if it does.
 
     Raises
     ------
@@ -75,19 +75,21 @@ def choose(executor: str, settings: Settings, nodes: int) -> tuple[Launcher, str
 
 
 class Doctor:
-    """A context manager; within it :meth:`steps` are to be taken, and after it :attr:`found` holds
-    all that was found. Whatever happens, jobs and folder are gone after it, or :attr:`left` says
-    what isn't.
+    """Makes the checks: a context manager in which :meth:`steps` is to be exhausted.
+
+    Afterwards :attr:`found` has the findings. Jobs and files are removed at the end of the block,
+    whatever happens; :attr:`left` says what couldn't be.
 
     Parameters
     ----------
     settings : Settings
         For the storage and the options of sbatch.
     launcher : Launcher
-        What starts the tasks.
+        Starts the tasks.
     local : str
-        Why there is no Slurm to be looked at, ``''`` where there is.
+        Why Slurm isn't checked, ``''`` where it is.
     tasks : int
+        How many to start.
     wait : float
         Seconds for the tasks to begin.
     """
@@ -102,10 +104,9 @@ class Doctor:
         self._wait = wait
         self._token = os.urandom(4).hex()
         self._folder = ""
-        self._made: list[str] = []
         self._launching = False
         self._jobs: Jobs | None = None
-        self._trying: Trying | None = None
+        self._contest: Contest | None = None
         self._rehearsal: Rehearsal | None = None
         self._parties: dict[int, str] = {}
         self._apart: set[int] = set()
@@ -115,7 +116,7 @@ class Doctor:
 
     def __enter__(self) -> Doctor:
         if threading.current_thread() is threading.main_thread():
-            # A closed terminal and a kill leave no more behind than Ctrl-C does.
+            # A closed terminal and a SIGTERM clean up as Ctrl-C does.
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
                 self._signals[number] = signal.signal(number, signal.default_int_handler)
         return self
@@ -127,7 +128,7 @@ class Doctor:
         trace: TracebackType | None,
     ) -> None:
         for number in self._signals:
-            signal.signal(number, signal.SIG_IGN)  # the end is near anyway
+            signal.signal(number, signal.SIG_IGN)  # the cleanup must not be interrupted
         try:
             self._end_jobs(hurried=kind is not None)
             self._remove()
@@ -136,7 +137,7 @@ class Doctor:
                 signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
     def steps(self) -> Iterator[str]:
-        """Do one thing after the other; yield what is being done."""
+        """Make one check after the other; yield what is being done."""
         if not self.found.local:
             yield "asking Slurm"
             self.found.cluster = ask_site().cluster
@@ -146,12 +147,12 @@ class Doctor:
         if self.found.here is None:
             return
         self._look_at_quota()
-        if self._trying is None or self._rehearsal is None or not self._launch():
+        if self._contest is None or self._rehearsal is None or not self._launch():
             return
-        yield from self._await_tasks(self._trying)
+        yield from self._await_tasks(self._contest)
         if self._parties:
             try:
-                yield from self._trying.steps(
+                yield from self._contest.steps(
                     self._parties, self._apart, self._rehearsal, self.found
                 )
             except OSError as error:
@@ -160,10 +161,12 @@ class Doctor:
     # -- this host -------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
-        """Make the folder and what everybody needs in it."""
+        """Create the folder and the files in it that all parties need."""
         found = self.found
         try:
             path = creation.real_path(self._settings.storage)
+            if not self._has_folder(path):
+                return
             lock: str | None = self._settings.lock
             if creation.is_there(path):
                 try:
@@ -173,17 +176,16 @@ class Doctor:
                 except OrionHpcError as error:
                     found.database_trouble, found.database_hint = error.message, error.hint
             folder = f"{path}.doctor-{self._token}"
-            self._made = layout.make_folder(os.path.dirname(folder), 0o700)
-            # Whoever else may write beside the database mayn't write what jobs load.
+            # Other users may write beside the database, but not what jobs load.
             self._folder = folder
             os.mkdir(folder, 0o700)
-            found.here = look_around(folder, os.environ)
+            found.here = gather_facts(folder, os.environ)
             self._rehearsal = Rehearsal.prepare(folder, lock)
             found.lock = self._rehearsal.lock
             brief = {"tasks": found.asked, "patience": self._wait + _SLACK / 2}
             with new_file(os.path.join(folder, agent.BRIEF)) as file:
                 file.write(json.dumps(brief).encode())
-            self._trying = Trying(folder, found.asked)
+            self._contest = Contest(folder, found.asked)
         except StorageError as error:
             found.trouble, found.hint = error.message, error.hint
         except OSError as error:
@@ -192,18 +194,33 @@ class Doctor:
         if found.trouble and found.here is not None and not found.here.trouble:
             found.journal_trouble.append(found.trouble)
 
+    def _has_folder(self, path: str) -> bool:
+        """Return whether the folder of the database is there; write down what is missing if not.
+
+        A name without a suffix, of which there is nothing, is taken for a folder's.
+        """
+        found, folder = self.found, os.path.dirname(path)
+        if not os.path.isdir(folder):
+            found.trouble = f"there is no folder {folder} for the database {path}"
+            make = f"mkdir -p {shlex.quote(folder)}"
+            found.hint = f"Make it with '{make}', or name another place with --storage."
+        elif not os.path.lexists(path) and not os.path.splitext(path)[1]:
+            found.trouble = f"there is neither a database nor a folder {path}"
+            found.hint = "Name a database file in a folder that is there, as in ./db.pkl."
+        return not found.trouble
+
     def _look_at_quota(self) -> None:
         found = self.found
         kind = found.here.file_system if found.here else ""
         command = quota_command(kind, self._folder, os.getuid())
         if shutil.which(command[0]) is None:
-            found.quota_trouble = f"there is no command {command[0]} here that tells it"
+            found.quota_trouble = f"there is no command {command[0]} here that reports it"
             return
         answer = ask(*command)
         # quota's exit code also says whether a limit was exceeded.
-        found.quota = read_quota(answer.said)
+        found.quota = read_quota(answer.output)
         if found.quota is None:
-            found.quota_trouble = f"{command[0]} doesn't tell it" + (
+            found.quota_trouble = f"{command[0]} doesn't report it" + (
                 f": {answer.error.splitlines()[0]}" if answer.error else ""
             )
 
@@ -211,7 +228,7 @@ class Doctor:
 
     def _launch(self) -> bool:
         request = LaunchRequest(
-            function=agent.attend,
+            function=agent.run_agent,
             argument=self._folder,
             command=(sys.executable, "-m", "orion_hpc", "doctor", "--on-node", self._folder),
             tasks=self.found.asked,
@@ -232,7 +249,7 @@ class Doctor:
         return f"orion-hpc-doctor-{self._token}"
 
     def _options(self) -> dict[str, str | bool]:
-        """Return sbatch's options as workers have them, but for a short time and no second run."""
+        """Return the workers' options of sbatch, with a short time limit and without requeueing."""
         options = sbatch_options(self._settings)
         for name in ("job-name", "output", "error", "requeue"):
             options.pop(name, None)
@@ -243,13 +260,13 @@ class Doctor:
             options["time"] = str(need if limit is None else min(need, math.ceil(limit / 60)))
         return options
 
-    def _await_tasks(self, trying: Trying) -> Iterator[str]:
-        """Wait until all tasks have come, or no other will."""
+    def _await_tasks(self, contest: Contest) -> Iterator[str]:
+        """Wait until all tasks have reported, or no other will."""
         began, next_look, doubts = time.monotonic(), 0.0, 0
         self.found.started = True
         what, reason = f"waiting for {self.found.asked} tasks", ""
         while True:
-            came = {party: HostFacts.of(told) for party, told in trying.arrived().items()}
+            came = {party: HostFacts.of(facts) for party, facts in contest.arrivals().items()}
             now = time.monotonic()
             if len(came) == self.found.asked:
                 break
@@ -259,7 +276,7 @@ class Doctor:
             if now >= next_look:
                 next_look = now + (_QUEUE_INTERVAL if not self.found.local else 0.5)
                 alive, reason = self._alive()
-                # Twice: what a task wrote last may come to light after its end.
+                # Twice: what a task wrote last may become visible after its end.
                 doubts = doubts + 1 if alive is not None and alive <= len(came) else 0
                 if doubts > 1:
                     self.found.missing = reason or "the others ended"
@@ -272,7 +289,7 @@ class Doctor:
         self.found.nodes = [came[party] for party in sorted(came)]
 
     def _alive(self) -> tuple[int | None, str]:
-        """Return how many tasks wait or run, None if nobody knows, and how the others stand."""
+        """Return how many tasks wait or run (None: unknown), and the state of the others."""
         if self._jobs is None:
             return 0, ""
         if self.found.local:
@@ -284,36 +301,36 @@ class Doctor:
         if waiting:
             reasons = sorted({tasks.reason for tasks in waiting if tasks.reason})
             count = sum(tasks.count for tasks in waiting)
-            told = f"{count} pending ({', '.join(reasons)})" if reasons else f"{count} pending"
+            reason = f"{count} pending ({', '.join(reasons)})" if reasons else f"{count} pending"
         else:
             over = sorted({tasks.state for tasks in known if not tasks.in_queue})
-            told = f"the others ended ({', '.join(over)})" if over else ""
-        return sum(tasks.count for tasks in known if tasks.in_queue), told
+            reason = f"the others ended ({', '.join(over)})" if over else ""
+        return sum(tasks.count for tasks in known if tasks.in_queue), reason
 
     def _log_ends(self) -> list[str]:
-        """Return the lines with which jobs say why they failed."""
+        """Return the lines of the logs that say why jobs failed."""
         if self._jobs is None:
             return []
-        told = []
+        ends: list[str] = []
         for path in sorted(glob.glob(_as_pattern(self._jobs.logs))):
             with contextlib.suppress(OSError), open(path, errors="replace") as file:
                 lines = [line.strip() for line in file if line.strip()]
                 lines = [line for line in lines if not line.startswith("submitit ")]
                 lines = [line for line in lines if not line.startswith(_SLURMS)] or lines
                 telling = [line for line in lines if _TRACE.match(line)] or lines
-                told += [line[:300] for line in telling[-1:]]
-        return list(dict.fromkeys(told))[:3]
+                ends += [line[:300] for line in telling[-1:]]
+        return list(dict.fromkeys(ends))[:3]
 
     # -- the end ---------------------------------------------------------------------------------
 
     def _end_jobs(self, hurried: bool) -> None:
-        """Have no job left, if that can be had; ``hurried``: those at work aren't done."""
-        if self._trying is not None:
+        """End all jobs as far as possible; ``hurried``: they haven't completed their orders."""
+        if self._contest is not None:
             with contextlib.suppress(OSError):
-                self._trying.dismiss()
+                self._contest.end()
         if self._jobs is None:
             if self._launching and not self.found.local:
-                # sbatch may have taken the job just before it was interrupted.
+                # sbatch may have submitted the job just before it was interrupted.
                 queue.cancel_called(self._title)
         elif self.found.local:
             self._jobs.stop(_LEAVE_TIME)
@@ -325,13 +342,13 @@ class Doctor:
             return
         answer = queue.cancel(jobs.ids)
         if not answer.ok and not self._gone(jobs, 0.0):
-            told = answer.error.partition("\n")[0] or "scancel failed"
-            self.left.append(f"Slurm job {', '.join(jobs.ids)} wasn't cancelled: {told}")
+            error = answer.error.partition("\n")[0] or "scancel failed"
+            self.left.append(f"Slurm job {', '.join(jobs.ids)} wasn't cancelled: {error}")
         elif not self._gone(jobs, _KILL_TIME):
             self.left.append(f"Slurm job {', '.join(jobs.ids)} was cancelled, and still ends.")
 
     def _gone(self, jobs: Jobs, seconds: float) -> bool:
-        """Return whether no task waits or runs any more, within so many seconds."""
+        """Return whether no task waits or runs any more, after at most ``seconds``."""
         deadline = time.monotonic() + seconds
         while True:
             known = queue.queued(jobs.ids)
@@ -342,15 +359,9 @@ class Doctor:
             time.sleep(_LOOK_INTERVAL)
 
     def _remove(self) -> None:
-        """Remove the folder, and those above it that were made for it."""
+        """Remove the folder with all files of the check."""
         if self._rehearsal is not None:
             self._rehearsal.close()
-        if not self._folder or self._remove_folder():
-            for path in reversed(self._made):
-                with contextlib.suppress(OSError):  # somebody else has put something there
-                    os.rmdir(path)
-
-    def _remove_folder(self) -> bool:
         deadline = time.monotonic() + _REMOVE_TIME
         parent, name = os.path.split(self._folder)
         while os.path.lexists(self._folder):
@@ -358,17 +369,16 @@ class Doctor:
                 removal.remove_folder(parent, name)
                 break
             except OSError as trouble:
-                # A job that ends may write once more, and nfs keeps what it has open.
+                # A job that ends may write once more, and NFS keeps files that are open.
                 error = trouble.strerror or str(trouble)
             if time.monotonic() > deadline:
                 self.left.append(f"{self._folder} couldn't be removed: {error}")
-                return False
+                return
             time.sleep(_LOOK_INTERVAL)
-        return True
 
 
 def _as_pattern(logs: str) -> str:
-    """Return a launcher's pattern of logs for glob: what the user's path has of its signs, taken
-    literally."""
+    """Return a launcher's pattern of logs for glob, with glob's characters in the user's path
+    escaped."""
     folder, name = os.path.split(logs)
     return os.path.join(glob.escape(folder), name)

@@ -1,6 +1,6 @@
-"""What a host is like from where a process of this package runs on it: Python, storage, clock.
+"""The facts of one host, as a process on it sees them: Python, storage, clock.
 
-Gathers only; what is good or bad of it is judged elsewhere. The facts travel between hosts as JSON.
+Gathers only; the verdicts are made elsewhere. Hosts send each other their facts as JSON.
 """
 
 from __future__ import annotations
@@ -20,39 +20,39 @@ from orion_hpc.sharedfs.mounts import Mount, lock_kind, mount_of
 from orion_hpc.sharedfs.process_identity import job_name, own
 
 _ENDLESS, _ENDLESS_FILES = 1 << 62, 1 << 48
-"""Bytes and files of which no file system has as many: the figure stands for "no limit"."""
+"""Bytes and files; no file system has as many: such a number means "no limit"."""
 
 _BYTES = 4 * 1024 * 1024
-"""Of the test whether something can be written: more than a server takes on credit of a quota."""
+"""Written by the write test: more than a server accepts beyond a quota."""
 
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """What was found on one host; an empty text or None: it couldn't be found out.
+    """The facts of one host; an empty text or None: unknown.
 
     Attributes
     ----------
     host, node, job : str
-        The kernel's name of the host, Slurm's of the node (else the same), and the job's.
+        The host's name, Slurm's name of the node (else the host's), and the job id.
     executable, python : str
         The interpreter's path, and Python's version.
     version, package : str
-        Of orion-hpc: its version and where it is imported from.
+        The version of orion-hpc, and the folder it is imported from.
     package_on : str
-        The type of the file system that it lies on.
+        The type of the file system of that folder.
     file_system, lock : str
-        Those of the storage as this host has it mounted, and the lock that this would call for.
+        The type of the storage's file system on this host, and the lock that suits it.
     source, options : str, mapping
-        What is mounted there, and how, as the mount table has it.
+        The source and the options of the mount, from the mount table.
     client : str
-        Which client of the file system it is seen through: processes with the same share its
-        caches, and locks that don't leave the host.
+        The client of the file system; processes with the same client share its caches, and locks
+        that don't leave the host.
     trouble, hint : str
-        Why the storage can't be written to, and what to do about it where the mount is the cause.
+        Why the storage can't be written to, and what to do where the mount is the cause.
     ahead, doubt : float or None
-        Seconds by which this clock is ahead of the file server's, give or take the other.
+        Seconds by which this clock is ahead of the file server's, and the uncertainty of that.
     free, free_files : int or None
-        Bytes and files that there is room for; None of files where there is no limit.
+        Free bytes and files; None for files where there is no limit.
     """
 
     host: str = ""
@@ -81,13 +81,13 @@ class HostFacts:
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> HostFacts:
-        """Return what another host wrote down, which may have another version of this package."""
+        """Return the facts from another host, which may have another version of this package."""
         known = {one.name for one in fields(cls)}
         return cls(**{name: value for name, value in record.items() if name in known})
 
 
-def look_around(folder: str, environ: Mapping[str, str]) -> HostFacts:
-    """Return the facts of this host, with ``folder`` for the storage; it is written to."""
+def gather_facts(folder: str, environ: Mapping[str, str]) -> HostFacts:
+    """Return the facts of this host; test files are written into ``folder``."""
     host = own(environ).host
     package = os.path.dirname(os.path.abspath(orion_hpc.__file__))
     mount = mount_of(folder)
@@ -118,7 +118,7 @@ def look_around(folder: str, environ: Mapping[str, str]) -> HostFacts:
 
 
 def _client(folder: str) -> str:
-    """Return the kernel's boot and the device of the mount: two mounts are two clients."""
+    """Return the boot id and the device of the mount: two mounts are two clients."""
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
             return f"{file.read().strip()}:{os.stat(folder).st_dev}"
@@ -127,8 +127,8 @@ def _client(folder: str) -> str:
 
 
 def _write_test(folder: str, mount: Mount) -> tuple[str, str]:
-    """Write some megabytes and remove them; return what went wrong, ``''`` if nothing did, and what
-    to do about it where the mount is the cause."""
+    """Write some megabytes and remove them; return the error (``''``: none) and what to do where
+    the mount is the cause."""
     path = _own_file(folder)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -138,7 +138,7 @@ def _write_test(folder: str, mount: Mount) -> tuple[str, str]:
                 left = left[os.write(fd, left) :]
             os.fsync(fd)
         finally:
-            os.close(fd)  # where some file systems tell only now that there was no room
+            os.close(fd)  # some file systems report a full disk only here
             os.unlink(path)
     except OSError as error:
         return error.strerror or str(error), hint_by_mount(error.errno, mount)
@@ -146,8 +146,8 @@ def _write_test(folder: str, mount: Mount) -> tuple[str, str]:
 
 
 def _clock(folder: str) -> tuple[float | None, float | None]:
-    """Return by how much the own clock is ahead of the one that stamps files there, and how sure
-    that is."""
+    """Return by how much this clock is ahead of the one that stamps files there, and the
+    uncertainty."""
     path = _own_file(folder)
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -164,7 +164,7 @@ def _clock(folder: str) -> tuple[float | None, float | None]:
     finally:
         with contextlib.suppress(OSError):
             os.unlink(path)
-    # Some servers keep whole seconds only.
+    # Some servers store whole seconds only.
     rough = 1.0 if stamp == int(stamp) else 0.0
     return (before + after - rough) / 2 - stamp, (after - before + rough) / 2
 
@@ -178,11 +178,11 @@ def _room(folder: str) -> tuple[int | None, int | None]:
 
 
 def room(found: os.statvfs_result) -> tuple[int | None, int | None]:
-    """Return bytes and files that there is room for, None where that isn't told. Pure.
+    """Return free bytes and files, None where the file system doesn't report them. Pure.
 
-    A file system without a fixed number of files says 0 (btrfs, many network file systems), -1
-    (CephFS always does), or more than there can be; and a FUSE program that knows nothing of its
-    space says 0 of 0 blocks.
+    A file system without a fixed number of files reports 0 (btrfs, many network file systems), -1
+    (always CephFS), or an impossible number; a FUSE program that doesn't know its space reports
+    0 of 0 blocks.
     """
     free, files = found.f_bavail * found.f_frsize, found.f_favail
     knows = found.f_blocks > 0 and 0 <= free < _ENDLESS

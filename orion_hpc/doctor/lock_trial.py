@@ -1,7 +1,7 @@
-"""Tries which locks a file system shares between its clients: one holds them all, others try.
+"""A trial of which locks exclude other clients of a file system: one holds them, others try.
 
-The mount table tells what a lock should do; some file systems do otherwise, by an option that the
-table doesn't show. Each kind is tried on files of its own in a folder that all see.
+The mount table says what a lock should do; on some file systems an option that the table doesn't
+show changes that. Each kind of lock is tried on files of its own in a shared folder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from orion_hpc.sharedfs.mounts import FLOCK, FLOCK_DATABASE, LEASE
 
 EXCLUDED = "excluded"
 HAD = "had"
-"""What came of a try while another held it; any other word is what went wrong."""
+"""The result of an attempt while another process held the lock; any other text is an error."""
 
 _LOCK, _DATABASE, _MARKER, _NAME = "trial.lock", "trial.pkl", "trial.marker", "trial.name"
 _LOCKS = {FLOCK: _LOCK, FLOCK_DATABASE: _DATABASE}
@@ -27,7 +27,7 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 @contextlib.contextmanager
 def held(folder: str) -> Iterator[dict[str, str]]:
-    """Hold a lock of each kind for the block; yield what went wrong, by kind."""
+    """Hold a lock of each kind for the block; yield the errors, by kind."""
     trouble: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
         for kind, name in _LOCKS.items():
@@ -50,7 +50,7 @@ def held(folder: str) -> Iterator[dict[str, str]]:
 
 
 def tried(folder: str) -> dict[str, str]:
-    """Try for each kind of lock, which :func:`held` holds elsewhere; return what came of it."""
+    """Try to take each kind of lock while :func:`held` holds it elsewhere; return the results."""
     found = {kind: _try_flock(os.path.join(folder, name)) for kind, name in _LOCKS.items()}
     created = _try_marker(os.path.join(folder, _MARKER))
     found[LEASE] = _try_link(folder) if created == EXCLUDED else created
@@ -59,7 +59,7 @@ def tried(folder: str) -> dict[str, str]:
 
 def _try_flock(path: str) -> str:
     try:
-        # For writing: NFS 4 turns flock into a lock of the server, which wants that.
+        # For writing: NFS 4 turns flock into a lock of the server, which requires that.
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
         return error.strerror or str(error)
@@ -75,7 +75,7 @@ def _try_flock(path: str) -> str:
 
 
 def _try_marker(path: str) -> str:
-    """Try to create what is there: that is how a lease is taken."""
+    """Try to create a file that exists, as a lease is taken."""
     try:
         os.close(os.open(path, _NEW, 0o600))
     except OSError as error:
@@ -84,7 +84,7 @@ def _try_marker(path: str) -> str:
 
 
 def _try_link(folder: str) -> str:
-    """Try to give a file a name that another has: that is how a database comes to be."""
+    """Try to link a file to a name that exists, as a database is created."""
     own = os.path.join(folder, f"trial.own-{os.urandom(4).hex()}")
     path = os.path.join(folder, _NAME)
     try:
@@ -99,6 +99,6 @@ def _try_link(folder: str) -> str:
 
 
 def _refused(path: str, error: OSError) -> str:
-    # sshfs knows but one error for all that a server refuses.
+    # sshfs has one error for everything that a server refuses.
     there = isinstance(error, FileExistsError) or os.path.lexists(path)
     return EXCLUDED if there else error.strerror or str(error)

@@ -1,8 +1,8 @@
 """What the options of an NFS mount mean for a database on it. Pure.
 
-Sources: nfs(5) on each option; for how long ``soft`` waits, the client's major timeout, ``timeo``
-times ``retrans`` and one. What is said of caches and of locks was measured on Linux 6.1 and 6.12
-with a Linux server; a lease of 90 s is its default.
+Sources: nfs(5) on each option; ``soft`` waits for the client's major timeout, ``timeo`` times
+``retrans`` plus one. The behaviour of caches and locks was measured on Linux 6.1 and 6.12 with a
+Linux server; a lease of 90 s is its default.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ _SHOWN = ("nconnect", *_CACHE_OPTIONS, "lookupcache", "local_lock", "noac", "nol
 
 
 def is_nfs(mount: Mount) -> bool:
-    """Return whether it is one of any version."""
+    """Return whether it is an NFS mount, of any version."""
     return mount.kind in _KINDS
 
 
 def nfs_version(mount: Mount) -> str:
-    """Return ``3``, ``4.0``, ``4.1`` or ``4.2``; ``4`` or ``''`` where the table tells no more."""
-    told = mount.options.get("vers") or mount.options.get("nfsvers") or ""
-    if mount.kind == "nfs4" or told.startswith("4"):
+    """Return ``3``, ``4.0``, ``4.1`` or ``4.2``; ``4`` or ``''`` where the table has no more."""
+    version = mount.options.get("vers") or mount.options.get("nfsvers") or ""
+    if mount.kind == "nfs4" or version.startswith("4"):
         minor = mount.options.get("minorversion")
-        told = told or "4"
-        return f"4.{minor}" if told == "4" and minor else told
-    return told
+        version = version or "4"
+        return f"4.{minor}" if version == "4" and minor else version
+    return version
 
 
 def locks_stay_here(mount: Mount) -> str:
@@ -45,19 +45,19 @@ def locks_stay_here(mount: Mount) -> str:
 
 
 def mount_verdicts(hosts: Sequence[HostFacts]) -> Iterator[Verdict]:
-    """Yield what is to be said of the NFS mounts of ``hosts``; of those that are alike, once."""
-    told: dict[tuple[Verdict, ...], list[str]] = {}
+    """Yield the verdicts on the NFS mounts of ``hosts``, once for mounts that are alike."""
+    nodes_of: dict[tuple[Verdict, ...], list[str]] = {}
     for host in hosts:
-        told.setdefault(tuple(facts(host.mount)), []).append(host.node)
-    for verdicts, nodes in told.items():
-        where = f" on {listed(list(dict.fromkeys(nodes)))}" if len(told) > 1 else ""
+        nodes_of.setdefault(tuple(facts(host.mount)), []).append(host.node)
+    for verdicts, nodes in nodes_of.items():
+        where = f" on {listed(list(dict.fromkeys(nodes)))}" if len(nodes_of) > 1 else ""
         for number, one in enumerate(verdicts):
             found = one.found + where if number == 0 else one.found
             yield Verdict(one.check, one.verdict, found, one.advice)
 
 
 def facts(mount: Mount) -> Iterator[Verdict]:
-    """Yield the mount in short, and a verdict for each option that means something here."""
+    """Yield the mount in short, and a verdict for each option that matters to a database."""
     if not is_nfs(mount):
         return
     yield Verdict(_CHECK, OK, _in_short(mount))
@@ -72,14 +72,14 @@ def facts(mount: Mount) -> Iterator[Verdict]:
 def _in_short(mount: Mount) -> str:
     options = mount.options
     version = nfs_version(mount)
-    parts = [f"NFS {version}" if version else "NFS of a version that isn't told"]
+    parts = [f"NFS {version}" if version else "NFS of an unknown version"]
     if proto := options.get("proto"):
         parts[0] += f" over {proto}"
     parts.append(_hardness(mount) or "hard")
     if (timeo := _number(mount, "timeo")) is not None:
-        parts.append(f"an answer is waited for {timeo / 10:g} s (timeo) at first")
+        parts.append(f"first timeout {timeo / 10:g} s (timeo)")
     shown = {name: options[name] for name in _SHOWN if name in options}
-    if shown.get("local_lock") == "none":  # the default, which the table shows all the same
+    if shown.get("local_lock") == "none":  # the default, which the table shows, too
         del shown["local_lock"]
     parts += [f"{name}={value}" if value else name for name, value in shown.items()]
     return ", ".join(parts)
@@ -102,7 +102,7 @@ def _locks(mount: Mount) -> Verdict | None:
     if option := locks_stay_here(mount):
         return Verdict(
             _CHECK, WARNING, f"{option}: kernel locks don't reach other hosts; a lease is used "
-            "instead, which is slower and keeps nobody from writing late",
+            "instead, which is slower and doesn't keep a host from writing late",
             "Mounted without it, locks would be the server's: ask who runs it.",
         )  # fmt: skip
     version = nfs_version(mount)
@@ -188,5 +188,5 @@ def _transport(mount: Mount) -> Verdict | None:
 
 
 def _number(mount: Mount, name: str) -> int | None:
-    told = mount.options.get(name, "")
-    return int(told) if told.isdecimal() else None
+    value = mount.options.get(name, "")
+    return int(value) if value.isdecimal() else None

@@ -1,8 +1,8 @@
-"""A process that only reads a file: it keeps it open and reads it again and again, by the cache.
+"""A process that only reads a file: it keeps it open and reads it repeatedly through the cache.
 
-What a host's page cache has of a file for a reader may get in the way of a writer there: on NFS 4
-an append that goes through it can put zeros over what another host has written. It reads no more
-than twice a second: with ``noac`` each read fetches the page anew.
+The page cache that a reader fills may damage a write on the same host: on NFS 4 an append through
+it can write zeros over what another host has written. The process reads at most twice a second:
+with ``noac`` each read fetches the page again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from types import TracebackType
 
 _PROGRAM = """
 import os, select, sys
-fd, told, pause = -1, False, 0.02
+fd, reported, pause = -1, False, 0.02
 while not select.select([0], [], [], pause)[0]:
     try:
         if fd < 0:
@@ -26,16 +26,16 @@ while not select.select([0], [], [], pause)[0]:
             os.close(fd)
         fd = -1
     else:
-        told = told or os.write(1, b".")
+        reported = reported or os.write(1, b".")
         pause = 0.5
 """
 _BEGIN_TIME, _END_TIME = 15.0, 5.0
 
 
-class Reading:
-    """Such a process for the file at ``path``, from :meth:`start` to :meth:`close`.
+class ReaderProcess:
+    """The reader of the file at ``path``, from :meth:`start` to :meth:`close`.
 
-    It ends with the process that started it, whatever becomes of that: its standard input does.
+    It ends when its standard input is closed, and so with the process that started it.
     """
 
     def __init__(self, path: str) -> None:
@@ -51,7 +51,7 @@ class Reading:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is its owner's
+            start_new_session=True,  # so that Ctrl-C doesn't reach it
         )
         output = self._process.stdout
         return output is not None and bool(
@@ -59,7 +59,7 @@ class Reading:
         )
 
     def close(self) -> None:
-        """End it: a file that it has open can't be removed for good on NFS."""
+        """End the process: a file that it has open can't be removed completely on NFS."""
         process, self._process = self._process, None
         if process is None:
             return
@@ -73,7 +73,7 @@ class Reading:
             process.kill()
             process.wait()
 
-    def __enter__(self) -> Reading:
+    def __enter__(self) -> ReaderProcess:
         self.start()
         return self
 

@@ -1,7 +1,7 @@
-"""Tries the lock and the journal with others who do the same, and writes down what came of it.
+"""The probes of one party: it uses a lock and a journal at the same time as other parties.
 
-Everything is done as workers do it, on a database of its own. Who the others are, and when each
-step begins, is left to the callers.
+All is done as workers do it, on a database of its own. The callers decide who takes part, and when
+each step begins.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from orion_hpc.doctor.open_reader import Reading
+from orion_hpc.doctor.open_reader import ReaderProcess
 from orion_hpc.errors import LockTimeout, StorageError
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
@@ -27,19 +27,18 @@ _LOCK = "contention.lock"
 _INSIDE = "inside"
 _NUMBER = 1
 _STAY = 0.005
-"""Seconds for which the lock is held, so that a second holder has time to come; and about as long
-nobody tries for it, so that the others have their turn."""
+"""Seconds for which the lock is held, so that a second holder would be noticed; the process then
+pauses for about as long, so that the others have their turn."""
 
 _LOCK_TIMEOUT = 45.0
-"""Seconds. Somewhat longer than a lease, which a dead holder leaves behind."""
+"""Seconds. Somewhat longer than the lease that a dead holder leaves behind."""
 
 _POLL, _LOOK = 0.005, 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Contention:
-    """How one process got on: how often it held the lock, how often somebody else did meanwhile,
-    and what went wrong."""
+    """How often a process held the lock, how often another did at the same time, and the error."""
 
     held: int
     overlaps: int
@@ -47,18 +46,18 @@ class Contention:
 
 
 class Rehearsal:
-    """Takes part in what is tried out in ``folder``, where :meth:`prepare` was called once."""
+    """One party's part in the probes in ``folder``, where :meth:`prepare` was called once."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
         self._database = PickledDB(os.path.join(folder, _DATABASE), lock_timeout=_LOCK_TIMEOUT)
-        self._reading = Reading(self._database.path)
+        self._reading = ReaderProcess(self._database.path)
         self._labels: set[str] = set()
         self._looked = 0
 
     @classmethod
     def prepare(cls, folder: str, lock: str | None) -> Rehearsal:
-        """Make the database, with the ``lock`` that suits the file system if none is named."""
+        """Create the database; ``lock``: None for the one that suits the file system."""
         database = PickledDB.create(os.path.join(folder, _DATABASE), lock=lock)
         settings = {"max_trials": None, "max_broken": 1}
         created = ev.CreateExperiment("rehearsal", 1, settings, time.time())
@@ -71,10 +70,10 @@ class Rehearsal:
         return self._database.lock
 
     def contend(self, enough: Callable[[], bool]) -> Contention:
-        """Take the lock again and again until ``enough`` says so."""
+        """Take the lock repeatedly until ``enough`` returns True."""
         local = mounts.is_coherent(mounts.mount_of(self._folder))
         path = os.path.join(self._folder, _LOCK)
-        # Of a file that isn't the database, the kernel's lock is of one kind.
+        # This file isn't the database: there is one kind of kernel lock for it.
         kind = FLOCK if self.lock == FLOCK_DATABASE else self.lock
         lock = DatabaseLock(path, kind, _LOCK_TIMEOUT, hurried=enough, local=local)
         held = overlaps = 0
@@ -93,12 +92,12 @@ class Rehearsal:
         return Contention(held, overlaps)
 
     def _alone(self) -> bool:
-        """Stay with the lock for a moment; return whether nobody else was seen to hold it."""
+        """Hold the lock for a moment; return whether no other process held it at the same time."""
         mark = os.path.join(self._folder, _INSIDE)
         try:
-            os.mkdir(mark, 0o700)  # of two who try it, the server lets one
+            os.mkdir(mark, 0o700)  # of two processes, the server lets one succeed
         except OSError as error:
-            # sshfs knows but one error for all that a server refuses.
+            # sshfs has one error for everything that a server refuses.
             if error.errno == errno.EEXIST or os.path.isdir(mark):
                 return False
             raise
@@ -106,23 +105,25 @@ class Rehearsal:
         os.rmdir(mark)
         return True
 
-    def be_watched(self) -> None:
-        """Have a process beside this one that only reads the journal, until :meth:`close`.
+    def start_reader(self) -> None:
+        """Start a process that only reads the journal, until :meth:`close`.
 
         Raises
         ------
         OSError, StorageError
-            There is none.
+            It couldn't be started, or couldn't read the journal.
         """
         if not self._reading.start():
             raise StorageError("a process that only reads the journal couldn't read it")
 
     def append(self, label: str) -> None:
-        """Append a trial called ``label``; return once the journal has it."""
+        """Append a trial with this label; return once the journal has it."""
 
         def plan(state: State) -> Sequence[ev.Event]:
             if _NUMBER not in state.experiments:
-                raise StorageError("what was written before it was opened isn't read from it")
+                raise StorageError(
+                    "a new reader doesn't find what was written before it opened the file"
+                )
             number = len(state.experiments[_NUMBER].trials)
             return [ev.RegisterTrial(number, {"label": label}, time.time())]
 
@@ -132,7 +133,7 @@ class Rehearsal:
                 return
 
     def has(self, label: str) -> bool:
-        """Whether a trial called ``label`` was read so far."""
+        """Return whether a trial with this label was read so far."""
         state = self._database.state
         if _NUMBER not in state.experiments:
             return False
@@ -142,7 +143,7 @@ class Rehearsal:
         return label in self._labels
 
     def sees(self, label: str, seconds: float) -> bool:
-        """Read until there is a trial called ``label``; return whether there was one in time."""
+        """Read until there is a trial with this label; return whether there was one in time."""
         deadline = time.monotonic() + seconds
         while True:
             self._database.refresh()
@@ -153,8 +154,7 @@ class Rehearsal:
             time.sleep(_POLL)
 
     def missing(self, labels: Collection[str], seconds: float) -> list[str]:
-        """Return which of ``labels`` no trial has that a new reader finds, after having looked for
-        so long."""
+        """Return those of ``labels`` that a new reader doesn't find within ``seconds``."""
         deadline = time.monotonic() + seconds
         while True:
             fresh = PickledDB(self._database.path)

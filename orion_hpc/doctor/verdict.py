@@ -1,4 +1,4 @@
-"""What a check of ``orion-hpc doctor`` comes to: a verdict, and the words for it."""
+"""The verdict of one check of ``orion-hpc doctor``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNKNOWN: Judgement = "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Of one check: what was found, and what to do about it (``''``: nothing)."""
+    """The result of one check: what was found, and what to do (``''``: nothing)."""
 
     check: str
     verdict: Judgement
@@ -25,7 +25,7 @@ class Verdict:
 
 
 def listed(names: Sequence[str], most: int = 6) -> str:
-    """Return ``a, b and c``; of many, the first."""
+    """Return ``a, b and c``; of many names the first, and how many more there are."""
     if len(names) > most:
         return f"{', '.join(names[:most])} and {len(names) - most} more"
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else "".join(names)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from orion_hpc.config.settings import Settings
 from orion_hpc.experiments.lookup import chosen
 from orion_hpc.experiments.resources import resources
-from orion_hpc.experiments.selection import asked
 from orion_hpc.experiments.summary import experiment_summary
 from orion_hpc.journal.heartbeat import signs
 from orion_hpc.journal.pickleddb import PickledDB
@@ -21,9 +19,7 @@ from orion_hpc.slurm.queue import queued
 from orion_hpc.worker.job_states import JobStates, run_of
 
 
-def summaries(
-    config: Path | None, storage: str | None, name: str | None, version: int | None
-) -> list[dict[str, Any]]:
+def summaries(settings: Settings) -> list[dict[str, Any]]:
     """Return the summary of each experiment asked for; see :func:`experiment_summary`.
 
     Raises
@@ -33,7 +29,6 @@ def summaries(
     StorageError
         There is no database, or it can't be read.
     """
-    settings = asked(config, storage, name, version)
     return [_summary(one, settings.storage) for one in _read(settings)]
 
 
@@ -54,9 +49,7 @@ def _summary(experiment: ExperimentState, storage: str) -> dict[str, Any]:
     return experiment_summary(experiment, found, ours, stopped)
 
 
-def used(
-    config: Path | None, storage: str | None, name: str | None, version: int | None
-) -> dict[str, dict[str, Any]]:
+def used(settings: Settings) -> dict[str, dict[str, Any]]:
     """Return, by its title, what each experiment asked for used; see :func:`resources`.
 
     Raises
@@ -64,7 +57,7 @@ def used(
     NoConfigurationError, StorageError
         As of :func:`summaries`.
     """
-    return {one.title: resources(one) for one in _read(asked(config, storage, name, version))}
+    return {one.title: resources(one) for one in _read(settings)}
 
 
 def _read(settings: Settings) -> list[ExperimentState]:

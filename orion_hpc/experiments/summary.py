@@ -9,6 +9,7 @@ from typing import Any
 from orion_hpc.errors import OrionHpcError
 from orion_hpc.experiments.comparison import best_note, comparison, comparison_notes
 from orion_hpc.journal.heartbeat import Sign
+from orion_hpc.model.event import LaunchJobs
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, RESERVED, STATUSES
@@ -72,38 +73,44 @@ def experiment_summary(
         "trials": {status: state.count(status) for status in STATUSES},
         "best": best_trial(state),
         **comparison(state),
-        "workers": [
-            {
-                "id": sign.worker,
-                "host": sign.about.get("host"),
-                "job": sign.about.get("job"),
-                "age": round(max(0.0, sign.age), 1),
-            }
-            for sign in sorted(alive, key=lambda sign: sign.worker)
-        ],
+        "workers": [_worker(sign) for sign in sorted(alive, key=lambda sign: sign.worker)],
         "suspended": sorted(name for name in suspended if name in signs),
-        "silent": sorted(
-            name
-            for name in {trial.worker for trial in state.having(RESERVED)} - set(suspended)
-            if name and (name not in signs or signs[name].silent)
-        ),
-        "jobs": [
-            {
-                "launcher": jobs.launcher,
-                "ids": list(jobs.job_ids),
-                "folder": jobs.folder,
-                "time": jobs.time,
-                "commit": jobs.commit,
-                "digest": jobs.digest,
-                "snapshot": jobs.snapshot,
-            }
-            for jobs in state.jobs
-        ],
+        "silent": _silent(state, signs, suspended),
+        "jobs": [_jobs(jobs) for jobs in state.jobs],
         "broken": [
             {"number": trial.number, "cause": trial.cause, "message": trial.message}
             for trial in state.having(BROKEN)[-3:]
         ],
         "queue": None if tasks is None else _queue(tasks),
+    }
+
+
+def _worker(sign: Sign) -> dict[str, Any]:
+    return {
+        "id": sign.worker,
+        "host": sign.about.get("host"),
+        "job": sign.about.get("job"),
+        "age": round(max(0.0, sign.age), 1),
+    }
+
+
+def _silent(
+    state: ExperimentState, signs: Mapping[str, Sign], suspended: Collection[str]
+) -> list[str]:
+    """Return the workers that hold a trial and give no sign of life, though not suspended."""
+    holders = {trial.worker for trial in state.having(RESERVED)} - set(suspended)
+    return sorted(name for name in holders if name and (name not in signs or signs[name].silent))
+
+
+def _jobs(jobs: LaunchJobs) -> dict[str, Any]:
+    return {
+        "launcher": jobs.launcher,
+        "ids": list(jobs.job_ids),
+        "folder": jobs.folder,
+        "time": jobs.time,
+        "commit": jobs.commit,
+        "digest": jobs.digest,
+        "snapshot": jobs.snapshot,
     }
 
 

@@ -1,4 +1,4 @@
-"""Stops an experiment: nobody begins a trial any more, and its jobs are told to end."""
+"""Cancels an experiment: no trial starts any more, and its jobs get a stop notice."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REASON = "cancelled"
 
 @dataclass(slots=True)
 class Cancellation:
-    """What was told to end, and what became of it.
+    """The jobs and workers of a cancelled experiment.
 
     Attributes
     ----------
@@ -33,11 +33,11 @@ class Cancellation:
     jobs : list of str
         Slurm's job ids that were cancelled.
     tasks : int or None
-        How many tasks they have that waited or ran; None: Slurm didn't say.
+        How many of their tasks waited or ran; None: not known.
     trouble : str
-        What ``scancel`` said against it.
-    told : set of str
-        Names of the workers that have been told: by Slurm, or by a signal on this host.
+        The error of ``scancel``.
+    notified : set of str
+        Names of the workers that got a stop notice: from Slurm, or by a signal on this host.
     """
 
     storage: PickledDB
@@ -45,7 +45,7 @@ class Cancellation:
     jobs: list[str] = field(default_factory=list)
     tasks: int | None = 0
     trouble: str = ""
-    told: set[str] = field(default_factory=set)
+    notified: set[str] = field(default_factory=set)
 
     def at_work(self) -> list[Sign]:
         """Return the signs of life of the experiment's workers."""
@@ -55,7 +55,7 @@ class Cancellation:
         return [sign for sign in signs(folder).values() if not sign.silent and not _gone(sign)]
 
     def settle(self) -> ExperimentState:
-        """Release what workers held that are known to be gone; return the experiment then."""
+        """Release the trials of workers that are known to be gone; return the experiment."""
         number = self.experiment.number
         release_lost(self.storage, number)
         self.experiment = self.storage.refresh().experiments[number]
@@ -63,20 +63,20 @@ class Cancellation:
 
 
 def cancel(settings: Settings) -> Cancellation:
-    """Stop the experiment of ``settings``, and tell its jobs and local workers to end.
+    """Stop the experiment of ``settings``, and notify its jobs and local workers.
 
     Raises
     ------
     NoConfigurationError
         There is no such experiment.
     StorageError
-        The database can't be read or written; no job was told.
+        The database can't be read or written; no job was notified.
     """
     storage = PickledDB(settings.storage, follows=wanted(settings.name, settings.version))
     experiments = storage.refresh().experiments.values()
     experiment = the_one(experiments, settings.storage, settings.name, settings.version)
     if not experiment.is_done and experiment.stopped is None:
-        # First, so that no task which starts meanwhile takes what another one gives back.
+        # First, so that no task which starts meanwhile takes a trial that another one releases.
         stop = ev.StopExperiment(REASON, time.time())
         state = storage.transact(experiment.number, lambda state: [stop])
         experiment = state.experiments[experiment.number]
@@ -89,8 +89,8 @@ def cancel(settings: Settings) -> Cancellation:
         answer = queue.cancel(done.jobs)
         done.trouble = "" if answer.ok else answer.error or "scancel failed"
     for sign in done.at_work():
-        if _tell(sign, done.jobs):
-            done.told.add(sign.worker)
+        if _notify(sign, done.jobs):
+            done.notified.add(sign.worker)
     return done
 
 
@@ -99,8 +99,8 @@ def _gone(sign: Sign) -> bool:
     return who is not None and who.provably_gone
 
 
-def _tell(sign: Sign, jobs: list[str]) -> bool:
-    """Tell a worker that this host runs to stop; return whether it has been told, by whomever."""
+def _notify(sign: Sign, jobs: list[str]) -> bool:
+    """Send a worker of this host SIGTERM; return whether it gets a notice, from here or Slurm."""
     who = Identity.parse(sign.worker)
     if who is None:
         return False

@@ -1,4 +1,4 @@
-"""The code that jobs run: which it is, and a frozen copy of it where the settings ask for one."""
+"""The code that jobs run: commit, digest, and a frozen copy where the settings ask for it."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from orion_hpc.sharedfs.removal import remove_folder
 
 _FROZEN = Limits(files=20_000, size=500_000_000)
 _LOOKED_AT = Limits(files=2_000, size=20_000_000)
-"""Each submission reads so much to tell the code's digest; of more it tells none."""
+"""The most that a submission reads for the code's digest; with more code there is none."""
 
 _OF_WRITING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""Copying tells of them with the name of the file that was read."""
+"""Errors of writing; a copy reports them with the name of the file that was read."""
 
 _USER = ".user-"
 _SHOWN = 16
@@ -37,11 +37,11 @@ class Code:
     path : str
         The directory in which the function's module or the script is searched.
     imports : tuple of str
-        Where Python searches besides, after ``path``: in the copy, what the project has on the
-        module search path.
+        Further directories on Python's search path, after ``path``: in the copy, those of the
+        project that are on it.
     commit, digest : str or None
-        Of the git checkout, and of all files as they are (SHA-256); None where there is none, or
-        where there is too much to be read.
+        The commit of the git checkout, and the SHA-256 of all files as they are; None where there
+        is none, or where there is too much to be read.
     snapshot : str or None
         The folder of the copy.
     """
@@ -54,7 +54,7 @@ class Code:
 
     @property
     def recorded(self) -> tuple[str | None, str | None, str | None]:
-        """What the journal keeps: commit, digest, snapshot."""
+        """What the journal records: commit, digest, snapshot."""
         return self.commit, self.digest, self.snapshot
 
 
@@ -62,16 +62,16 @@ class Code:
 def code_for(
     settings: Settings, title: str, directory: str | None = None, needed: bool = True
 ) -> Iterator[Code]:
-    """Give the block the code for the jobs of the experiment ``title``, frozen if so wanted.
+    """Yield the code for the jobs of the experiment ``title``, frozen if the settings ask for it.
 
-    The function is imported already, from ``directory``, by default that of the settings. If the
-    block fails where there is no database yet, and nobody else submits, no copy is left.
+    The function was imported before from ``directory``, by default that of the settings. If the
+    block fails, there is no database yet and no other submission runs, the copy is removed.
 
     Raises
     ------
     ConfigurationError
-        There is too much to be copied, something can't be read, or the copy would lack what the
-        trials run.
+        The project is too large, a file can't be read, or the copy would lack what the trials
+        run.
     StorageUnusable
         The copy can't be written.
     """
@@ -92,7 +92,7 @@ def code_for(
         try:
             yield code
         except BaseException:
-            # Another submission may have found the same copy, and be through with it already.
+            # Another submission may have used the same copy, and have ended already.
             if not os.path.lexists(settings.storage) and alone():
                 with contextlib.suppress(OSError):
                     remove_folder(folder, os.path.basename(str(code.snapshot)))
@@ -101,12 +101,12 @@ def code_for(
 
 @contextlib.contextmanager
 def _user(folder: str) -> Iterator[Callable[[], bool]]:
-    """Mark for the block that a submission uses ``folder``; yield what tells whether no other does.
+    """Mark ``folder`` as used by a submission; yield a function: whether no other one uses it.
 
     Raises
     ------
     StorageUnusable
-        The mark can't be made.
+        The mark can't be created.
     """
     mark = os.path.join(folder, f"{_USER}{os.getpid()}-{os.urandom(4).hex()}")
     try:
@@ -141,7 +141,7 @@ def _unreadable(error: OSError) -> ConfigurationError:
 
 
 def would_be(settings: Settings, title: str) -> Code:
-    """Return what :func:`code_for` would give; nothing is written."""
+    """Return what :func:`code_for` would yield; nothing is written."""
     directory = str(settings.directory)
     if not settings.snapshot:
         return _as_it_is(directory)
@@ -174,7 +174,7 @@ def _project(directory: str) -> Project:
 
 
 def _lacking(settings: Settings, project: Project) -> str | None:
-    """Return what the trials run and the project doesn't list, if it lies in the project."""
+    """Return the file that the trials run, if it is in the project but not among its files."""
     if settings.function is not None:
         stem = settings.function.partition(":")[0].replace(".", os.sep)
         wanted = [f"{stem}.py", os.path.join(stem, "__init__.py")]
@@ -190,14 +190,14 @@ def _lacking(settings: Settings, project: Project) -> str | None:
 
 
 def _frozen(project: Project, directory: str, folder: str) -> Code:
-    """Copy the project into ``folder``, unless it has this very copy."""
+    """Copy the project into ``folder``, unless the same copy is there."""
     try:
         new = f".new-{os.getpid()}-{os.urandom(4).hex()}"
         try:
             copied = copy(project, os.path.join(folder, new))
             whole = digest(copied)
             code = _code(project, directory, whole, folder)
-            # What git ignores may hold no code, and still be where a command is to run.
+            # A folder that git ignores may have no code, and still be the working directory.
             inner = os.path.relpath(code.path, str(code.snapshot))
             layout.make_folder(os.path.join(folder, new, inner), 0o700)
             _put(copied, whole, str(code.snapshot))
@@ -213,7 +213,7 @@ def _frozen(project: Project, directory: str, folder: str) -> Code:
 
 
 def _put(copied: Project, whole: str, place: str) -> None:
-    """Move a copy to its place, if it isn't there already, whole."""
+    """Move a copy to its place, unless a complete copy is there."""
     try:
         os.rename(copied.root, place)
     except OSError:
@@ -221,7 +221,7 @@ def _put(copied: Project, whole: str, place: str) -> None:
             raise
         if digest(replace(copied, root=place)) == whole:
             return
-        # Files of it are gone, or were changed: nothing can be run from it anyway.
+        # Files of it were removed or changed: nothing can be run from it.
         os.rename(place, f"{copied.root}-old")
         os.rename(copied.root, place)
         remove_folder(os.path.dirname(place), f"{os.path.basename(copied.root)}-old")
@@ -250,8 +250,8 @@ def import_places(
     search : iterable of str
         Python's search path.
     modules : iterable of (str, str)
-        Names and files of imported modules: those of a package that is installed in place
-        (``pip install -e``) needn't be on the search path.
+        Names and files of imported modules: a package that is installed in place
+        (``pip install -e``) may not be on the search path.
     """
     files = set(project.files)
     folders = {os.path.dirname(name) for name in files}

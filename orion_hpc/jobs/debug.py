@@ -1,4 +1,4 @@
-"""The job in this very process: for a debugger, a profiler, and tests."""
+"""Runs the job in this process: for a debugger, a profiler, and tests."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orion_hpc.jobs.base import LaunchRequest
 
 @dataclass(frozen=True, slots=True)
 class EndedJobs:
-    """A job that ran to its end when it was launched."""
+    """A job that ran to its end during the launch."""
 
     ids: tuple[str, ...]
     stopped: bool

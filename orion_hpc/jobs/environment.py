@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 _SITES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_CLUSTERS"})
-"""Variables of Slurm that say which cluster to speak to, and not what a job is."""
+"""Variables of Slurm that name the cluster, and don't describe a job."""
 
 _NEVER = frozenset({"SBATCH_ARRAY_INX", "SBATCH_WAIT", "SBATCH_OUTPUT"})
-"""Variables that change how many tasks there are, hold sbatch up, or move the logs we tell of."""
+"""Variables that change the number of tasks, block sbatch, or move the logs that we report."""
 
 _IRREGULAR = {
     "SBATCH_MEM_PER_NODE": "mem",
@@ -20,10 +20,10 @@ _IRREGULAR = {
     "SBATCH_REQ_SWITCH": "switches",
     "SBATCH_WAIT4SWITCH": "switches",
 }
-"""Options of variables that aren't called after them (sbatch(1), input environment variables)."""
+"""Variables with other names than their options (sbatch(1), input environment variables)."""
 
 _RIVALS = (frozenset({"mem", "mem-per-cpu", "mem-per-gpu"}), frozenset({"requeue", "no-requeue"}))
-"""Options that exclude each other: who gave one doesn't want another from a variable."""
+"""Options that exclude each other: one that is given hides the variables of all."""
 
 SAFE_PATH = "PYTHONSAFEPATH"
 """Keeps ``python -m`` from searching the working directory first, where a user's ``queue.py`` would
@@ -42,10 +42,10 @@ def safe_python(command: tuple[str, ...]) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def for_sbatch(options: Collection[str]) -> Iterator[None]:
-    """Hide from sbatch, in the block, what would beat ``options`` or belongs to another job.
+    """Hide variables from sbatch that would override ``options`` or belong to another job.
 
-    Variables beat the ``#SBATCH`` lines of a script (sbatch(1)), where options given as flags or in
-    a file end up. And within a job, sbatch would hand that job's ``SLURM_`` variables on.
+    Variables override the ``#SBATCH`` lines of a script (sbatch(1)), which have the options from
+    flags and files. And within a job, sbatch would pass that job's ``SLURM_`` variables on.
 
     Parameters
     ----------

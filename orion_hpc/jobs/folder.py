@@ -1,4 +1,4 @@
-"""A folder for each launch, below the experiment's ``jobs``: what two launches write can't meet."""
+"""A folder for each launch below the experiment's ``jobs``, so that launches don't share files."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from orion_hpc.sharedfs.hints import hint
 
 
 def new_folder(parent: str, launcher: str) -> str:
-    """Return a path in ``parent`` that no other launch has; nothing is made."""
+    """Return a path in ``parent`` that no other launch uses; nothing is created."""
     stamp = time.strftime("%Y%m%d-%H%M%S")
     return os.path.join(parent, f"{launcher}-{stamp}-{os.getpid()}-{os.urandom(4).hex()}")
 
 
 @contextlib.contextmanager
 def provided(folder: str) -> Iterator[None]:
-    """Make a launch's ``folder`` for the block; if the block fails, it goes with all that is in it.
+    """Create a launch's ``folder`` for the block; if the block fails, remove it with its content.
 
     Raises
     ------
     StorageUnusable
-        It can't be made.
+        It can't be created.
     LaunchError
         The block couldn't write into it, or couldn't start a program.
     """
     with layout.provided(folder):
         try:
-            # Two that make the experiment's folder at once may leave it to each other.
+            # Two processes that create the experiment's folder may each leave it to the other.
             layout.make_folder(folder, 0o700)
             yield
         except OSError as error:
@@ -52,5 +52,5 @@ def provided(folder: str) -> Iterator[None]:
 
 
 def escaped(folder: str) -> str:
-    """Return ``folder`` for a pattern of sbatch's ``--output``: there ``%`` is special."""
+    """Return ``folder`` for sbatch's ``--output``, where ``%`` is special."""
     return folder.replace("%", "%%")

@@ -1,4 +1,4 @@
-"""What git knows of a directory: its checkout's root, the commit, the files. The door to git."""
+"""The git checkout of a directory: root, commit, files. Only this module runs git."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 _TIMEOUT = 60.0
 _TRUSTING = ("-c", "safe.directory=*", "-c", "core.fsmonitor=false")
-"""Files of a colleague's checkout may be listed; what its configuration has git run mayn't be."""
+"""Allow listing the files of another user's checkout, but don't run what it configures."""
 
 _REDIRECTING = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
-"""Variables by which a hook's git would look elsewhere (git(1), environment variables)."""
+"""Variables with which git, run from a hook, would use another checkout (git(1))."""
 
 
 class Checkout(NamedTuple):
-    """A checkout; ``files`` are what it tracks and what it doesn't ignore, below ``root``.
+    """A checkout; ``files`` are the tracked and the unignored files, below ``root``.
 
-    A file may be listed that isn't there any more. ``commit`` is None before the first one.
+    A listed file may have been removed. ``commit`` is None before the first commit.
     """
 
     root: str
@@ -26,7 +26,7 @@ class Checkout(NamedTuple):
 
 
 def checkout(directory: str) -> Checkout | None:
-    """Return the checkout that ``directory`` lies in; None: in none, or git isn't to be had."""
+    """Return the checkout of ``directory``; None: there is none, or no git."""
     root = _ask(directory, "rev-parse", "--show-toplevel")
     if root is None or not (root := root.removesuffix("\n")):
         return None

@@ -1,10 +1,10 @@
-"""What submitit leaves for a job: removed by the job itself, when it is over for good.
+"""Removes the files that submitit writes for a job.
 
-One that goes back into the queue needs its file of what to call again, and Slurm may requeue any up
-to its very end, so it stays while trials are left to be run; the worker that ends the experiment
-removes those of tasks that are over. The file of what was returned is written after the function's
-end, and so it is removed as the process ends. Tasks that never begin remove nothing: who cancelled
-them does it.
+A requeued job needs its file with the pickled call again, and Slurm may requeue a job up to its
+end, so this file stays while trials are left; the worker that ends the experiment removes those of
+tasks that are over. The file with the return value is written after the function's end, so it is
+removed at the exit of the process. The files of tasks that never start are removed by the process
+that cancelled them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _START = re.compile(r"(?P<job>\d+)(?:_(?P<task>\d+))?_(?:submitted\.pkl|submissi
 
 
 def tidying(call: tuple[Callable[[Any], Any], Any, Callable[[], tuple[str, ...]]]) -> Any:
-    """Call a job's function, ``call[0](call[1])``; the files ``call[2]()`` go with the process."""
+    """Call a job's function, ``call[0](call[1])``; remove the files ``call[2]()`` at exit."""
     function, argument, files = call
-    result = function(argument)  # a failure may be that of a job which Slurm requeues
+    result = function(argument)  # if it fails, Slurm may requeue the job
     start, returned = files()
     over = getattr(result, "over", False)
     atexit.register(remove, (start, returned) if over else (returned,))
@@ -35,7 +35,7 @@ def tidying(call: tuple[Callable[[Any], Any], Any, Callable[[], tuple[str, ...]]
 
 
 def remove_unbegun(folder: str) -> None:
-    """Remove from the folder of a launch what its tasks need to begin that never will."""
+    """Remove the start files of tasks that will never start from the folder of a launch."""
     try:
         names = os.listdir(folder)
     except OSError:
@@ -49,7 +49,7 @@ def _never_begins(name: str, known: Collection[Tasks]) -> bool:
     parts = _START.fullmatch(name)
     if parts is None:
         return False
-    if name.endswith(".sh"):  # nothing of the job waits
+    if name.endswith(".sh"):  # only if no task of the job waits
         tasks = [one for one in known if one.job == parts["job"]]
         return bool(tasks) and not any(one.phase in ("waits", "unclear") for one in tasks)
     task = None if parts["task"] is None else int(parts["task"])
@@ -57,7 +57,7 @@ def _never_begins(name: str, known: Collection[Tasks]) -> bool:
 
 
 def remove(paths: tuple[str, ...]) -> None:
-    """Remove files that may be gone already."""
+    """Remove files, ignoring those that don't exist."""
     for path in paths:
         with contextlib.suppress(OSError):
             os.unlink(path)

@@ -1,4 +1,4 @@
-"""Jobs on this machine: processes that the command which started them watches and stops."""
+"""Jobs on this machine: processes that the starting command watches and stops."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _NOTICE_INTERVAL = 0.5
 _HIDDEN = ("CUDA_VISIBLE_DEVICES", SAFE_PATH)
-"""Variables that are set for local jobs to start, and that a user's function isn't to see."""
+"""Variables that are set for the start of local jobs, and restored before the user's function."""
 
 
 class LocalJobs:
@@ -45,7 +45,7 @@ class LocalJobs:
     def stop(self, wait: float, force: bool = True) -> None:
         deadline = time.monotonic() + wait
         while self.alive() and time.monotonic() < deadline:
-            # Again and again: while submitit starts up in the job, it passes a notice over.
+            # Repeatedly: while submitit starts up in the job, it ignores a notice.
             if time.monotonic() >= self._next_notice:
                 self._next_notice = time.monotonic() + _NOTICE_INTERVAL
                 for process in self._processes:
@@ -54,17 +54,17 @@ class LocalJobs:
         for process in self._processes:
             if force and process.running:
                 kill_tree(process.pid)
-                process.running  # noqa: B018 - asking reaps it
+                process.running  # noqa: B018 - reading it reaps the process
         self._tidy()
 
     def failures(self) -> list[str]:
-        told = []
+        lines = []
         for process in self._processes:
             failure = process.failure()
             if failure is not None:
-                told.append(f"worker process {process.id}: {failure} (log: {process.log})")
+                lines.append(f"worker process {process.id}: {failure} (log: {process.log})")
         self._tidy()
-        return told
+        return lines
 
     def _tidy(self) -> None:
         for process in self._processes:
@@ -86,7 +86,7 @@ class LocalLauncher:
     def launch(self, request: LaunchRequest) -> LocalJobs:
         from orion_hpc.jobs import submitit_launcher
 
-        # Logs are called by process ids, which come again: each launch gets a folder of its own.
+        # Logs are named by process ids, which are reused: each launch gets a folder of its own.
         folder = new_folder(request.folder, self.name)
         hidden = {variable: os.environ.get(variable) for variable in _HIDDEN}
         local = replace(

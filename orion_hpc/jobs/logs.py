@@ -1,4 +1,4 @@
-"""Finds what the jobs and the trials of an experiment have written."""
+"""Finds and reads the logs of the jobs and the trials of an experiment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BLOCK = 65536
 
 
 def job_logs(experiment: ExperimentState) -> list[str]:
-    """Return the paths of all logs of the experiment's jobs that are there, oldest launch first."""
+    """Return the paths of all existing logs of the experiment's jobs, oldest launch first."""
     found: dict[str, None] = {}
     for launch in experiment.jobs:
         folder, name = os.path.split(launch.folder)
@@ -42,7 +42,7 @@ def _by_numbers(path: str) -> list[tuple[int, str]]:
 def worker_logs(experiment: ExperimentState, worker: str) -> list[str]:
     """Return the paths of the logs of one worker's job.
 
-    ``worker`` is its whole name, as ``status`` shows it, or its job's: ``12_3``, ``12``.
+    ``worker`` is its name, as ``status`` shows it, or its job: ``12_3``, ``12``.
     """
     who = Identity.parse(worker)
     job = (who.job if who else worker).partition(".")[0].removeprefix("local-")
@@ -53,7 +53,7 @@ def worker_logs(experiment: ExperimentState, worker: str) -> list[str]:
 
 
 def trial_logs(experiment: ExperimentState, database: str, number: int) -> list[str]:
-    """Return the paths of what holds a trial's output: its own log, else its job's."""
+    """Return the paths of the logs with a trial's output: its own log, else its job's."""
     trial = experiment.trials[number]
     folder_of = layout.trial_folders(
         database, experiment.title, experiment.configuration["working_dir"]
@@ -65,7 +65,7 @@ def trial_logs(experiment: ExperimentState, database: str, number: int) -> list[
 
 
 def check_worker(experiment: ExperimentState, worker: str) -> None:
-    """Raise ConfigurationError if there is no log of it; see :func:`worker_logs`."""
+    """Raise ConfigurationError if the worker has no log; see :func:`worker_logs`."""
     if not worker_logs(experiment, worker):
         raise ConfigurationError(
             f"there is no log of a worker or job {worker!r:.100} of {experiment.title}",
@@ -75,19 +75,19 @@ def check_worker(experiment: ExperimentState, worker: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """New content of a log. ``title``: of which, where it isn't the one of the piece before."""
+    """New content of a log; ``title`` is its path, ``''`` for the log of the previous piece."""
 
     title: str
     content: bytes
 
 
 class Logs:
-    """Reads several logs: first their ends, and then what is added to them.
+    """Reads several logs: first the last lines, and then what is appended.
 
     Parameters
     ----------
     lines : int or None
-        How many lines to begin with, of each; None: all.
+        How many lines of each log to begin with; None: all.
     """
 
     def __init__(self, lines: int | None) -> None:
@@ -96,7 +96,7 @@ class Logs:
         self._last = ""
 
     def look(self, paths: Sequence[str]) -> Iterator[Piece]:
-        """Yield what is new in ``paths`` since the last look, but for those that can't be read."""
+        """Yield what was appended to ``paths`` since the last call; skip unreadable files."""
         for path in paths:
             try:
                 with open(path, "rb") as file:
@@ -106,7 +106,7 @@ class Logs:
                         begin = (
                             0 if self._lines is None else _line_from_end(file, size, self._lines)
                         )
-                    elif begin > size:  # begun anew
+                    elif begin > size:  # the log was truncated
                         begin = 0
                     file.seek(begin)
                     content = file.read(size - begin)
@@ -119,7 +119,7 @@ class Logs:
 
 
 def _line_from_end(file: BinaryIO, size: int, lines: int) -> int:
-    """Return where the last ``lines`` lines of an open file begin."""
+    """Return the offset of the last ``lines`` lines of an open file."""
     begin, seen = size, 0
     while begin > 0:
         step = min(_BLOCK, begin)

@@ -1,7 +1,7 @@
-"""A project's own files: which they are, what they hold, and a copy of them that nobody edits.
+"""The files of a project: their list, their digest, and a read-only copy of them.
 
-They are those of the git checkout that a directory lies in, tracked or not, but not ignored; else
-all below the directory, but for what no source is: caches, virtual environments, databases.
+They are the files of the git checkout of a directory, tracked or not, but not ignored; without git
+all below the directory except for caches, virtual environments and databases.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from orion_hpc.sharedfs import layout
 
 _BLOCK = 1 << 20
 _BESIDE = re.compile(r"\.(files|lock|damaged-\d+)$")
-"""What lies beside a database is called after it."""
+"""Suffixes of the names beside a database."""
 _MARKS = ("pyvenv.cfg", "CACHEDIR.TAG")
 """A folder with one of them is a virtual environment, or a cache (bford.info/cachedir)."""
 
 
 class TooLarge(Exception):
-    """The project has more in it than sources have; the text says how much."""
+    """The project is too large for sources; the message says how large."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a project may be."""
+    """The largest number of files of a project, and the largest size in bytes."""
 
     files: int
     size: int
@@ -53,6 +53,7 @@ def find_project(directory: str, limits: Limits) -> Project:
     Raises
     ------
     TooLarge
+        It is beyond ``limits``.
     """
     directory = os.path.realpath(directory)
     found = checkout(directory)
@@ -62,7 +63,7 @@ def find_project(directory: str, limits: Limits) -> Project:
 
 
 def digest(project: Project) -> str:
-    """Return 64 hex digits (SHA-256) that stand for all that the files hold, and their names."""
+    """Return the SHA-256 of all names and contents, as 64 hex digits."""
     whole = hashlib.sha256()
     for name in project.files:
         with contextlib.suppress(FileNotFoundError):
@@ -73,7 +74,7 @@ def digest(project: Project) -> str:
 def copy(project: Project, folder: str) -> Project:
     """Copy the project to the new folder ``folder``; return the copy.
 
-    The copies can't be written to. A link to what isn't copied leads to the same place as before.
+    The copies are read-only. A link to a file that isn't copied keeps its target.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def _sources(root: str, names: tuple[str, ...] | Iterator[str], limits: Limits) 
     databases: dict[str, bool] = {}
 
     def in_database(name: str) -> bool:
-        """Whether it is a database of ours, its lock, or in the folder beside it."""
+        """Return whether it is a database, its lock, or in the folder beside it."""
         for part in _outer(name):
             stem = _BESIDE.sub("", part)
             if stem not in databases:
@@ -142,7 +143,7 @@ def _below(directory: str, limits: Limits) -> Iterator[str]:
         ]
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
         seen += 1 + len(files)
-        if seen > 2 * limits.files:  # a home directory, say
+        if seen > 2 * limits.files:  # such as a home directory
             raise TooLarge(f"more than {limits.files:,} files and folders")
         for name in (*files, *links):
             yield os.path.relpath(os.path.join(folder, name), directory)
@@ -153,7 +154,7 @@ def _raise(error: OSError) -> None:
 
 
 def _target(project: Project, link: str) -> str:
-    """Return where a copy of ``link`` has to lead to."""
+    """Return the target for a copy of ``link``."""
     target = os.readlink(link)
     reached = os.path.normpath(os.path.join(os.path.dirname(link), target))
     inner = os.path.relpath(reached, project.root)

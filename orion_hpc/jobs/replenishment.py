@@ -1,4 +1,4 @@
-"""Looks after jobs that go on by themselves: new ones for those that went."""
+"""Submits new tasks for those that Slurm has cancelled or lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orion_hpc.model.state import ExperimentState
 
 
 def now(submission: Submission) -> ExperimentState:
-    """Return the experiment as the database tells it now."""
+    """Return the current state of the experiment."""
     return submission.storage.refresh().experiments[submission.experiment.number]
 
 

@@ -1,23 +1,23 @@
-"""Jobs in Slurm, through submitit: an array for each submission, several where one is too large."""
+"""Jobs in Slurm, through submitit: one array for a submission, or several if one is too large."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from orion_hpc.errors import LaunchError
 from orion_hpc.jobs.base import LaunchRequest
 from orion_hpc.jobs.folder import new_folder, provided
 from orion_hpc.jobs.sbatch import check_slurm
-from orion_hpc.jobs.splitting import Part, split
 from orion_hpc.slurm.queue import cancel, queued
 from orion_hpc.slurm.site import ask_site
 
 
 @dataclass(frozen=True, slots=True)
 class SlurmJobs:
-    """Jobs that Slurm has."""
+    """Submitted jobs."""
 
     ids: tuple[str, ...]
     logs: str
@@ -38,7 +38,7 @@ class SlurmJobs:
 
 
 def submit_parts(request: LaunchRequest, array: Callable[[LaunchRequest], str]) -> tuple[str, ...]:
-    """Submit ``request`` by as many calls of ``array`` as the site's limit wants; return the ids.
+    """Submit ``request`` in as many arrays as the site's limit requires; return the ids.
 
     Raises
     ------
@@ -78,14 +78,46 @@ def preview_parts(request: LaunchRequest, script: Callable[[LaunchRequest], str]
     return f"{text.rstrip()}\n\n{note}\n"
 
 
-def _parts(request: LaunchRequest) -> list[Part]:
-    # A single job is no array, and few sites are asked twice for it.
+class ArrayPart(NamedTuple):
+    """One array: its number of tasks, how many of them may run at once (None: all), and the number
+    of the part that must end before it begins, if any."""
+
+    tasks: int
+    throttle: int | None
+    after: int | None = None
+
+
+def split_tasks(tasks: int, throttle: int | None, most: int | None) -> list[ArrayPart]:
+    """Return arrays of at most ``most`` tasks each, as equal as they can be.
+
+    No more than ``throttle`` tasks of all arrays together run at once. With more arrays than that,
+    ``throttle`` of them run one task at a time, and each of the others waits for one of these.
+    """
+    count = 1 if most is None else -(-tasks // most)
+    parts = []
+    for number, size in enumerate(_shares(tasks, count)):
+        if throttle is None:
+            parts.append(ArrayPart(size, None))
+        elif throttle < count:
+            parts.append(ArrayPart(size, 1, number - throttle if number >= throttle else None))
+        else:
+            parts.append(ArrayPart(size, _shares(throttle, count)[number]))
+    return parts
+
+
+def _shares(whole: int, count: int) -> list[int]:
+    each, rest = divmod(whole, count)
+    return [each + (number < rest) for number in range(count)]
+
+
+def _parts(request: LaunchRequest) -> list[ArrayPart]:
+    # The limit doesn't matter to a single job.
     most = ask_site().max_array if request.tasks > 1 else None
-    return split(request.tasks, request.throttle, most)
+    return split_tasks(request.tasks, request.throttle, most)
 
 
 def _after(job: str, options: Mapping[str, str | bool]) -> dict[str, str | bool]:
-    """Return ``options`` with what lets a job wait for another one's end besides."""
+    """Return ``options`` with a dependency on the end of ``job`` added."""
     known = {key.lstrip("-").replace("_", "-"): value for key, value in options.items()}
     wish = known.get("dependency")
     wait = f"afterany:{job}"
@@ -102,7 +134,7 @@ class SlurmLauncher:
         check_slurm()
 
     def launch(self, request: LaunchRequest) -> SlurmJobs:
-        # It pulls in submitit, which a preview or a local run needn't wait for.
+        # Importing submitit takes time that other launchers needn't spend.
         from orion_hpc.jobs import submitit_launcher
 
         folder = new_folder(request.folder, self.name)

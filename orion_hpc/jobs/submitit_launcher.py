@@ -1,8 +1,7 @@
-"""The one file that knows submitit: arrays in Slurm, and processes on this machine.
+"""Launches through submitit, the only importer of it: arrays in Slurm, processes on this machine.
 
-What submitit would decide by itself and users don't expect is decided here: its default time limit
-of five minutes, its accounting key, and the CPUs of the step, which ``srun`` doesn't inherit from
-``sbatch`` since Slurm 22.05.
+Overrides submitit's unexpected defaults: a time limit of five minutes, its accounting key, and the
+CPUs of the step, which ``srun`` doesn't inherit from ``sbatch`` since Slurm 22.05.
 """
 
 from __future__ import annotations
@@ -36,25 +35,25 @@ from orion_hpc.jobs.sbatch import defaults, refusal
 from orion_hpc.sharedfs.process_control import kill_tree
 
 _TEN_YEARS = 10 * 365 * 24 * 60
-"""Minutes. Local processes have no time limit; submitit wants one."""
+"""Minutes. Local processes have no time limit; submitit requires one."""
 
 _SUBMITITS = re.compile("%[jtaA]")
-"""What submitit replaces by numbers wherever it stands in a path; it knows no way to escape it."""
+"""Placeholders that submitit replaces anywhere in a path; they can't be escaped."""
 
 
 class _Slurm(submitit.SlurmExecutor):
     @classmethod
     def affinity(cls) -> int:
-        # submitit looks for srun; whether Slurm is there has been asked with a better message, and
-        # a preview needs none.
+        # submitit looks for srun; check() has looked for Slurm with a better message, and a preview
+        # doesn't need it.
         return 2
 
 
 def slurm_parameters(request: LaunchRequest) -> dict[str, Any]:
     """Return submitit's parameters for the options of ``sbatch`` in ``request``.
 
-    All options go the way of its ``additional_parameters``: among its named ones are some that
-    aren't sbatch's, and some that it calculates with.
+    All options are passed as ``additional_parameters``: some of submitit's named parameters aren't
+    options of sbatch, and others are used in calculations.
     """
     options: dict[str, Any] = {
         key.lstrip("-").replace("_", "-"): value for key, value in request.options.items()
@@ -64,7 +63,7 @@ def slurm_parameters(request: LaunchRequest) -> dict[str, Any]:
     srun: list[str] = []
     if "cpus-per-task" in options:
         srun += ["--cpus-per-task", str(options["cpus-per-task"])]
-    # The job's output is the step's, and srun is told a file of submitit's own; the last --output
+    # The job's output is the step's, and submitit gives srun a file of its own; the last --output
     # on a command line counts.
     output = options.pop("output", None)
     if "%" in request.folder:
@@ -109,19 +108,19 @@ def slurm_script(request: LaunchRequest) -> str:
 def slurm_array(request: LaunchRequest) -> str:
     """Submit one job array (one task: one job); return its job id.
 
-    ``request.folder`` has to be this submission's own. What is in it after a failure is of no use.
+    ``request.folder`` must be this submission's own. Its content after a failure isn't needed.
 
     Raises
     ------
     LaunchError
-        With what ``sbatch`` said.
+        ``sbatch`` refused; the message is its output.
     OSError
         ``request.folder`` can't be written; no job is left.
     """
     executor = _executor(request)
     arguments = [(request.function, request.argument, own_files)] * request.tasks
     try:
-        # What sbatch says against it is submitit's to print too; the error tells it once.
+        # submitit prints sbatch's error, too; the exception has it already.
         with for_sbatch(request.options), contextlib.redirect_stderr(io.StringIO()):
             jobs = executor.map_array(tidying, arguments)
     except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
@@ -131,13 +130,13 @@ def slurm_array(request: LaunchRequest) -> str:
         _cancel(request.folder)
         raise
     for link in Path(request.folder).glob(".submission_file_*.sh"):
-        remove((str(link),))  # the script's name of before; it is called by the job's id now
+        remove((str(link),))  # the script's old name; the new one has the job's id
     job_id: str = jobs[0].job_id
     return job_id.split("_")[0]
 
 
 def own_files() -> tuple[str, ...]:
-    """Return the paths of what submitit keeps for the job that this process is."""
+    """Return the paths of submitit's files for the job of this process."""
     return _files(submitit.JobEnvironment().paths)
 
 
@@ -146,7 +145,7 @@ def _files(paths: Any) -> tuple[str, ...]:
 
 
 def _cancel(folder: str) -> None:
-    """Cancel what was submitted from ``folder`` before something went wrong there."""
+    """Cancel jobs that were submitted from ``folder`` before an error."""
     for script in Path(folder).glob("*_submission.sh"):
         job_id = script.name.partition("_")[0]
         if job_id.isdecimal():
@@ -154,7 +153,7 @@ def _cancel(folder: str) -> None:
 
 
 _RULE = "\n----------------------\n"
-"""Of submitit's, before and after a traceback."""
+"""submitit's line before and after a traceback."""
 
 
 class LocalProcess:
@@ -181,20 +180,20 @@ class LocalProcess:
         return str(self._paths.stdout)
 
     def notify(self) -> None:
-        """Send SIGTERM, which the controller hands on to the worker."""
+        """Send SIGTERM, which the controller passes on to the worker."""
         if self.running:
             self._process.send_signal(signal.SIGTERM)
 
     def tidy(self) -> None:
-        """Remove what submitit keeps for the job, after its end."""
+        """Remove submitit's files of the job, after its end."""
         self.failure()
         remove(_files(self._paths))
-        # What submitit does when its job is deleted fails while the interpreter takes itself apart,
-        # and that may be the time where a large library is loaded.
+        # The destructor of submitit's job fails while the interpreter shuts down, and may load a
+        # large library.
         self._job = None
 
     def failure(self) -> str | None:
-        """Return one line that says how the job failed, or None; to be asked after its end."""
+        """Return one line on how the job failed, or None; to be called after its end."""
         if not self._ended:
             self._ended, self._failure = True, self._read_failure()
         return self._failure
@@ -205,25 +204,27 @@ class LocalProcess:
         error = self._job.exception()
         if error is None:
             return None
-        # A traceback as text, between two rules; the error's own first line follows the last frame,
-        # hints come after.
+        # The text is a traceback between two rules; the error's first line follows the last frame,
+        # hints come after it.
         text = str(error)
         _, found, trace = text.partition(_RULE)
         shown = trace.partition(_RULE)[0] if found else text
         lines = [line for line in shown.splitlines() if line.strip()]
         frames = [index for index, line in enumerate(lines) if line.startswith("  ")]
-        told = lines[frames[-1] + 1 :] if frames else lines
-        # Ours are known by their words, not by their class.
-        return re.sub(r"^orion_hpc\.errors\.\w+: ", "", told[0].strip()) if told else "it failed"
+        ours = lines[frames[-1] + 1 :] if frames else lines
+        # Errors of this package are shown without their class.
+        return re.sub(r"^orion_hpc\.errors\.\w+: ", "", ours[0].strip()) if ours else "it failed"
 
 
 @contextlib.contextmanager
 def _ctrl_c_later() -> Iterator[None]:
-    """Block SIGINT for the block; one that comes meanwhile is heard at its end."""
-    heard: list[int] = []
-    # Another thread may not block it; Python would have this one raise KeyboardInterrupt then.
+    """Block SIGINT for the block; one that arrives meanwhile is raised at its end."""
+    received: list[int] = []
+    # Other threads may not block it; then Python would raise KeyboardInterrupt here.
     here = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, lambda number, _: heard.append(number)) if here else None
+    handler = (
+        signal.signal(signal.SIGINT, lambda number, _: received.append(number)) if here else None
+    )
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
@@ -231,7 +232,7 @@ def _ctrl_c_later() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if here:
             signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
-        if heard:
+        if received:
             signal.raise_signal(signal.SIGINT)
 
 
@@ -239,8 +240,8 @@ def local_processes(request: LaunchRequest) -> list[LocalProcess]:
     """Start ``request.tasks`` processes on this machine; all of them or, with an OSError, none."""
     executor = submitit.LocalExecutor(request.folder)
     executor.update_parameters(timeout_min=_TEN_YEARS, stderr_to_stdout=True)
-    # Ctrl-C reaches the whole terminal. A blocked signal stays blocked in a child: the controller,
-    # which would kill its worker within a second, doesn't hear it; the worker unblocks it.
+    # Ctrl-C reaches all processes of the terminal. A blocked signal stays blocked in a child: the
+    # controller, which would kill its worker within a second, ignores it; the worker unblocks it.
     started: list[LocalProcess] = []
     try:
         with _ctrl_c_later(), environment_variables(**request.environment):

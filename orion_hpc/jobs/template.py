@@ -47,7 +47,7 @@ def read_template(path: Path) -> str:
 
 
 def render(text: str, request: LaunchRequest) -> str:
-    """Fill a template in; ConfigurationError says where it is wrong."""
+    """Return the filled-in template; raise ConfigurationError if it is wrong."""
     import jinja2
 
     options = {
@@ -71,7 +71,7 @@ def render(text: str, request: LaunchRequest) -> str:
             f"the template is wrong at line {error.lineno}: {error.message}",
             "'orion-hpc template' prints one that is right.",
         ) from error
-    except Exception as error:  # what stands in a template is a program, and may raise anything
+    except Exception as error:  # a template is a program, and may raise anything
         raise ConfigurationError(
             f"the template can't be filled in: {error or type(error).__name__}",
             "It may use: options, array, command.",
@@ -85,7 +85,7 @@ def render(text: str, request: LaunchRequest) -> str:
 
 
 class TemplateLauncher:
-    """Submits the script that a template gives with plain ``sbatch``."""
+    """Submits the script from a template with plain ``sbatch``."""
 
     name = "slurm"
     detached = True
@@ -99,7 +99,7 @@ class TemplateLauncher:
     def launch(self, request: LaunchRequest) -> SlurmJobs:
         folder = new_folder(request.folder, self.name)
         request = replace(request, folder=folder)
-        render(self._text, request)  # what is wrong with it comes before a folder is made
+        render(self._text, request)  # an error in it is raised before a folder is created
         with provided(folder):
             ids = submit_parts(request, self._submit)
         name = f"{ids[0]}_*.out" if len(ids) == 1 else "*.out"

@@ -1,8 +1,8 @@
-"""Finds what an experiment left and nobody needs, and removes it. What that is, says ``litter``.
+"""Finds and removes files of an experiment that aren't needed any more.
 
-Others work meanwhile. So files are listed first, and only then it is asked who lives and which jobs
-are over: who comes after the list isn't on it. And a file goes only if it is the one that was
-listed, untouched since.
+:mod:`orion_hpc.maintenance.litter` decides which. Workers may run meanwhile, so the files are
+listed first, and only then live workers and ended jobs are looked up: whoever starts later has no
+file on the list. A file is removed only if it is the one that was listed, unchanged since.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ _LONGEST_NAME = 1000
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file or a folder that nobody needs: its kind, and its size in bytes.
+    """A file or folder that isn't needed: its kind, and its size in bytes.
 
-    ``names`` lead to it from the folder ``root``; ``status`` is what it was when it was found.
+    ``names`` is its path below the folder ``root``; ``status`` is its status when it was found.
     """
 
     kind: str
@@ -52,7 +52,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Litter:
-    """What was found of an experiment, and why something may have been left out."""
+    """What can be removed of an experiment, and notes on what stays."""
 
     experiment: ExperimentState
     found: list[Found]
@@ -60,15 +60,15 @@ class Litter:
 
 
 def find_litter(settings: Settings, logs: bool = False, trials: bool = False) -> Litter:
-    """Return what of the experiment can go; nothing is changed.
+    """Return what can be removed of an experiment; nothing is changed.
 
     Parameters
     ----------
     settings : Settings
         Which experiment.
     logs, trials : bool, default False
-        Whether the logs of jobs that are over, and the directories of completed and broken trials,
-        count; not those of trials that others may go on from.
+        Whether to include the logs of ended jobs, and the directories of completed and broken
+        trials; not those of trials that others may start from.
 
     Raises
     ------
@@ -92,49 +92,60 @@ def find_litter(settings: Settings, logs: bool = False, trials: bool = False) ->
         experiment = refreshed()
     finally:
         storage.close()
-    signs_folder = layout.workers_folder(there.database, experiment.title)
-    now = server_now(signs_folder)
-    alive = _alive(signs_folder, experiment, there.ages(now))
-    ids = experiment.job_ids("slurm")
-    told = ended(sorted({*ids, *there.slurm_jobs()}))
-    if told is None:
-        notes.append("Slurm doesn't answer: what its jobs left stays.")
-        told = Ended(frozenset(), frozenset())
-    may_begin = not told.over.union(told.unknown).issuperset(ids)
-    use = litter.Use(alive, told.over, told.unknown, experiment.is_done, may_begin)
+    now = server_now(layout.workers_folder(there.database, experiment.title))
+    use = _use(there, experiment, now, notes)
     found = [*there.workers(use, now), *there.jobs(use, now, logs)]
     found += [*there.code(now), *there.copies(now), *there.written_ahead(now)]
     if trials:
-        statuses = {trial.number: trial.status for trial in experiment.trials}
-        if _goes_on_from_trials(experiment):
-            if not experiment.is_done:
-                statuses = {n: status for n, status in statuses.items() if status != COMPLETED}
-                notes.append(
-                    "The directories of completed trials stay until the experiment is done: others "
-                    "go on from them."
-                )
-            elif not experiment.exhausted:
-                notes.append(
-                    "Trials go on from others here: with a higher --max-trials, those that would "
-                    "go on from a directory that was removed begin from nothing."
-                )
-        found += there.trials(statuses)
+        found += there.trials(_removable(experiment, notes))
     return Litter(experiment, found, notes)
 
 
+def _use(there: _Place, experiment: ExperimentState, now: float, notes: list[str]) -> litter.Use:
+    """Return which workers and jobs may still use files; ask Slurm after the files were listed."""
+    folder = layout.workers_folder(there.database, experiment.title)
+    alive = _alive(folder, experiment, there.ages(now))
+    ids = experiment.job_ids("slurm")
+    answer = ended(sorted({*ids, *there.slurm_jobs()}))
+    if answer is None:
+        notes.append("Slurm doesn't answer: what its jobs left stays.")
+        answer = Ended(frozenset(), frozenset())
+    may_begin = not answer.over.union(answer.unknown).issuperset(ids)
+    return litter.Use(alive, answer.over, answer.unknown, experiment.is_done, may_begin)
+
+
+def _removable(experiment: ExperimentState, notes: list[str]) -> dict[int, str]:
+    """Return the statuses of trials, but for completed ones that others may go on from."""
+    statuses = {trial.number: trial.status for trial in experiment.trials}
+    if not _goes_on_from_trials(experiment):
+        return statuses
+    if not experiment.is_done:
+        notes.append(
+            "The directories of completed trials stay until the experiment is done: others go on "
+            "from them."
+        )
+        return {n: status for n, status in statuses.items() if status != COMPLETED}
+    if not experiment.exhausted:
+        notes.append(
+            "Trials go on from others here: with a higher --max-trials, those that would go on "
+            "from a directory that was removed begin from nothing."
+        )
+    return statuses
+
+
 def _goes_on_from_trials(experiment: ExperimentState) -> bool:
-    """Whether trials get a copy of what completed ones left."""
+    """Return whether trials get a copy of a completed trial's directory."""
     if any(trial.parent is not None for trial in experiment.trials):
         return True
     algorithm = experiment.configuration.get("algorithm")
     try:
         return isinstance(algorithm, Mapping) and any(map(needs_fidelity, algorithm))
-    except ConfigurationError:  # a third party's, which isn't installed here
+    except ConfigurationError:  # an algorithm of a plugin that isn't installed here
         return False
 
 
 def remove(found: Found) -> bool:
-    """Remove one of them; return whether it is gone by it: others may have been faster, or use it.
+    """Remove it; return False if another process was faster, or uses it.
 
     Raises
     ------
@@ -152,9 +163,9 @@ def remove(found: Found) -> bool:
 
 
 def _alive(folder: str, experiment: ExperimentState, ages: dict[str, float]) -> set[str]:
-    """Return which workers may live, or hold a trial; ``ages``: of the files that were listed."""
-    told = signs(folder)
-    ages = {**{name: sign.age for name, sign in told.items()}, **ages}
+    """Return the workers that may be alive, or hold a trial; ``ages`` are those of listed files."""
+    known_signs = signs(folder)
+    ages = {**{name: sign.age for name, sign in known_signs.items()}, **ages}
     alive = {trial.worker for trial in experiment.having(RESERVED) if trial.worker}
     elsewhere = set()
     for name, age in ages.items():
@@ -163,17 +174,17 @@ def _alive(folder: str, experiment: ExperimentState, ages: dict[str, float]) -> 
             continue
         if who.provably_alive:
             alive.add(name)
-        elif age < litter.DAY:  # no look proves anything but a very long silence …
+        elif age < litter.DAY:  # on another host, only a very long silence proves anything …
             elsewhere.add(name)
-    asked = {name: sign for name, sign in told.items() if name in elsewhere}
-    return alive | elsewhere.difference(JobStates(folder)(asked).gone)  # … and Slurm's word
+    asked = {name: sign for name, sign in known_signs.items() if name in elsewhere}
+    return alive | elsewhere.difference(JobStates(folder)(asked).gone)  # … or Slurm's answer
 
 
 _Entries = list[tuple[str, os.stat_result]]
 
 
 class _Place:
-    """The experiment's folder as it was at one moment, before anything was asked of its use."""
+    """The experiment's folder at one moment, listed before its use is looked up."""
 
     def __init__(
         self,
@@ -197,7 +208,7 @@ class _Place:
             )
         }
         self._names = {name: tuple(path.split(os.sep)) for name, path in parts.items()}
-        # Notices and jobs before signs of life: who is among them has given a sign already.
+        # Notices and jobs before signs of life: whoever has one of them has given a sign already.
         self._listed = {
             name: self._look(self._root, *self._names[name]) for name in reversed(parts)
         }
@@ -225,7 +236,7 @@ class _Place:
         self._written_ahead = self._look(self._root, *self._own)
 
     def ages(self, now: float) -> dict[str, float]:
-        """Return how long ago the workers last wrote, by their names."""
+        """Return the seconds since each worker last wrote, by name."""
         found: dict[str, float] = {}
         for name, status in (*self._listed["workers"], *self._listed["notices"]):
             worker = name.removesuffix(".new")
@@ -234,7 +245,7 @@ class _Place:
         return found
 
     def slurm_jobs(self) -> set[str]:
-        """Return the Slurm jobs of which there are files."""
+        """Return the Slurm jobs that have files."""
         jobs = {litter.marked_job(name) for name, _ in self._listed["jobs"]} - {None}
         for launch, files in self._launches.items():
             jobs |= litter.slurm_jobs(launch, [name for name, _ in files])
@@ -282,7 +293,7 @@ class _Place:
                 yield self._found(litter.COPIES, (), name, status, folder)
 
     def written_ahead(self, now: float) -> Iterator[Found]:
-        """Writers' own files that are old, and hold nothing that the database hasn't."""
+        """Yield old files of writers that have nothing which the database lacks."""
         old = {
             name: status
             for name, status in self._written_ahead
@@ -336,7 +347,7 @@ class _Place:
             return []
 
     def _is_gone(self, launch: str, files: _Entries) -> bool:
-        """Whether the processes of a launch on this very machine have all ended."""
+        """Return whether all processes of a launch on this machine have ended."""
         path = os.path.join(self._root, *self._names["jobs"], launch, layout.LAUNCHER)
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -1,6 +1,6 @@
-"""Looks into a database as a file: whether it is whole, and what it consists of.
+"""Checks a database file, and describes it, as plain data.
 
-Takes no lock and changes nothing, so it can be asked while workers are at work.
+Takes no lock and changes nothing, so workers may run meanwhile.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from orion_hpc.experiments.active_workers import living_workers
-from orion_hpc.maintenance.examination import OVERTAKEN, Examination, Examiner, Fault, experiments
+from orion_hpc.maintenance.examination import Examination, Examiner, experiments
+from orion_hpc.maintenance.pieces import OVERTAKEN, Fault
 from orion_hpc.model.trial import COMPLETED
 
 During: TypeAlias = Callable[[Iterable[str]], None]
-"""Takes all steps of a work, each of which says how far it is."""
+"""Exhausts an iterator of progress messages."""
 
 
 def examine(path: str, during: During) -> Examination:
-    """Return what is found in the file.
+    """Return the examination of the file.
 
     Raises
     ------
@@ -40,12 +41,12 @@ def check(path: str, during: During) -> dict[str, Any]:
     """Return whether a database is sound, as plain data.
 
     ``sound``; ``path``; ``size`` and ``torn`` in bytes; ``transactions``; ``seals``;
-    ``restorations`` (of what was destroyed, and its writers had kept); ``gaps``, where there is
-    more to restore, which the next writer does, and ``kept``, the trials that this is about
-    (``experiment``, ``trial``, ``worker``); ``damage`` (as ``gaps``: ``start``, ``end``, ``kind``,
-    ``why``), and ``missing``, the trials whose results it may have held; ``orphans`` (transactions
-    of experiments that nothing made); ``experiments`` (``name``, ``version``, ``number``,
-    ``trials`` by status) as far as they can be read before the damage.
+    ``restorations`` (of destroyed frames from the writers' copies); ``gaps``, which the next writer
+    restores, and ``kept``, the trials in them (``experiment``, ``trial``, ``worker``); ``damage``
+    (as ``gaps``: ``start``, ``end``, ``kind``, ``why``), and ``missing``, the trials whose results
+    it may have held; ``orphans`` (transactions of experiments without a creation);
+    ``experiments`` (``name``, ``version``, ``number``, ``trials`` by status) as far as they can be
+    read before the damage.
     """
     return checked(examine(path, during))
 
@@ -73,7 +74,7 @@ def checked(found: Examination) -> dict[str, Any]:
 
 
 def info(path: str, during: During) -> dict[str, Any]:
-    """Return what a database is, as plain data: what :func:`check` tells, and ``format``, ``lock``,
+    """Return facts of a database, as plain data: those of :func:`check`, and ``format``, ``lock``,
     ``id``, ``group`` (whether its group may use it), ``owner``, ``mode``, ``workers`` alive."""
     found = examine(path, during)
     header = found.header.content or {}
@@ -93,16 +94,16 @@ def info(path: str, during: During) -> dict[str, Any]:
 def _trial_records(
     found: Examination, trials: Iterable[tuple[int, int]], without_result: bool = False
 ) -> list[dict[str, Any]]:
-    """Return trials as plain data, in the state that the whole file comes to."""
-    told = []
+    """Return trials as plain data, in the state at the end of the file."""
+    records = []
     for number, of_it in trials:
         experiment = found.state.experiments.get(number)
         if experiment is None or of_it >= len(experiment.trials):
             continue
         trial = experiment.trials[of_it]
         if not without_result or trial.status != COMPLETED:
-            told.append({"experiment": experiment.title, "trial": of_it, "worker": trial.worker})
-    return told
+            records.append({"experiment": experiment.title, "trial": of_it, "worker": trial.worker})
+    return records
 
 
 def fault_record(fault: Fault) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Repairs a damaged database: who may be at work, the lock, and what is told of it."""
+"""Repairs a damaged database: checks for workers, takes the lock, and reports the result."""
 
 from __future__ import annotations
 
@@ -21,20 +21,19 @@ from orion_hpc.model.trial import Params
 def repair(path: str, during: During, force: bool = False) -> dict[str, Any]:
     """Repair the database at ``path`` if it is damaged; return what was done, as plain data.
 
-    ``repaired``; ``restored``, the trials that were put back from the writers' own files, None
-    where nothing was to be; all that :func:`~.database_check.check` tells of the old file; and if
-    it was repaired ``aside`` (the old file's new path), ``now`` (``size``, ``experiments`` as
-    ``check`` tells them) and ``put_in`` (what the mending added: see
-    :class:`~orion_hpc.maintenance.mending.Mends`, with titles for numbers).
+    ``repaired``; ``restored``, the trials that were restored from the writers' own files (None:
+    nothing had to be); all of :func:`~.database_check.check` for the old file, including
+    ``missing``, the trials whose results may be lost; and if it was repaired ``aside`` (the old
+    file's new path), ``now`` (``size``, and ``experiments`` as in ``check``) and ``put_in`` (the
+    inserted events: see :class:`~orion_hpc.maintenance.mending.Mends`, with titles for numbers).
 
     Parameters
     ----------
     path : str
     during : callable
-        Takes the steps of the work.
+        Exhausts an iterator of progress messages.
     force : bool, default False
-        Don't ask whether workers are alive, and take a header that speaks of a newer version for a
-        damaged one.
+        Don't check whether workers are alive, and treat a header with a newer version as damaged.
 
     Raises
     ------
@@ -54,13 +53,13 @@ def repair(path: str, during: During, force: bool = False) -> dict[str, Any]:
                 during(examiner.steps())
             return {"repaired": False, "restored": restored, **checked(examiner.found)}
         with locked(examiner):
-            # The last look is with the lock held: nobody has written since.
+            # The last examination is made with the lock held: nobody writes meanwhile.
             if not force:
                 refuse_if_alive(examiner.path, f"{path} can't be repaired")
             examiner.close()
             examiner = Examiner(path, force)
             during(examiner.steps())
-            if not examiner.found.damage:  # another repair was faster
+            if not examiner.found.damage:  # another process has repaired it
                 return {"repaired": False, "restored": None, **checked(examiner.found)}
             repairer = Repairer(examiner, derive())
             during(repairer.steps(examiner.found))
@@ -79,7 +78,7 @@ def repair(path: str, during: During, force: bool = False) -> dict[str, Any]:
 
 
 def _restore(path: str) -> None:
-    """Put back what the writers have kept, as the next one would."""
+    """Restore frames from the writers' copies, as the next writer would."""
     storage = PickledDB(path)
     try:
         storage.recover()
@@ -88,7 +87,7 @@ def _restore(path: str) -> None:
 
 
 def put_in(mends: Mends, state: State) -> dict[str, Any]:
-    """Return what a mending added, by the experiments' titles."""
+    """Return what was inserted, by the experiments' titles."""
 
     def titled(by_number: dict[int, Any]) -> dict[str, Any]:
         return {
@@ -113,9 +112,9 @@ def put_in(mends: Mends, state: State) -> dict[str, Any]:
 
 
 def derive() -> Derive:
-    """Return what gives a trial's parameters again, of an experiment whose algorithm does so.
+    """Return a function that suggests a trial's parameters again, where the algorithm can do so.
 
-    Only the algorithms of this package are asked: a damaged file chooses no other code to run.
+    Only algorithms of this package are used: a damaged file can't choose other code to run.
     """
     algorithms: dict[int, Algorithm | None] = {}
 
@@ -128,7 +127,7 @@ def derive() -> Derive:
                 return None
             found = algorithm.suggest(experiment, number, _generator(experiment, number))
             return found if isinstance(found, dict) else None
-        except Exception:  # whatever a damaged configuration leads to
+        except Exception:  # a damaged configuration may raise anything
             algorithms[experiment.number] = None
             return None
 

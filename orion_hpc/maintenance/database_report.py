@@ -1,4 +1,4 @@
-"""What there is to tell of a database as a file, as lines for people. Pure."""
+"""Reports of checks and repairs of a database file, as lines for people. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 
 from orion_hpc.text import counted
 
-_MOST_TOLD = 8
+_MOST_SHOWN = 8
 
 
 def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Yield what ``db check`` tells: a sentence on soundness, and what to know beyond it."""
+    """Yield the report of ``db check``: whether the file is sound, and further notes."""
     if found["gaps"] and not found["damage"]:
         yield f"{path} has gaps, of which nothing is lost ({_experiments(found['experiments'])}):"
     elif found["sound"]:
@@ -28,7 +28,7 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
             f"{counted(found['transactions'], 'transaction')} can be saved with "
             f"'orion-hpc db repair {shlex.quote(path)}'."
         )
-        for other in others[:_MOST_TOLD]:
+        for other in others[:_MOST_SHOWN]:
             yield f"  offset {other['start']:,}: {_what(other)}"
         if found["experiments"]:
             yield f"Before the damage: {_experiments(found['experiments'])}."
@@ -53,22 +53,24 @@ def check_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def repair_lines(done: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Yield what ``db repair`` tells: what was left out, what was kept, and how things stand."""
+    """Yield the report of ``db repair``: what was left out, what was kept, and the new state."""
     if not done["repaired"]:
-        told = "Nothing is to be repaired."
+        text = "Nothing is to be repaired."
         if (trials := done["restored"]) is not None:
-            told = f"What its writers had kept is restored: {_of_trials(trials) or 'no trial'}."
-        yield f"{told} {next(check_lines(done, path))}"
+            text = f"What its writers had kept is restored: {_of_trials(trials) or 'no trial'}."
+        yield f"{text} {next(check_lines(done, path))}"
         return
     lost = sum(one["end"] - one["start"] for one in done["damage"])
     yield (
         f"Repaired {path}: {counted(done['transactions'], 'transaction')} were kept, "
         f"{lost:,} bytes in {counted(len(done['damage']), 'place')} left out:"
     )
-    for one in done["damage"][:_MOST_TOLD]:
+    for one in done["damage"][:_MOST_SHOWN]:
         yield f"  offset {one['start']:,}: {_what(one)}"
-    if len(done["damage"]) > _MOST_TOLD:
+    if len(done["damage"]) > _MOST_SHOWN:
         yield f"  … ('--json' shows all {len(done['damage'])})"
+    if done["missing"]:
+        yield f"What is missing may be the result of {_of_trials(done['missing'])}."
     yield f"The damaged file is kept as {done['aside']}."
     before = {(one["number"]): one for one in done["experiments"]}
     for one in done["now"]["experiments"]:
@@ -98,7 +100,7 @@ def _put_in(put_in: Mapping[str, Any], title: str) -> Iterator[str]:
 
 
 def info_rows(found: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return names and values of what ``db info`` tells of the file."""
+    """Return the names and values that ``db info`` shows of the file."""
     workers = sum(map(len, found["workers"].values()))
     state = "sound" if found["sound"] else "has gaps, of which nothing is lost"
     if damage := found["damage"]:
@@ -152,9 +154,9 @@ def _what(fault: Mapping[str, Any]) -> str:
 
 
 def _gap_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
-    """Yield where something was written over, whose it was, and what becomes of it."""
+    """Yield where frames were overwritten, the trials in them, and who restores them."""
     gaps = found["gaps"]
-    for gap in gaps[:_MOST_TOLD]:
+    for gap in gaps[:_MOST_SHOWN]:
         size = gap["end"] - gap["start"]
         there = f"{size:,} bytes are" if size else "nothing is"
         yield f"  offset {gap['start']:,}: {there} in the place of what was recorded"
@@ -171,13 +173,13 @@ def _gap_lines(found: Mapping[str, Any], path: str) -> Iterator[str]:
 
 
 def _of_trials(trials: Sequence[Mapping[str, Any]]) -> str:
-    """Return which trials these are, and whose."""
-    told = [
+    """Return the trials with their experiments and workers."""
+    text = [
         f"trial {one['trial']} of {one['experiment']}"
         + (f" (worker {one['worker']})" if one["worker"] else "")
-        for one in trials[:_MOST_TOLD]
+        for one in trials[:_MOST_SHOWN]
     ]
-    return ", ".join([*told, "…"] if len(trials) > _MOST_TOLD else told)
+    return ", ".join([*text, "…"] if len(trials) > _MOST_SHOWN else text)
 
 
 def _experiments(experiments: Sequence[Mapping[str, Any]]) -> str:
@@ -194,5 +196,7 @@ def _trials(trials: Mapping[str, int]) -> str:
 
 
 def _numbers(numbers: Sequence[int]) -> str:
-    told = ", ".join(map(str, numbers[:_MOST_TOLD])) + (", …" if len(numbers) > _MOST_TOLD else "")
-    return f"trial {told}" if len(numbers) == 1 else f"trials {told}"
+    text = ", ".join(map(str, numbers[:_MOST_SHOWN])) + (
+        ", …" if len(numbers) > _MOST_SHOWN else ""
+    )
+    return f"trial {text}" if len(numbers) == 1 else f"trials {text}"

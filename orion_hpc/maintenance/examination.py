@@ -1,145 +1,85 @@
-"""Looks at a database from its first byte to its last, and tells what is whole and what isn't.
+"""Examines a database from the first byte to the last, and collects what is damaged.
 
 Reads only, and takes no lock. A reader that works with the database stops at the first damage
-(:mod:`orion_hpc.journal.pickleddb`); this goes on behind it.
+(:mod:`orion_hpc.journal.pickleddb`); this one continues behind it.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 from orion_hpc.errors import StorageError, StorageUnusable
-from orion_hpc.journal import creation, framing, safe_pickle
+from orion_hpc.journal import creation, framing
 from orion_hpc.journal.database_file import DatabaseFile
 from orion_hpc.journal.framing import Frame, Link
 from orion_hpc.journal.write_ahead import LastFrame, frames_in, lost_before, lost_between, settled
 from orion_hpc.maintenance import walk
-from orion_hpc.model import wire
-from orion_hpc.model.event import (
-    CompleteTrial,
-    Event,
-    RegisterTrial,
-    ReleaseTrial,
-    ReserveTrial,
-    SetStatus,
+from orion_hpc.maintenance.pieces import (
+    LOST,
+    OVERTAKEN,
+    Fault,
+    FileHeader,
+    Piece,
+    read_frame,
+    read_header,
+    trials_of,
 )
+from orion_hpc.model.event import RegisterTrial
 from orion_hpc.model.state import CATALOGUE, State
 from orion_hpc.model.trial import RESERVED, STATUSES
 from orion_hpc.sharedfs import layout
 
-_OF_TRIALS = (RegisterTrial, ReserveTrial, CompleteTrial, ReleaseTrial, SetStatus)
-_GARBAGE = (pickle.UnpicklingError, ValueError, TypeError, KeyError, RecursionError)
-_HEADER_LIMIT = 1 << 17
 _HEADER_LENGTH = len(framing.encode_header({"lock": "flock", "id": "0" * 32}))
 _STEP = 0.2
-"""Seconds between two words on how far it is."""
+"""Seconds between two progress messages."""
 
 _SAMPLES = 32
 
 _LOOKS = 3
 _STALE_WAIT = 1.0
-"""What looks like damage on a network file system is looked at so often, with so many seconds in
-between: the client's cache may be stale."""
-
-STRANGE = "strange"
-"""A whole frame with a payload that no version of this program writes."""
-
-HEADER = "header"
-"""The beginning of the file."""
-
-LOST = "lost"
-"""No bytes: the predecessor that a frame names isn't there, or what was acknowledged last isn't."""
-
-OVERTAKEN = "overtaken"
-"""A late write of another host went over what was acknowledged. The writers have kept that: whoever
-writes next restores it."""
-
-
-class Fault(NamedTuple):
-    """Bytes that can't be used, from ``start`` up to ``end``.
-
-    ``kind`` is one of :mod:`orion_hpc.maintenance.walk`'s, :data:`STRANGE` or :data:`HEADER`;
-    ``why`` says more of these two.
-    """
-
-    start: int
-    end: int
-    kind: str
-    why: str = ""
-
-    @property
-    def is_damage(self) -> bool:
-        """Whether it isn't what a writer leaves that was cut short."""
-        return self.kind not in (walk.TORN, walk.TAIL, OVERTAKEN)
-
-
-class Transaction(NamedTuple):
-    """A whole frame of an experiment, and what it says."""
-
-    frame: framing.Frame
-    writer: str
-    counter: int
-    events: list[Event]
-
-
-Piece: TypeAlias = Transaction | Fault
-
-
-@dataclass(slots=True)
-class Header:
-    """What a file begins with: ``content`` where that can be read, else the ``fault`` of it.
-
-    ``guess`` are those settings that can be told of a damaged one; ``end`` is where frames begin.
-    """
-
-    content: dict[str, Any] | None
-    end: int
-    fault: Fault | None = None
-    guess: dict[str, Any] = field(default_factory=dict)
-    link: framing.Link | None = None
-    version: int | None = None
+"""Apparent damage on a network file system is examined so often, with so many seconds in between:
+the client's cache may be stale."""
 
 
 @dataclass(slots=True)
 class Examination:
-    """What was found in the file at ``path``, whose first ``size`` bytes were looked at."""
+    """The result for the file at ``path``, whose first ``size`` bytes were examined."""
 
     path: str
     status: os.stat_result
     size: int
-    header: Header
+    header: FileHeader
     frames: int = 0
     seals: int = 0
     restorations: int = 0
     keeps: bool = False
-    """Whether writers keep what they write in files of their own."""
+    """Whether writers keep copies of what they write in files of their own."""
     checksums: set[int] = field(default_factory=set)
-    """Of the frames in the file; all but those that only the writers have kept."""
+    """The checksums of the frames in the file, without those that only the writers have."""
     faults: list[Fault] = field(default_factory=list)
     state: State = field(default_factory=State)
     orphans: dict[int, int] = field(default_factory=dict)
-    """Number of an experiment that nothing made -> transactions that speak of it."""
+    """Number of an experiment without a creation -> the number of its transactions."""
     kept: set[tuple[int, int]] = field(default_factory=set)
-    """Experiment and trial of what only the writers' own files hold, until somebody restores it."""
+    """Experiment and trial of frames that only the writers' own files have, until a restoration."""
     held: list[tuple[int, int]] = field(default_factory=list)
-    """Experiment and trial of what was reserved when the first damage is met."""
+    """Experiment and number of the trials that are reserved at the first damage."""
     until: list[dict[str, Any]] = field(default_factory=list)
-    """The experiments as they are when the first damage is met; see :func:`experiments`."""
+    """The experiments as they are at the first damage; see :func:`experiments`."""
     made: dict[tuple[str, int], int] = field(default_factory=dict)
-    """Writer and counter of a transaction that makes an experiment -> the number that this writer
-    speaks of next: it knew which number the experiment had been given."""
+    """Writer and counter of a transaction that creates an experiment -> the number that this writer
+    uses next: it knew the number of the new experiment."""
     samples: dict[int, list[RegisterTrial]] = field(default_factory=dict)
-    """Number of an experiment -> the first registrations that are whole."""
+    """Number of an experiment -> its first undamaged registrations."""
 
     @property
     def damage(self) -> list[Fault]:
-        """The faults that no crash explains, in the order of the file."""
+        """The faults that a crash of a writer doesn't explain, in the order of the file."""
         return [fault for fault in self.faults if fault.is_damage]
 
     @property
@@ -156,12 +96,12 @@ class Examiner:
     ----------
     path : str
     force : bool, default False
-        Take a header that speaks of a newer version for a damaged one.
+        Treat a header with a newer version as damaged.
 
     Raises
     ------
     StorageUnusable
-        There is no such file, or it isn't a database, or not one of this user's.
+        There is no such file, it isn't a database, or it belongs to another user.
     """
 
     def __init__(self, path: str, force: bool = False) -> None:
@@ -184,17 +124,17 @@ class Examiner:
         keeps = self._find_kept(header, status.st_size)
         self._last = self._read_last()
         if keeps:
-            # Others are at work: what was named last has to stand in what is looked at.
+            # Others may write: the last acknowledged frame must be within the examined size.
             self._file.reopen()
             status = self._file.status()
         self.found = Examination(self.path, status, status.st_size, header, keeps=keeps)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._file.close()
 
     def steps(self) -> Iterator[str]:
-        """Do the work, with a word on how far it is from time to time; the result is ``found``."""
+        """Examine the file, and yield the progress from time to time; the result is ``found``."""
         for look in range(_LOOKS):
             if look:
                 time.sleep(_STALE_WAIT)
@@ -204,7 +144,7 @@ class Examiner:
                 break
 
     def _steps(self) -> Iterator[str]:
-        found, told, damaged = self.found, time.monotonic(), False
+        found, reported, damaged = self.found, time.monotonic(), False
         makers: dict[str, tuple[str, int]] = {}
         for piece in self.pieces():
             if isinstance(piece, Fault):
@@ -214,8 +154,8 @@ class Examiner:
                     found.held = reserved(found.state)
                 found.faults.append(piece)
                 continue
-            if time.monotonic() - told > _STEP:
-                told = time.monotonic()
+            if time.monotonic() - reported > _STEP:
+                reported = time.monotonic()
                 part = min(1.0, piece.frame.end / max(1, found.size))
                 yield f"{part:.0%} of {found.size:,} bytes"
             number = piece.frame.experiment
@@ -231,14 +171,16 @@ class Examiner:
             found.state.apply(number, *piece[1:])
 
     def settled(self, names: Iterable[str]) -> list[str]:
-        """Return those of the writers' own files that nobody needs, once all steps are done: the
-        database holds all that is in them, and misses nothing."""
+        """Return those of the writers' own files that aren't needed, after :meth:`steps`.
+
+        The database has all of their frames, and no frame is missing.
+        """
         if any(fault.is_damage or fault.kind == OVERTAKEN for fault in self.found.faults):
             return []
         return settled(self._folder, names, self.found.checksums)
 
     def pieces(self) -> Iterator[Piece]:
-        """Yield what the file consists of, in its order; frames and seals are counted."""
+        """Yield the pieces of the file in order, and count frames and seals."""
         found = self.found
         found.frames = found.seals = found.restorations = 0
         found.checksums, found.kept = set(), set()
@@ -260,7 +202,7 @@ class Examiner:
                 yield Fault(*gap)
             gap, last_read = None, piece.link
             found.checksums.add(piece.link.checksum)
-            yield from self._told(piece, known)
+            yield from self._decoded(piece, known)
         if isinstance(self._last, StorageError):
             yield from self._lost(None, known, last_read, gap, found.size)
         elif self._last is not None and self._last.at > 0 and self._last.checksum not in known:
@@ -269,24 +211,24 @@ class Examiner:
             yield Fault(*gap)
 
     def _read_last(self) -> Link | StorageError | None:
-        """Return which frame was acknowledged last, or why that can't be told."""
+        """Return the link to the frame that was acknowledged last, or the error."""
         try:
             return LastFrame(self._folder).read() if self._folder else None
         except StorageError as error:
             return error
 
     def _knows(self, link: Link, known: set[int]) -> bool:
-        """Whether the frame of this name is among the ``known`` ones.
+        """Return whether the frame of this link is among the ``known`` ones.
 
-        What stands first names the header, which may be damaged; behind that, where nothing is
-        kept, whatever stands first in the file has to do.
+        The first frame links to the header, which may be damaged; in that case, where the writers
+        keep no copies, the first frame in the file is accepted as it is.
         """
         if self.found.header.link is None and (link.at == 0 or not (known or self._folder)):
             return True
         return link.checksum in known
 
-    def _told(self, frame: Frame, known: set[int]) -> Iterator[Piece]:
-        """Count a frame that is to be read next, and yield what it says."""
+    def _decoded(self, frame: Frame, known: set[int]) -> Iterator[Piece]:
+        """Count a frame, and yield its transaction."""
         known.add(frame.link.checksum)
         if frame.experiment == framing.SEAL:
             self.found.seals += 1
@@ -304,11 +246,12 @@ class Examiner:
         gap: walk.Gap | None,
         at: int,
     ) -> Iterator[Piece]:
-        """Tell that a frame isn't there which was acknowledged; yield what the writers have kept of
-        it and of those before it, back to the ``last`` that was read.
+        """Yield the fault of an acknowledged frame that is missing, and the writers' copies of it
+        and of those before it, back to the ``last`` one that was read.
 
-        A gap may be what is left in its place: what was cut short was never acknowledged, unless
-        something was built on it. Of None that are ``wanted`` nobody can tell whether one is lost.
+        ``gap`` may be what is left in its place: a write that was cut short was never acknowledged,
+        unless another frame links to it. ``wanted`` is None where it isn't known whether a frame is
+        missing.
         """
         if self._kept is None:
             self._kept = {one.link.checksum: one for one in frames_in(self._folder)}
@@ -336,10 +279,10 @@ class Examiner:
         else:
             yield Fault(start, end, LOST, "a transaction before it is missing")
         for frame in lost:
-            yield from self._told(frame, known)
+            yield from self._decoded(frame, known)
 
     def _walk(self) -> Iterator[Frame | walk.Gap]:
-        """Yield frames and gaps, restored frames in their places."""
+        """Yield frames and gaps, with restored frames in their original places."""
         found, position = self.found, self.found.header.end
         for start, restored in sorted(self._restorations().items()):
             if start < position:
@@ -358,8 +301,8 @@ class Examiner:
             data += more
         return {one.start: one for one in framing.restorations(data, 0)}
 
-    def _find_kept(self, header: Header, size: int) -> bool:
-        """Find out whether writers keep what they write, and where, by header or by folder."""
+    def _find_kept(self, header: FileHeader, size: int) -> bool:
+        """Return whether writers keep copies, by header or folder; remember in which folder."""
         content = header.content or header.guess
         if content:
             keeps = content.get("write_ahead") is True
@@ -371,7 +314,7 @@ class Examiner:
         return bool(folders)
 
     def _folders(self) -> list[str]:
-        """Return where writers may keep, or have kept, what they write into files of this name."""
+        """Return the folders in which writers may have kept copies for files of this name."""
         above = os.path.dirname(layout.write_ahead_folder(self.path, "id"))
         try:
             return [os.path.join(above, name) for name in sorted(os.listdir(above))]
@@ -382,9 +325,11 @@ class Examiner:
         folders = self._folders()
         return folders[0] if len(folders) == 1 else ""
 
-    def _folder_of(self, folders: list[str], header: Header, size: int) -> str:
-        """Return that of the folders in which frames of this file are kept, or such that follow one
-        of its: each repair begins another. ``''`` where none are."""
+    def _folder_of(self, folders: list[str], header: FileHeader, size: int) -> str:
+        """Return the folder with copies of this file's frames, or of frames that follow them.
+
+        Each repair begins a new folder. ``''`` where there is none.
+        """
         there = {
             piece.link.checksum
             for piece in walk.walk(self._file.read, header.end, size)
@@ -405,7 +350,7 @@ def is_known(state: State, number: int) -> bool:
 
 
 def experiments(state: State) -> list[dict[str, Any]]:
-    """Return what there is of each experiment, as plain data."""
+    """Return each experiment with its counts of trials, as plain data."""
     return [
         {
             "name": one.name,
@@ -418,81 +363,9 @@ def experiments(state: State) -> list[dict[str, Any]]:
 
 
 def reserved(state: State) -> list[tuple[int, int]]:
-    """Return experiment and number of each trial that somebody holds."""
+    """Return experiment and number of each reserved trial."""
     return [
         (one.number, trial.number)
         for one in state.experiments.values()
         for trial in one.having(RESERVED)
     ]
-
-
-def trials_of(frame: framing.Frame) -> Iterator[tuple[int, int]]:
-    """Yield experiment and number of each trial that a frame speaks of."""
-    piece = read_frame(frame) if frame.experiment < framing.SPECIAL else None
-    if isinstance(piece, Transaction):
-        for event in piece.events:
-            if isinstance(event, _OF_TRIALS):
-                yield frame.experiment, event.number
-
-
-def read_frame(frame: framing.Frame) -> Piece:
-    """Return the transaction that a frame holds, or what is wrong with it."""
-    try:
-        return Transaction(frame, *wire.decode_transaction(safe_pickle.loads(frame.payload)))
-    except _GARBAGE as error:
-        return Fault(frame.start, frame.end, STRANGE, str(error))
-
-
-def read_header(
-    path: str, read: walk.Read, size: int, force: bool = False, kept: bool = False
-) -> Header:
-    """Return what the file begins with; ``kept``: its writers have kept transactions elsewhere.
-
-    Raises
-    ------
-    StorageUnusable
-        It is no database: neither has it a header, nor does it hold a transaction, and none is
-        kept. Or a newer version made it.
-    """
-    data = read(0, min(size, _HEADER_LIMIT))
-    newer = None
-    try:
-        decoded = framing.decode_header(data)
-        if decoded is not None:
-            return Header(decoded.content, decoded.end, link=decoded.link, version=decoded.version)
-    except framing.NewerVersion as error:
-        newer = error.version
-    except (framing.NotAJournal, *_GARBAGE):
-        pass
-    if newer is not None and not force:
-        raise StorageUnusable(
-            f"{path} was made by a newer version of orion-hpc (its format is {newer}, this one "
-            f"reads up to {framing.VERSION})",
-            "Upgrade with: pip install --upgrade orion-hpc. If you know that it wasn't, its header "
-            "is damaged: 'orion-hpc db repair --force'.",
-        )
-    return _damaged_header(path, read, size, data, kept)
-
-
-def _damaged_header(path: str, read: walk.Read, size: int, data: bytes, kept: bool) -> Header:
-    try:
-        first = walk.first_frame(read, size)
-    except framing.Overwhelmed:
-        first = None
-    is_first = first is not None and isinstance(read_frame(first), Transaction)
-    if not is_first and not kept:
-        raise StorageUnusable(
-            f"{path} is empty" if not size else f"{path} isn't a database of orion-hpc",
-            "Check the path of the database.",
-        )
-    end = first.start if first is not None and is_first else size
-    guess: dict[str, Any] = {}
-    # The magic and the version aren't covered by the checksum: what it covers may be whole.
-    start = framing.MAGIC + framing.VERSION.to_bytes(2, "little")
-    try:
-        decoded = framing.decode_header(start + data[len(start) :])
-        if decoded is not None:
-            guess, end = decoded.content, decoded.end
-    except (ValueError, *_GARBAGE):
-        pass
-    return Header(None, end, Fault(0, end, HEADER, "the header can't be read"), guess)

@@ -1,4 +1,4 @@
-"""Removes an experiment: from the database by an event, and its folder beside it."""
+"""Removes an experiment: from the database by an event, and then its folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from orion_hpc.sharedfs import layout, removal
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What was removed: ``folder`` is None if there was none. ``notes`` are to be told."""
+    """What was removed: ``folder`` is None if there was none; ``notes`` are for the user."""
 
     title: str
     trials: int
@@ -28,7 +28,7 @@ class Removed:
 
 
 def find_experiment(storage: str, name: str | None, version: int | None) -> ExperimentState:
-    """Return the one experiment that is meant; which one of several is never guessed.
+    """Return the one experiment of this name and version; raise if there are several.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def remove(storage: str, experiment: ExperimentState) -> Removed:
     Raises
     ------
     WorkersAlive
-        Somebody works on it. Nothing was changed.
+        A worker may be at work on it. Nothing was changed.
     StorageError
         The database can't be written.
     """
@@ -58,8 +58,8 @@ def remove(storage: str, experiment: ExperimentState) -> Removed:
     mover = _Mover(database.path, experiment)
 
     def plan(state: State) -> Sequence[ev.Event]:
-        # With the lock held, and so before or after any reservation: a worker gives its first sign
-        # before its first reservation, and one that comes now finds the experiment gone.
+        # The lock is held, so no reservation is made meanwhile: a worker gives its first sign of
+        # life before its first reservation, and one that starts later finds the experiment gone.
         refuse_if_alive(database.path, f"{experiment.title} can't be removed", experiment.title)
         if experiment.number not in state.experiments:
             return []
@@ -86,15 +86,15 @@ def remove(storage: str, experiment: ExperimentState) -> Removed:
 
 
 class _Mover:
-    """Takes an experiment's folder away in two steps, so that its name is free at once: who makes
-    an experiment of the same name gets a folder of its own."""
+    """Removes an experiment's folder in two steps: the rename frees its name at once, so that a new
+    experiment of the same name gets a folder of its own."""
 
     def __init__(self, database: str, experiment: ExperimentState) -> None:
         self._parent = layout.files_folder(database)
         self._name = experiment.title
         self._aside = f"{experiment.title}.removed-{os.urandom(4).hex()}"
         self._is_aside = False
-        # The database's reader takes no other name; a path is made of it all the same.
+        # The database's reader accepts no other name; checked again as it becomes part of a path.
         self._usable = valid_name(experiment.name)
         self.removed: str | None = None
         self._notes: list[str] = []
@@ -117,7 +117,7 @@ class _Mover:
             self._is_aside = False
 
     def remove(self) -> list[str]:
-        """Remove what was set aside; return what is to be told."""
+        """Remove the folder that was set aside; return notes for the user."""
         if self._is_aside:
             try:
                 removal.remove_folder(self._parent, self._aside)

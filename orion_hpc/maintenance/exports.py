@@ -10,8 +10,6 @@ from orion_hpc.experiments.lookup import read_experiments
 from orion_hpc.experiments.trial_table import as_csv, as_json, record, table
 from orion_hpc.sharedfs.atomic import new_file
 
-FORMATS = ("csv", "json", "parquet")
-
 
 def export(
     storage: str,
@@ -21,19 +19,19 @@ def export(
     version: int | None = None,
     force: bool = False,
 ) -> tuple[bytes, int]:
-    """Write all trials of the experiments asked for; return what is for standard output, and how
-    many there are.
+    """Write all trials of the chosen experiments; return the content for standard output, and the
+    number of trials.
 
     Parameters
     ----------
     storage : str
     format_ : {"csv", "json", "parquet"}
     output : str, optional
-        The file, which appears whole or not at all. Without one, the content is returned.
+        The file, which is written atomically. Without one, the content is returned.
     name, version : optional
         Only this experiment, only this version.
     force : bool, default False
-        Whether the file may take the place of another.
+        Whether to replace an existing file.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""What of an experiment's files nobody needs any more. Pure: names and facts in, decisions out.
+"""Decides which files of an experiment aren't needed any more. Pure.
 
-What isn't recognised stays, and so does whatever may still be used: of jobs that Slurm doesn't
-answer for, of workers that may live, of trials that aren't over.
+A file that isn't recognised stays, and so does any that may still be used: those of jobs whose
+state Slurm doesn't report, of workers that may be alive, of trials that haven't ended.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from orion_hpc.sharedfs.layout import LAUNCHER
 from orion_hpc.sharedfs.process_identity import Identity
 
 DAY = 86400.0
-"""Seconds. What was being written so long ago is written no more."""
+"""Seconds after which a write that was in progress has ended."""
 
 WEEK = 7 * DAY
-"""Seconds. A write that a host held up as it stood still has landed by then, or never will."""
+"""Seconds after which a write that a frozen host held back has landed, or never will."""
 
 SIGNS, NOTICES, JOBS, LOGS, CODE, COPIES, TRIALS, WRITTEN_AHEAD = (
     "signs of life of workers that are gone",
@@ -41,7 +41,7 @@ _JOB_FILE = re.compile(
 )
 _LAUNCH = re.compile(r"(?P<launcher>slurm|local)-\d{8}-\d{6}-\d+-[0-9a-f]{8}")
 _UNNAMED = re.compile(r"[0-9a-f]{32}\.pkl|\.submission_file_[0-9a-f]{32}\.sh")
-"""What submitit writes before it has a job's id for it."""
+"""Names of submitit's files before a job has its id."""
 _PACKED = re.compile(r"function-[0-9a-f]{16}\.pkl")
 _PACKING = re.compile(r"\.function-\w+")
 _MARK = re.compile(r"\.over-(?P<job>\d+)")
@@ -51,19 +51,19 @@ _KEPT = re.compile(r"unrecorded-\d+\.json")
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What is in use.
+    """The workers and jobs that may use files.
 
     Attributes
     ----------
     alive : collection of str
-        Workers that may live, or hold a trial.
+        Workers that may be alive, or hold a trial.
     over, unknown : collection of str
-        Slurm jobs that will run no more, and those of which it knows nothing: it forgot them, or
-        they are another cluster's. Any other may wait or run.
+        Slurm jobs that won't run any more, and jobs that Slurm doesn't know: it forgot them, or
+        they are another cluster's. Any other job may wait or run.
     is_done : bool
-        Whether there is nothing to be run any more.
+        Whether the experiment has nothing left to run.
     may_begin : bool
-        Whether jobs may wait that haven't begun.
+        Whether jobs may be pending.
     """
 
     alive: Collection[str] = ()
@@ -74,7 +74,7 @@ class Use:
 
 
 def slurm_jobs(launch: str, names: Collection[str]) -> set[str]:
-    """Return the Slurm jobs of which the files in the folder of a launch are."""
+    """Return the Slurm jobs that the files in the folder of a launch belong to."""
     match = _LAUNCH.fullmatch(launch)
     if match is None or match["launcher"] != "slurm":
         return set()
@@ -82,13 +82,13 @@ def slurm_jobs(launch: str, names: Collection[str]) -> set[str]:
 
 
 def marked_job(name: str) -> str | None:
-    """Return the Slurm job of whose end a file beside the launches' folders is the mark."""
+    """Return the Slurm job whose end a file beside the launches' folders marks."""
     match = _MARK.fullmatch(name)
     return match["job"] if match else None
 
 
 def is_sign_litter(name: str, age: float, use: Use) -> bool:
-    """Return whether a file among the signs of life, or the notices, is of no use any more."""
+    """Return whether a file among the signs of life or the notices isn't needed any more."""
     worker = name.removesuffix(".new")
     if Identity.parse(worker) is not None:
         return worker not in use.alive
@@ -99,7 +99,7 @@ def is_sign_litter(name: str, age: float, use: Use) -> bool:
 
 
 def launch_litter(launch: str, names: Mapping[str, float], use: Use, gone: bool) -> dict[str, str]:
-    """Return which files in the folder of a launch are litter, and of which kind.
+    """Return the files in the folder of a launch that aren't needed, and the kind of each.
 
     Parameters
     ----------
@@ -109,8 +109,8 @@ def launch_litter(launch: str, names: Mapping[str, float], use: Use, gone: bool)
         The files' names and ages in seconds.
     use : Use
     gone : bool
-        Whether none of the processes runs that were started from it, and neither the one that
-        started them. False also means that nobody can tell.
+        Whether the launching process and all that it started have ended. False also means: not
+        known.
     """
     match = _LAUNCH.fullmatch(launch)
     if match is None:
@@ -121,7 +121,7 @@ def launch_litter(launch: str, names: Mapping[str, float], use: Use, gone: bool)
     for name, parts in files.items():
         job = parts["job"]
         youngest[job] = min(names[name], youngest.get(job, names[name]))
-    # The processes of one launch on this machine are watched by one, which leaves nothing but logs.
+    # One process watches those of a launch on this machine; it removes all but the logs.
     settled = LAUNCHER not in names and not any(parts["start"] for parts in files.values())
     ended = gone or settled or min(names.values(), default=0.0) > DAY
     over = {
@@ -136,25 +136,25 @@ def launch_litter(launch: str, names: Mapping[str, float], use: Use, gone: bool)
     }
     if local and ended and LAUNCHER in names and over == set(youngest):
         kinds[LAUNCHER] = JOBS
-    # Of a submission that is on its way, or came to nothing.
+    # Of a submission that is in progress, or failed.
     kinds |= {name: JOBS for name, age in names.items() if _UNNAMED.fullmatch(name) and age > DAY}
     return kinds
 
 
 def is_launch(name: str) -> bool:
-    """Return whether a folder is that of a launch."""
+    """Return whether a folder is that of a launch, by its name."""
     return _LAUNCH.fullmatch(name) is not None
 
 
 def is_left_launch(name: str, age: float) -> bool:
-    """Return whether the folder of a launch, with nothing in it, is one that nobody will use."""
+    """Return whether the empty folder of a launch won't be used any more."""
     return is_launch(name) and age > DAY
 
 
 def is_beside_litter(name: str, age: float, use: Use) -> bool:
-    """Return whether a file beside the launches' folders is of no use any more.
+    """Return whether a file beside the launches' folders isn't needed any more.
 
-    Such are marks of jobs, and functions of Python programs that jobs call.
+    Such files are marks of jobs, and pickled functions that jobs call.
     """
     job = marked_job(name)
     if job is not None:
@@ -165,43 +165,43 @@ def is_beside_litter(name: str, age: float, use: Use) -> bool:
 
 
 def is_code_litter(name: str, age: float) -> bool:
-    """Return whether a folder among the copies of the code is one that was never finished."""
+    """Return whether a folder among the copies of the code is an unfinished one."""
     return _COPYING.fullmatch(name) is not None and age > DAY
 
 
 def is_copy_litter(name: str, database: str, age: float) -> bool:
-    """Return whether a file beside a database is a new one of it that was never finished."""
+    """Return whether a file beside a database is an unfinished copy of it."""
     return (
         re.fullmatch(re.escape(database) + r"\.[0-9a-f]{12}\.new", name) is not None and age > DAY
     )
 
 
 def may_be_settled(age: float) -> bool:
-    """Return whether what a writer keeps for itself may be needed no more, if the database has it
-    all."""
+    """Return whether a writer's own file is old enough to be removed, if the database has all of
+    it."""
     return age > WEEK
 
 
 def is_trial_litter(name: str, statuses: Mapping[int, str]) -> bool:
-    """Return whether it is the working directory of a trial that is over."""
+    """Return whether it is the working directory of a trial that ended."""
     is_number = name.isascii() and name.isdecimal() and str(int(name)) == name
     return is_number and statuses.get(int(name)) in (COMPLETED, BROKEN)
 
 
 def has_kept(names: Collection[str]) -> bool:
-    """Return whether there are results among a trial's files that couldn't be recorded."""
+    """Return whether a trial's files include results that couldn't be recorded."""
     return any(_KEPT.fullmatch(name) for name in names)
 
 
 def _is_over(job: str, age: float, use: Use) -> bool:
     if not _no_worker(job, use):
         return False
-    # What is unknown here may wait in another cluster.
+    # A job that is unknown here may be pending in another cluster.
     return job in use.over or (job in use.unknown and (use.is_done or age > DAY))
 
 
 def _no_worker(job: str, use: Use) -> bool:
-    # A worker of another host may have the same number; then they stay.
+    # A worker of another host may have the same number; then the files stay.
     return not any(_job_of(worker) == job for worker in use.alive)
 
 

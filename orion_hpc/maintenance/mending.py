@@ -1,31 +1,32 @@
-"""What must have stood in a damaged part of the journal, told from what stands behind it. Pure.
+"""Infers the events in a damaged part of the journal from the transactions behind it. Pure.
 
-Replay refuses what doesn't fit: if the registration of trial 7 is lost, that of trial 8 and all
-that became of it are refused too. So before a transaction that can only have been written because
-something else had been accepted, events are put in that make it so. They are ordinary events, by
-the ordinary rules of :mod:`orion_hpc.model.state`; whoever replays the mended journal needs to know
-nothing of this. What is taken for proof, with t the latest attempt that is known of trial n:
+Replay refuses an event that doesn't fit: if the registration of trial 7 is lost, that of trial 8
+and all later events of it are refused, too. So before a transaction that can only have been written
+because earlier events had been accepted, such events are inserted. They are ordinary events under
+the ordinary rules of :mod:`orion_hpc.model.state`; replay of the mended journal needs no special
+case. The inferences, with t the latest known attempt of trial n:
 
 ==============================================  ================================================
-what is there                                   what must have been
+what is there                                   what must have been before
 ==============================================  ================================================
-a transaction of experiment k                   k experiments were made
-a creation, and its writer speaks of k next     k - 1 experiments were made before it; one of the
-                                                same name was removed
+a transaction of experiment k                   k experiments were created
+a creation, and its writer uses k next          k - 1 experiments were created before it; one of
+                                                the same name was removed
 register n, exhaust n                           trials 0 to n - 1 were registered
-anything of trial n                             it was registered
+any event of trial n                            it was registered
 complete or release n, attempt a > t            attempt a was reserved, those before it had ended
 reserve n, attempt a > t                        attempt a - 1 had ended
 set n, attempt a >= t                           attempt a had ended
 ==============================================  ================================================
 
-A trial whose registration is lost gets the parameters that its algorithm gives for this number, if
-the algorithm gives those of the trials that aren't lost; then it is run again, or has the result
-that stands behind the damage. Else its parameters are unknown: it keeps a result, and without one
-it is broken. An experiment whose creation is lost is called ``lost-NUMBER`` and has nothing to run.
+A trial whose registration is lost gets the parameters that its algorithm suggests for this number,
+if the algorithm also suggests those of the trials that aren't lost; then it is run again, or has
+the result from behind the damage. Otherwise its parameters are unknown: it keeps a result, and
+without one it is broken. An experiment whose creation is lost is called ``lost-NUMBER`` and has
+nothing to run.
 
-An end that was lost is not made up: the trial stays reserved by a worker that is gone, whose
-successor takes it.
+The end of an attempt that was lost is not inferred: the trial stays reserved by a worker that is
+gone, from which another worker takes it.
 """
 
 from __future__ import annotations
@@ -51,15 +52,14 @@ from orion_hpc.model.trial import (
 )
 
 Derive: TypeAlias = Callable[[ExperimentState, int], Params | None]
-"""Returns the parameters that the experiment's algorithm gives for a trial, None if it can't be
-told."""
+"""Returns the parameters that the experiment's algorithm suggests for a trial; None: unknown."""
 
 LOST = "lost in a damaged part of the database"
 UNKNOWN = "unknown"
 """The worker of an attempt whose reservation is lost."""
 
 _LEAST_BYTES = 16
-"""No event takes less: so many bytes of damage explain one that is missing."""
+"""No event is shorter: this many bytes of damage explain one missing event."""
 
 _MOST_EVENTS = 100
 _ENOUGH_PROOFS = 32
@@ -69,7 +69,7 @@ _OfTrial: TypeAlias = ev.ReserveTrial | ev.CompleteTrial | ev.ReleaseTrial | ev.
 
 
 class Mend(NamedTuple):
-    """A transaction to be put in."""
+    """A transaction to be inserted."""
 
     number: int
     writer: str
@@ -79,11 +79,16 @@ class Mend(NamedTuple):
 
 @dataclass(slots=True)
 class Mends:
-    """What was put in: experiments by number; trials by their experiment's number.
+    """What was inserted: experiments by number; trials by their experiment's number.
 
-    ``again`` have their parameters, ``unknown`` haven't, ``attempts`` had a reservation or its end
-    put in, ``raised`` are the experiments whose ``max_broken`` was raised, from what to what, for
-    trials that the damage broke.
+    Attributes
+    ----------
+    again, unknown : dict
+        Trials that were registered again, with their parameters and without.
+    attempts : dict
+        Trials with an inserted reservation, or the end of one.
+    raised : dict
+        Experiments whose ``max_broken`` was raised (from, to) for trials that the damage broke.
     """
 
     experiments: list[int] = field(default_factory=list)
@@ -94,18 +99,18 @@ class Mends:
 
 
 class Mender:
-    """Follows a damaged journal and says what to put in where.
+    """Replays a damaged journal and returns the transactions to be inserted.
 
     Parameters
     ----------
     writer : str
-        The writer of what is put in, which has written nothing else.
+        The writer's name for inserted transactions, used for nothing else.
     made : mapping
-        Writer and counter of a transaction that makes an experiment -> the number that its writer
-        speaks of next.
+        Writer and counter of a transaction that creates an experiment -> the number that its writer
+        uses next.
     samples : mapping
-        Some registrations of each experiment, from anywhere in the journal: what the algorithm must
-        give again to be believed.
+        Some registrations of each experiment, from anywhere in the journal: the algorithm is
+        trusted if it suggests them again.
     derive : callable, optional
     """
 
@@ -129,14 +134,14 @@ class Mender:
         self._refused: dict[tuple[int, int], ev.RegisterTrial] = {}
 
     def lose(self, count: int) -> None:
-        """Take note that so many bytes are lost here."""
+        """Record that so many bytes are lost here."""
         self._damaged = True
         self._missing += -(-count // _LEAST_BYTES)
 
     def take(
         self, number: int, writer: str, counter: int, events: Sequence[ev.Event]
     ) -> list[Mend]:
-        """Replay a transaction; return what has to be put in before it."""
+        """Replay a transaction; return what must be inserted before it."""
         mends: list[Mend] = []
         if counter > self.state.seen(number, writer):
             if number == CATALOGUE:
@@ -151,14 +156,14 @@ class Mender:
                         mends += self._before(experiment, events)
         accepted = self.state.apply(number, writer, counter, events)
         for event, good in zip(events, accepted, strict=True):
-            # What was accepted for a reason that is lost, such as a limit, may be wanted again.
+            # An event that was accepted thanks to a lost one, such as a limit, may be needed again.
             self._missing += 2 * (self._damaged and not good)
             if isinstance(event, ev.RegisterTrial) and not good:
                 self._refused[number, event.number] = event
         return mends
 
     def finish(self) -> list[Mend]:
-        """Return what has to be put in at the end: what can't be run is broken."""
+        """Return what must be inserted at the end: trials that can't be run become broken."""
         mends: list[Mend] = []
         for experiment in list(self.state.experiments.values()):
             lost = [
@@ -195,7 +200,7 @@ class Mender:
         return mends
 
     def _experiments(self, number: int, time: float) -> list[Mend]:
-        """Make what lacks of the experiments up to ``number``."""
+        """Create the missing experiments up to ``number``."""
         lacking = range(self._count + 1, number + 1)
         if not lacking or not self._spend(len(lacking)):
             return []
@@ -211,7 +216,7 @@ class Mender:
     # -- trials ----------------------------------------------------------------------------------
 
     def _prove(self, experiment: ExperimentState, event: ev.Event) -> None:
-        """Look whether the algorithm would have given what was registered."""
+        """Record whether the algorithm suggests what was registered."""
         if not isinstance(event, ev.RegisterTrial) or event.id is not None:
             return
         proofs = self._proofs[experiment.number]
@@ -221,12 +226,12 @@ class Mender:
             proofs[same] += 1
 
     def _is_proved(self, experiment: ExperimentState) -> bool:
-        """Whether what the algorithm gives can be believed."""
+        """Return whether the algorithm's suggestions can be trusted."""
         proofs = self._proofs[experiment.number]
         if not proofs:
             for event in self._samples.get(experiment.number, ()):
                 self._prove(experiment, event)
-        # An algorithm that avoids points which are taken may differ while some of them are lost.
+        # An algorithm that avoids known points may differ while some of them are lost.
         return proofs[True] > proofs[False]
 
     def _before(self, experiment: ExperimentState, events: Sequence[ev.Event]) -> list[Mend]:
@@ -247,7 +252,7 @@ class Mender:
     def _register_up_to(
         self, experiment: ExperimentState, number: int, time: float | None
     ) -> list[Mend]:
-        """Register what lacks of the trials below ``number``."""
+        """Register the missing trials below ``number``."""
         lacking = range(len(experiment.trials), number)
         if not lacking or not self._spend(len(lacking)):
             return []
@@ -257,8 +262,8 @@ class Mender:
             mends += self._put(experiment.number, _lifted(experiment, [event]))
             if len(experiment.trials) != one + 1:
                 break  # after the space was exhausted there are no more
-            told = self.mends.again if known else self.mends.unknown
-            told[experiment.number].append(one)
+            registered = self.mends.again if known else self.mends.unknown
+            registered[experiment.number].append(one)
         return mends
 
     def _registration(
@@ -276,7 +281,7 @@ class Mender:
         return ev.RegisterTrial(number, {}, time, f"lost-{number}"), False
 
     def _attempts(self, experiment: ExperimentState, trial: Trial, event: _OfTrial) -> list[Mend]:
-        """Bring the trial to where it must have been for ``event`` to be written."""
+        """Insert the attempts that must have been before ``event``."""
         if isinstance(event, ev.ReserveTrial | ev.SetStatus):
             attempt = event.attempt - isinstance(event, ev.ReserveTrial)
             if attempt < trial.attempt or (attempt == trial.attempt and trial.status != RESERVED):
@@ -293,10 +298,10 @@ class Mender:
         self.mends.attempts[experiment.number].append(trial.number)
         return self._put(experiment.number, _lifted(experiment, steps))
 
-    # -- putting in ------------------------------------------------------------------------------
+    # -- insertion -------------------------------------------------------------------------------
 
     def _spend(self, count: int) -> bool:
-        """Whether what is lost explains so many missing events; then they are accounted for."""
+        """Return whether the lost bytes explain so many more events; if so, count them as found."""
         if count > self._missing:
             return False
         self._missing -= count
@@ -327,7 +332,7 @@ _NOTHING_TO_RUN = {
 
 
 def _steps(trial: Trial, attempt: int, ended: bool, time: float) -> Iterator[ev.Event]:
-    """Yield what leads a trial to its ``attempt``, and to its end."""
+    """Yield the events up to the trial's ``attempt``, and to its end if it ``ended``."""
     number = trial.number
 
     def release(last: int) -> ev.Event:
@@ -352,7 +357,7 @@ def _break(trial: Trial) -> Iterator[ev.Event]:
 
 
 def _lifted(experiment: ExperimentState, events: Sequence[ev.Event]) -> list[ev.Event]:
-    """Return ``events`` between others that open the experiment for them and close it again."""
+    """Return ``events`` with others around them that lift the limits and set them again."""
     time = experiment.create_time
     opened: list[ev.Event] = [ev.ChangeLimits(None, _NO_LIMIT, time)]
     closed: list[ev.Event] = [ev.ChangeLimits(experiment.max_trials, experiment.max_broken, time)]
@@ -363,5 +368,5 @@ def _lifted(experiment: ExperimentState, events: Sequence[ev.Event]) -> list[ev.
 
 
 def _time(events: Sequence[ev.Event]) -> float:
-    """Return the first time that the events tell."""
+    """Return the first time in the events."""
     return next((one.time for one in events if one.time is not None), 0.0)

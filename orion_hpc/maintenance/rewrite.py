@@ -1,8 +1,8 @@
-"""Writes a damaged database anew, with every transaction that is whole, and swaps the two.
+"""Writes a new database with all undamaged transactions of a damaged one, and swaps the two.
 
-The old file isn't touched: it gets a second name, and then the new one takes its place. What is put
-in so that the rest fits is :mod:`orion_hpc.maintenance.mending`'s; whether somebody may still be at
-work is left to the caller, who holds the lock.
+The old file isn't changed: it gets a second name, and then the new file takes its place.
+:mod:`orion_hpc.maintenance.mending` decides which events are inserted so that the rest is accepted.
+The caller holds the lock and makes sure that no worker is at work.
 """
 
 from __future__ import annotations
@@ -16,8 +16,9 @@ from typing import BinaryIO
 from orion_hpc.errors import StorageError
 from orion_hpc.journal import creation, framing, safe_pickle
 from orion_hpc.journal.framing import Link
-from orion_hpc.maintenance.examination import Examination, Examiner, Fault
+from orion_hpc.maintenance.examination import Examination, Examiner
 from orion_hpc.maintenance.mending import Derive, Mend, Mender, Mends
+from orion_hpc.maintenance.pieces import Fault
 from orion_hpc.model import wire
 from orion_hpc.model.state import State
 from orion_hpc.sharedfs import atomic, mounts
@@ -28,7 +29,7 @@ _LOCK_TIMEOUT = 60.0
 
 @dataclass(slots=True)
 class Repaired:
-    """What a repair left: the old file's new name, the new file's state, and what was put in."""
+    """The result of a repair: the old file's new name, the new file's state, and the mends."""
 
     aside: str
     state: State
@@ -54,12 +55,12 @@ class Repairer:
         self.done: Repaired | None = None
 
     def steps(self, found: Examination) -> Iterator[str]:
-        """Do the work by what was ``found``, with a word on how far it is; the result is ``done``.
+        """Repair the database by what was ``found``, and yield the progress; set ``done``.
 
         Raises
         ------
         StorageError
-            The new file can't be written, or somebody wrote into the old one. Nothing is changed.
+            The new file can't be written, or the old one was changed meanwhile. Nothing is changed.
         """
         path, header = found.path, settings_of(found)
         mender = Mender(os.urandom(8).hex(), found.made, found.samples, self._derive)
@@ -89,7 +90,7 @@ class Repairer:
     def _copy(
         self, file: BinaryIO, mender: Mender, faults: list[Fault]
     ) -> Generator[str, None, int]:
-        frames, told = 0, 0
+        frames, reported = 0, 0
         for piece in self._examiner.pieces():
             if isinstance(piece, Fault):
                 faults.append(piece)
@@ -101,9 +102,9 @@ class Repairer:
                 self._write(file, mend.number, _encoded(mend))
             self._write(file, number, piece.frame.payload)
             frames += 1
-            if piece.frame.end - told > _STEP:
-                told = piece.frame.end
-                yield f"{told:,} bytes are copied"
+            if piece.frame.end - reported > _STEP:
+                reported = piece.frame.end
+                yield f"{reported:,} bytes are copied"
         for mend in mender.finish():
             self._write(file, mend.number, _encoded(mend))
         return frames
@@ -118,7 +119,7 @@ class Repairer:
         same = os.path.samestat(now, found.status) and now.st_size == found.size
         if not same or faults != found.faults:
             raise StorageError(
-                f"somebody wrote into {found.path} while it was being repaired",
+                f"another process wrote into {found.path} while it was being repaired",
                 "Nothing was changed. Stop all workers, then try again.",
             )
 
@@ -133,7 +134,7 @@ def _encoded(mend: Mend) -> bytes:
 
 
 def _give(file: BinaryIO, like: os.stat_result) -> None:
-    """Let the new file belong to whom the old one does, as far as this user may do that."""
+    """Give the new file the old one's owner and group, as far as this user may do that."""
     fd = file.fileno()
     now = os.fstat(fd)
     if (now.st_uid, now.st_gid) != (like.st_uid, like.st_gid):
@@ -143,8 +144,8 @@ def _give(file: BinaryIO, like: os.stat_result) -> None:
 
 
 def settings_of(found: Examination) -> dict[str, object]:
-    """Return the header that the new file gets: as the old one's, under a new id, which tells those
-    who still have the old one open that it was replaced."""
+    """Return the header of the new file: the old one's with a new id, by which processes that have
+    the old file open notice that it was replaced."""
     old = found.header.content or found.header.guess
     if found.header.content is None and not old:
         group = found.status.st_mode & 0o060 == 0o060
@@ -161,7 +162,7 @@ def settings_of(found: Examination) -> dict[str, object]:
 
 @contextmanager
 def locked(examiner: Examiner) -> Iterator[None]:
-    """Hold the database's lock for the block, of the kind that its header names."""
+    """Hold the database's lock, of the kind in its header, for the block."""
     found = examiner.found
     header = settings_of(found)
     kind = str(header["lock"])

@@ -1,4 +1,4 @@
-"""Sets the status of trials by hand: to run them again, or never."""
+"""Sets the status of trials by hand, so that they are run again, or never."""
 
 from __future__ import annotations
 
@@ -15,15 +15,13 @@ from orion_hpc.model.trial import BROKEN, RESERVED, SETTABLE, Trial
 from orion_hpc.worker.recovery import release_lost
 
 _MOST_AT_ONCE = 1000
-_MOST_TOLD = 5
+_MOST_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Set:
-    """What was set: the experiment as it is now, the trials' numbers, and how many were so before.
-
-    ``missed`` are those that somebody else changed at the same moment.
-    """
+class StatusChange:
+    """The experiment as it is now, the numbers of the trials that were set, how many had the status
+    before, and the numbers of those that another process changed at the same moment."""
 
     experiment: ExperimentState
     numbers: list[int]
@@ -38,7 +36,7 @@ def set_status(
     version: int | None = None,
     trials: Collection[str] = (),
     status: str | None = None,
-) -> Set:
+) -> StatusChange:
     """Set the status of trials of one experiment.
 
     Parameters
@@ -98,7 +96,7 @@ def _set(
     number: int,
     chosen: Callable[[ExperimentState], list[Trial]],
     to: str,
-) -> Set:
+) -> StatusChange:
     done: list[int] = []
     unchanged, first = 0, True
     missed: list[int] = []
@@ -128,17 +126,17 @@ def _set(
             good = experiment.trials[event.number].status == to
             (done if good else missed).append(event.number)
         if len(events) < _MOST_AT_ONCE:
-            return Set(experiment, done, unchanged, missed)
+            return StatusChange(experiment, done, unchanged, missed)
 
 
 def _refuse_reserved(experiment: ExperimentState, trials: Sequence[Trial]) -> None:
     reserved = [trial for trial in trials if trial.status == RESERVED]
     if reserved:
-        told = ", ".join(str(trial.number) for trial in reserved[:_MOST_TOLD])
-        told += ", …" if len(reserved) > _MOST_TOLD else ""
+        numbers = ", ".join(str(trial.number) for trial in reserved[:_MOST_SHOWN])
+        numbers += ", …" if len(reserved) > _MOST_SHOWN else ""
         one = len(reserved) == 1
         raise ConfigurationError(
-            f"{'trial' if one else 'trials'} {told} of {experiment.title} "
+            f"{'trial' if one else 'trials'} {numbers} of {experiment.title} "
             f"{'is' if one else 'are'} reserved by {reserved[0].worker}"
             + ("" if one else " and others"),
             "Stop the worker and try again; if it is gone already, 'orion-hpc submit CONFIG' takes "

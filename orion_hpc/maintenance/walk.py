@@ -1,7 +1,7 @@
-"""Walks a journal's bytes from end to end, also past what a reader would stop at.
+"""Walks over a journal's bytes from end to end, also past damage where a reader would stop.
 
-For the tools that look into damaged files. What the bytes mean is
-:mod:`orion_hpc.journal.framing`'s; memory stays within a few windows, whatever the file's size.
+For the tools that examine damaged files. :mod:`orion_hpc.journal.framing` decodes the frames.
+Memory is bounded by a few windows, independent of the file's size.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _LONGEST_FRAME = framing.LONGEST_FRAME
 _WINDOW = framing.LONGEST_TORN + 2 * framing.MAX_PAYLOAD
 
 DAMAGE = "damage"
-"""No crash of a writer leaves this."""
+"""Bytes that a crash of a writer doesn't explain."""
 
 TORN = "torn"
 """A write that was cut short, and a whole frame behind it: the next writer seals it."""
@@ -29,7 +29,7 @@ TAIL = "tail"
 
 
 class Gap(NamedTuple):
-    """Bytes that no frame holds, from offset ``start`` up to ``end``, and of which kind."""
+    """Bytes that aren't part of a frame, from offset ``start`` up to ``end``, and their kind."""
 
     start: int
     end: int
@@ -56,7 +56,7 @@ def walk(read: Read, start: int, size: int) -> Iterator[Frame | Gap]:
 
 
 def first_frame(read: Read, size: int) -> Frame | None:
-    """Return the first whole frame of a file whose header says nothing."""
+    """Return the first whole frame of a file whose header can't be read."""
     return _beyond(read, _window(read, b"", 0, size), 0, size, -1)
 
 
@@ -74,8 +74,8 @@ def _gap(read: Read, data: bytes, start: int, size: int) -> Gap:
 
 
 def _is_cut_short(data: bytes, length: int) -> bool:
-    """Whether the tail of a journal is the beginning of a frame, or what a crash of the host makes
-    of it: zeros."""
+    """Return whether the tail of a journal is the beginning of a frame, or zeros after a crash of
+    the host."""
     return data[:1] == b"\0" or framing.is_beginning(data, length)
 
 
@@ -94,7 +94,7 @@ def _beyond(read: Read, data: bytes, base: int, size: int, position: int) -> Fra
 
 
 def _window(read: Read, data: bytes, start: int, size: int) -> bytes:
-    """Return ``data``, which stands at ``start``, with as much behind it as a window holds."""
+    """Return ``data``, which is from offset ``start``, extended to the size of a window."""
     parts, length = [data], len(data)
     wanted = min(_WINDOW, size - start)
     while length < wanted:

@@ -23,7 +23,7 @@ _MAX_LEVELS = 20
 _MAX_DIMENSIONS = 10_000
 
 
-class Fault(NamedTuple):
+class SpaceFault(NamedTuple):
     """What is wrong with a space: with what stands at ``key`` of its top level, or between keys."""
 
     key: Any
@@ -79,7 +79,7 @@ class Space(Mapping[str, Dimension]):
         return space
 
     @classmethod
-    def read(cls, priors: Mapping[str, Any]) -> tuple[Space | None, list[Fault]]:
+    def read(cls, priors: Mapping[str, Any]) -> tuple[Space | None, list[SpaceFault]]:
         """Return the same space and no fault, or None and every fault, in one pass.
 
         Raises
@@ -93,21 +93,21 @@ class Space(Mapping[str, Dimension]):
                 "Write a line for each dimension, such as lr: 'loguniform(1e-5, 1)'.",
             )
         dimensions: list[Dimension] = []
-        faults: list[Fault] = []
+        faults: list[SpaceFault] = []
         for key, value in priors.items():
             try:
                 for name, text in _leaves({key: value}, ()):
                     if len(dimensions) >= _MAX_DIMENSIONS:
-                        return None, [*faults, Fault(None, _too_many())]
+                        return None, [*faults, SpaceFault(None, _too_many())]
                     dimensions.append(_dimension(name, text))
             except ConfigurationError as error:
-                faults.append(Fault(key, error))
+                faults.append(SpaceFault(key, error))
         if faults:
             return None, faults
         try:
             return cls(dimensions), []
         except ConfigurationError as error:
-            return None, [Fault(None, error)]
+            return None, [SpaceFault(None, error)]
 
     def __getitem__(self, name: str) -> Dimension:
         return self._dimensions[name]

@@ -1,4 +1,4 @@
-"""Runs Slurm's commands; what they say is for others to read."""
+"""Runs Slurm's commands; other modules parse the output."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ _TIMEOUT = 10.0
 
 _PASSING = ("timed out", "Unable to contact slurm controller", "Resource temporarily unavailable",
             "Connection refused", "Communication connection failure")  # fmt: skip
-"""What is said of a controller that is busy or starts anew, and may answer the next time."""
+"""Errors of a controller that is busy or restarts, and may answer the next time."""
 
 
 class Answer(NamedTuple):
-    """What a command said. Not ``ok``: it failed, ran out of time, or isn't there."""
+    """A command's output and errors. Not ``ok``: it failed, timed out, or doesn't exist."""
 
     ok: bool
-    said: str
+    output: str
     error: str = ""
 
     @property
     def may_pass(self) -> bool:
-        """Whether the trouble is one of those that pass."""
+        """Whether the error is a temporary one."""
         return not self.ok and any(sign in self.error for sign in _PASSING)
 
 
 def slurm_is_here() -> bool:
-    """Whether jobs can be submitted from this machine."""
+    """Return whether jobs can be submitted from this machine."""
     return shutil.which("sbatch") is not None
 
 
 def ask(*command: str, timeout: float = _TIMEOUT, tries: int = 1, pause: float = 1.0) -> Answer:
-    """Run ``command``, up to ``tries`` times while its trouble may pass.
+    """Run ``command``, up to ``tries`` times while its error is a temporary one.
 
     Parameters
     ----------
     timeout, pause : float
-        Seconds for each try, and between two.
+        Seconds for each try, and between two tries.
     """
     for left in range(tries - 1, -1, -1):
         answer = _once(command, timeout)
@@ -54,7 +54,8 @@ def ask(*command: str, timeout: float = _TIMEOUT, tries: int = 1, pause: float =
 def _environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return ``environ`` without a user's own filters, such as ``SQUEUE_PARTITION``.
 
-    A job that they hide would count as gone. Lists of tasks aren't cut short (squeue(1)).
+    A job that they hide would count as gone. ``SLURM_BITSTR_LEN``: no list of tasks is cut short
+    (squeue(1)).
     """
     filters = ("SQUEUE_", "SACCT_", "SCANCEL_")
     kept = {name: value for name, value in environ.items() if not name.startswith(filters)}

@@ -1,4 +1,4 @@
-"""What a process can learn of the Slurm job that it runs in, and do to it."""
+"""The Slurm job that this process runs in: its facts, and requests to Slurm about it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class OwnJob:
     Attributes
     ----------
     id : str
-        As Slurm's commands take it for this job alone: ``12`` or, for a task, ``12_3``.
+        The id for Slurm's commands: ``12`` or, for a task, ``12_3``.
     array : str or None
         The job id of its array.
     name : str
@@ -28,7 +28,7 @@ class OwnJob:
     requeues : int
         How often it was requeued.
     end : float or None
-        When its time is over, in seconds since the epoch, where the job's environment says so.
+        The time limit in seconds since the epoch, where the job's environment has it.
     cluster : str
         Slurm's name of the cluster.
     """
@@ -41,47 +41,47 @@ class OwnJob:
     cluster: str = ""
 
     def time_left(self) -> float | None:
-        """Return the seconds up to the time limit; None: there is none, or Slurm doesn't say.
+        """Return the seconds up to the time limit; None: there is none, or it isn't known.
 
-        Slurm before 23.02 leaves ``SLURM_JOB_END_TIME`` out of a job's environment; there it is
-        asked.
+        Slurm before 23.02 doesn't set ``SLURM_JOB_END_TIME`` in a job's environment; then squeue
+        is asked.
         """
         return self.ask_time_left() if self.end is None else self.end - time.time()
 
     def ask_time_left(self, tries: int = _TRIES) -> float | None:
-        """Return what Slurm itself says now; see :meth:`time_left`."""
+        """Return the answer of squeue; see :meth:`time_left`."""
         asked = ask("squeue", "--noheader", "--format=%L", f"--jobs={self.id}", tries=tries)
-        return time_left(asked.said) if asked.ok else None
+        return time_left(asked.output) if asked.ok else None
 
     def requeue(self) -> Answer:
-        """Put this job back into the queue, no other task with it. Slurm then ends it here."""
+        """Put this job, and no other task, back into the queue. Slurm then ends it here."""
         return ask("scontrol", "requeue", self.id, tries=_TRIES)
 
     def cancel_waiting(self, jobs: Collection[str]) -> Answer:
         """Cancel the tasks of ``jobs`` that haven't begun.
 
-        Only jobs of this job's name: an id may have been another cluster's.
+        Only jobs with this job's name are cancelled: an id may be that of another cluster.
         """
         answer = ask("scancel", "--state=PENDING", f"--name={self.name}", *jobs, tries=_TRIES)
-        # Of what Slurm has forgotten nothing waits; the others were cancelled all the same.
+        # A job that Slurm has forgotten doesn't wait; the others were cancelled nevertheless.
         rest = [line for line in answer.error.splitlines() if "Invalid job id" not in line]
-        return answer if answer.ok or rest else Answer(True, answer.said)
+        return answer if answer.ok or rest else Answer(True, answer.output)
 
 
 def requested_memory(environ: Mapping[str, str], cpus: int) -> int | None:
-    """Return the bytes of memory that this job was given; None: no bound, or nobody says.
+    """Return the bytes of memory that this job has; None: no limit, or not known.
 
-    Slurm's numbers are mebibytes, and 0 is all that a node has (sbatch(1), ``--mem``).
+    Slurm's numbers are mebibytes, and 0 is all of a node's memory (sbatch(1), ``--mem``).
     """
     for variable, times in (("SLURM_MEM_PER_NODE", 1), ("SLURM_MEM_PER_CPU", cpus)):
-        told = environ.get(variable, "")
-        if told.isdecimal() and int(told):
-            return int(told) * times * 1024**2
+        value = environ.get(variable, "")
+        if value.isdecimal() and int(value):
+            return int(value) * times * 1024**2
     return None
 
 
 def own_job(environ: Mapping[str, str]) -> OwnJob | None:
-    """Return the Slurm job that ``environ`` tells of, None outside of one."""
+    """Return the Slurm job in ``environ``, None outside of a job."""
     job = environ.get("SLURM_JOB_ID", "")
     if not job.isdecimal():
         return None
@@ -98,9 +98,9 @@ def own_job(environ: Mapping[str, str]) -> OwnJob | None:
 
 
 def time_left(text: str) -> float | None:
-    """Return the seconds that squeue's ``%L`` tells, such as ``1-02:03:04`` or ``59``.
+    """Return the seconds in squeue's ``%L``, such as ``1-02:03:04`` or ``59``.
 
-    None for its words: ``UNLIMITED``, ``NOT_SET``, ``INVALID``.
+    None for words: ``UNLIMITED``, ``NOT_SET``, ``INVALID``.
     """
     match = _TIME_LEFT.fullmatch(text.strip())
     if match is None:

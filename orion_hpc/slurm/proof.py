@@ -1,7 +1,6 @@
-"""Which jobs are known to have ended, or to be suspended. Only what Slurm says in so many words is
-a proof.
+"""Which jobs are known to have ended, or to be suspended: only by an explicit answer of Slurm.
 
-No answer, a job that nobody knows, and a state that isn't understood prove nothing.
+No answer, an unknown job, and a state that isn't understood prove nothing.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ from orion_hpc.slurm.queue import queued, recorded
 from orion_hpc.slurm.tasks import Tasks, word
 
 REQUEUED = "REQUEUED"
-"""What is said of a run whose task waits, or runs, anew."""
+"""The end of a run whose task was requeued."""
 
 _NAME = re.compile(r"(?P<job>\d+)(?:_(?P<task>\d+))?\.(?P<requeues>\d+)")
 
 
 class Known(NamedTuple):
-    """What Slurm knows of runs of jobs.
+    """What Slurm knows about runs of jobs.
 
-    ``ended`` has its word for how, such as ``TIMEOUT``; all processes of those in ``suspended`` are
-    stopped until they are resumed.
+    ``ended`` maps a run to Slurm's final state, such as ``TIMEOUT``. All processes of the runs in
+    ``suspended`` are stopped until they are resumed.
     """
 
     ended: Mapping[str, str] = {}
@@ -31,35 +30,35 @@ class Known(NamedTuple):
 
 
 def known_runs(runs: Collection[str]) -> Known | None:
-    """Return what is known of ``runs``; None: the controller doesn't answer.
+    """Return which of ``runs`` ended or are suspended; None: the controller doesn't answer.
 
     Parameters
     ----------
     runs : collection of str
-        Each a job, or a task of an array, and how often it had been requeued when it began:
-        ``15.0``, ``12_3.1``.
+        A job or array task and its number of requeues at the start of the run: ``15.0``,
+        ``12_3.1``.
     """
     jobs = jobs_of(runs)
     if not jobs:
         return Known()
     queue = queued(jobs)
     if queue is None:
-        return None  # what is requeued right now, only the controller knows
+        return None  # only the controller knows what is being requeued
     forgotten = [run for run in runs if not _known(run, queue)]
     records = recorded(jobs) if forgotten else None
-    told = {run: how_ended(run, queue) for run in runs}
-    told |= {run: how_ended(run, records or ()) for run in forgotten}
-    ended = {run: how for run, how in told.items() if how}
+    how_known = {run: how_ended(run, queue) for run in runs}
+    how_known |= {run: how_ended(run, records or ()) for run in forgotten}
+    ended = {run: how for run, how in how_known.items() if how}
     return Known(ended, frozenset(run for run in runs if is_suspended(run, queue)))
 
 
 def jobs_of(runs: Iterable[str]) -> list[str]:
-    """Return the ids of the jobs that ``runs`` are of; see :func:`known_runs`."""
+    """Return the job ids of ``runs``; see :func:`known_runs`."""
     return sorted({match["job"] for run in runs if (match := _NAME.fullmatch(run))})
 
 
 def how_ended(run: str, known: Sequence[Tasks]) -> str:
-    """Return how ``run`` ended by what is ``known`` of its job, ``''`` if it isn't known to have.
+    """Return the final state of ``run``, ``''`` if it isn't known to have ended.
 
     See :func:`known_runs`.
     """
@@ -67,7 +66,7 @@ def how_ended(run: str, known: Sequence[Tasks]) -> str:
     if match is None:
         return ""
     for tasks in _of(match, known):
-        # Slurm counts up when it begins to end the run before.
+        # Slurm increases the count when it begins to end the previous run.
         if tasks.requeues is not None and tasks.requeues > int(match["requeues"]):
             if tasks.phase in ("waits", "runs", "over"):
                 return REQUEUED
@@ -77,7 +76,7 @@ def how_ended(run: str, known: Sequence[Tasks]) -> str:
 
 
 def is_suspended(run: str, known: Sequence[Tasks]) -> bool:
-    """Return whether ``run`` is suspended by what the controller says of its job."""
+    """Return whether ``run`` is suspended according to the controller."""
     match = _NAME.fullmatch(run)
     return match is not None and any(
         tasks.suspended and tasks.requeues == int(match["requeues"]) for tasks in _of(match, known)

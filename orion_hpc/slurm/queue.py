@@ -1,8 +1,8 @@
-"""What Slurm says of jobs that were submitted before: the controller's queue, then the accounting.
+"""The state of submitted jobs in Slurm: from the controller's queue, then from the accounting.
 
-``squeue`` tells how things are now, of jobs that ended up to some minutes ago (slurm.conf,
-MinJobAge); ``sacct`` remembers all, on sites that have it, but may lag behind. An answer that was
-cut short, or isn't understood, is none.
+``squeue`` has the current state, also of jobs that ended some minutes ago (slurm.conf, MinJobAge).
+``sacct`` has all jobs, on sites that have it, but may lag behind. An answer that was cut short, or
+isn't understood, counts as none.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ _FIELDS = ("ArrayJobID", "ArrayTaskID", "State", "RestartCnt", "Reason", "Name")
 
 
 class Ended(NamedTuple):
-    """Which jobs will run no more by Slurm's word, and which it knows nothing of."""
+    """Jobs that won't run any more according to Slurm, and jobs that it doesn't know."""
 
     over: frozenset[str]
     unknown: frozenset[str]
 
 
 def ended(jobs: Collection[str]) -> Ended | None:
-    """Tell which of ``jobs`` are over, with all their tasks; None: the controller doesn't answer.
+    """Return which of ``jobs`` are over with all tasks; None: the controller doesn't answer.
 
-    In doubt a job isn't among them. One that is requeued has its processes ended first, and stands
-    as over in the accounting meanwhile: only the controller knows that it will run again.
+    In doubt a job isn't among them. A job that is being requeued has its processes ended first, and
+    is over in the accounting meanwhile: only the controller knows that it will run again.
     """
     known = queued(jobs)
     if known is None:
         return None
     forgotten = frozenset(jobs) - {tasks.job for tasks in known}
     records = (recorded(forgotten) if forgotten else None) or []
-    told = [tasks for tasks in records if tasks.job in forgotten]
-    # A job that the controller has forgotten doesn't come back from a node that failed.
+    recorded_tasks = [tasks for tasks in records if tasks.job in forgotten]
+    # A job that the controller has forgotten isn't requeued after a node failure.
     live = {tasks.job for tasks in known if tasks.phase != "over"}
-    live |= {tasks.job for tasks in told if tasks.phase not in ("over", "lost")}
-    unknown = forgotten - {tasks.job for tasks in told}
+    live |= {tasks.job for tasks in recorded_tasks if tasks.phase not in ("over", "lost")}
+    unknown = forgotten - {tasks.job for tasks in recorded_tasks}
     return Ended(frozenset(jobs) - live - unknown, unknown)
 
 
 def in_queue(jobs: Collection[str]) -> list[Tasks] | None:
-    """Return the tasks of ``jobs`` that wait or run; None: Slurm doesn't say.
+    """Return the tasks of ``jobs`` that wait or run; None: not known.
 
     ``sacct`` is asked where ``squeue`` doesn't answer.
     """
@@ -53,46 +53,46 @@ def in_queue(jobs: Collection[str]) -> list[Tasks] | None:
     if known is None:
         known = recorded(jobs)
         if known is None or {tasks.job for tasks in known} != set(jobs):
-            return None  # what it doesn't know may wait all the same
+            return None  # a job that it doesn't know may wait
     return [tasks for tasks in known if tasks.in_queue]
 
 
 def queued(jobs: Collection[str], tries: int = _TRIES) -> list[Tasks] | None:
-    """Return what ``squeue`` knows of ``jobs``, those that ended lately too; None: no answer."""
+    """Return the tasks of ``jobs`` in ``squeue``, recently ended ones too; None: no answer."""
     if not jobs:
         return []
     fields = ",".join(f"{field}:|" for field in _FIELDS)
     asked = ask("squeue", "--noheader", "--all", "--states=all", f"--Format={fields}",
                 f"--jobs={','.join(jobs)}", tries=tries)  # fmt: skip
     if not asked.ok:
-        # Of a single job that it has forgotten; of several it tells those that it knows.
+        # The error for a single job that it has forgotten; of several it lists the known ones.
         return [] if "Invalid job id" in asked.error else None
-    return _read_queue(asked.said)
+    return _read_queue(asked.output)
 
 
 def recorded(jobs: Collection[str]) -> list[Tasks] | None:
-    """Return what ``sacct`` knows of ``jobs``; None: no answer, as on many sites."""
+    """Return the tasks of ``jobs`` in ``sacct``; None: no answer, as on many sites."""
     if not jobs:
         return []
     asked = ask("sacct", "--noheader", "--parsable2", "--allocations",
                 "--format=JobID,State,JobName,Cluster", f"--jobs={','.join(jobs)}")  # fmt: skip
-    return _read_records(asked.said) if asked.ok else None
+    return _read_records(asked.output) if asked.ok else None
 
 
 def cancel(jobs: Collection[str]) -> Answer:
-    """Cancel ``jobs``: those that run get SIGTERM, and the kill after the site's KillWait."""
+    """Cancel ``jobs``: running ones get SIGTERM, and SIGKILL after the site's KillWait."""
     return ask("scancel", *jobs, tries=_TRIES)
 
 
 def cancel_called(name: str) -> Answer:
-    """Cancel this user's jobs of that name: for a submission whose job id never came."""
+    """Cancel this user's jobs with that name, for a submission whose job id is unknown."""
     return ask("scancel", f"--name={name}", f"--user={os.getuid()}", tries=_TRIES)
 
 
-def _read_queue(said: str) -> list[Tasks] | None:
+def _read_queue(output: str) -> list[Tasks] | None:
     found = []
-    for line in _lines(said):
-        # A job's name may hold anything, this sign too.
+    for line in _lines(output):
+        # A job's name may contain any character, '|' too.
         job, task, state, requeues, reason, rest = [*line.split("|", 5), *[""] * 6][:6]
         if not job.isdecimal() or not rest.endswith("|"):
             return None
@@ -104,9 +104,9 @@ def _read_queue(said: str) -> list[Tasks] | None:
     return found
 
 
-def _read_records(said: str) -> list[Tasks] | None:
+def _read_records(output: str) -> list[Tasks] | None:
     found = []
-    for line in _lines(said):
+    for line in _lines(output):
         id_, state, rest = [*line.split("|", 2), *[""] * 3][:3]
         name, separator, cluster = rest.rpartition("|")
         job = parse_job_id(id_)
@@ -116,5 +116,5 @@ def _read_records(said: str) -> list[Tasks] | None:
     return found
 
 
-def _lines(said: str) -> list[str]:
-    return [line.strip() for line in said.splitlines() if line.strip()]
+def _lines(output: str) -> list[str]:
+    return [line.strip() for line in output.splitlines() if line.strip()]

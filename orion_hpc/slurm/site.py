@@ -1,4 +1,4 @@
-"""What the site's administrators have set: ``scontrol show config``."""
+"""The site's settings, from ``scontrol show config``, and whether Slurm's commands answer."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _LINE = re.compile(r"^(\w+)\s*=\s*(.*?)\s*$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Settings of slurm.conf(5); None where Slurm doesn't say.
+    """Settings of slurm.conf(5); None: not known.
 
     Attributes
     ----------
     cluster : str or None
-        Its name.
+        The cluster's name.
     kill_wait : float or None
         Seconds from SIGTERM to SIGKILL.
     max_array : int or None
-        How many tasks one job array may have at most: the smaller one of ``MaxArraySize`` (indices
-        from 0 on) and ``max_array_tasks``.
+        The largest number of tasks in a job array: the minimum of ``MaxArraySize`` (indices from 0)
+        and ``max_array_tasks``.
     """
 
     cluster: str | None = None
@@ -32,14 +32,14 @@ class Site:
 
 
 def ask_site() -> Site:
-    """Ask the controller; a site of Nones where it doesn't answer."""
-    return read_site(ask("scontrol", "show", "config", tries=2).said)
+    """Return the site's settings, all None where the controller doesn't answer."""
+    return read_site(ask("scontrol", "show", "config", tries=2).output)
 
 
 def complaints() -> dict[str, str]:
-    """Ask each of Slurm's commands something harmless; return what it says against it, or ``''``.
+    """Run each of Slurm's commands with a harmless request; return its error, or ``''``.
 
-    ``sacct`` is among them, which many sites don't have.
+    ``sacct`` is among them, though many sites don't have it.
     """
     questions = {
         "sbatch": ("--version",),
@@ -55,9 +55,9 @@ def complaints() -> dict[str, str]:
     }
 
 
-def read_site(said: str) -> Site:
-    """Return what the text that ``scontrol show config`` prints tells."""
-    settings = dict(_LINE.findall(said))
+def read_site(output: str) -> Site:
+    """Return the settings in the output of ``scontrol show config``."""
+    settings = dict(_LINE.findall(output))
     scheduler = settings.get("SchedulerParameters", "")
     tasks = re.search(r"(?:^|,)max_array_tasks=(\d+)", scheduler)
     bounds = [_number(settings.get("MaxArraySize")), float(tasks[1]) if tasks else None]

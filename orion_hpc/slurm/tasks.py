@@ -1,4 +1,4 @@
-"""Jobs and array tasks as Slurm's commands tell of them, and what their words mean. Pure.
+"""Jobs and array tasks in the output of Slurm's commands, and their states. Pure.
 
 Sources: squeue(1) and sacct(1), JOB STATE CODES; sbatch(1), ``--array``.
 """
@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Phase: TypeAlias = Literal["waits", "runs", "ends", "over", "lost", "unclear"]
-"""Where a task stands: not begun (or to begin anew), running, its processes being ended, certainly
-over, over on a node that Slurm can't reach, or in a state that says nothing sure."""
+"""A task's phase: pending (again), running, its processes being ended, certainly over, over on a
+node that Slurm can't reach, or in a state that proves nothing."""
 
 _STATES: dict[Phase, frozenset[str]] = {
     "waits": frozenset({"PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD",
@@ -20,19 +20,19 @@ _STATES: dict[Phase, frozenset[str]] = {
     "ends": frozenset({"COMPLETING", "STAGE_OUT"}),
     "over": frozenset({"COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "PREEMPTED", "DEADLINE",
                        "OUT_OF_MEMORY", "BOOT_FAIL", "LAUNCH_FAILED", "RECONFIG_FAIL"}),
-    # Its processes may run on, with the file system in reach.
+    # Its processes may still run and write to the file system.
     "lost": frozenset({"NODE_FAIL"}),
 }  # fmt: skip
-# REVOKED isn't among them: a sibling of the job runs in another cluster of the federation.
+# REVOKED isn't listed: a sibling of the job runs in another cluster of the federation.
 
 _SUSPENDED = frozenset({"SUSPENDED", "STOPPED"})
-"""Of those that run, the states in which Slurm has stopped all processes: by ``scontrol suspend``,
+"""States of running tasks in which Slurm has stopped all processes: by ``scontrol suspend``,
 preemption with ``PreemptMode=SUSPEND`` or a time slice, and by ``scancel --signal=STOP``."""
 
 _ID = re.compile(r"(?P<job>\d+)(?:_(?:(?P<task>\d+)|\[(?P<tasks>[^\]]*)\]))?(?:\+\d+)?")
 _RANGE = re.compile(r"(\d+)(?:-(\d+)(?::(\d+))?)?")
 _MOST_TASKS = 10_000_000
-"""Slurm's own bound is 4,000,001 (slurm.conf, MaxArraySize)."""
+"""Slurm's own limit is 4,000,001 (slurm.conf, MaxArraySize)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +42,15 @@ class Tasks:
     Attributes
     ----------
     job : str
-        The id of the array, or of a job that is none.
+        The id of the array, or of a single job.
     indices : tuple of range
-        The array's tasks; empty for a job that is none.
+        The array's tasks; empty for a single job.
     state : str
-        Slurm's word.
+        Slurm's state.
     requeues : int or None
-        How often they were requeued, where that is told.
+        How often they were requeued, where that is known.
     reason : str
-        Why they wait.
+        Why they are pending.
     name : str
         The job's name.
     """
@@ -77,20 +77,20 @@ class Tasks:
 
     @property
     def in_queue(self) -> bool:
-        """Whether they wait or run; in a state that nobody knows they may."""
+        """Whether they wait or run; true in an unknown state."""
         return self.phase in ("waits", "runs", "unclear")
 
     def has(self, job: str, task: int | None) -> bool:
-        """Whether the job, or that task of the array, is among them."""
+        """Return whether the job, or that task of the array, is among them."""
         if job != self.job or (task is None) != (not self.indices):
             return False
         return task is None or any(task in indices for indices in self.indices)
 
 
 def phase(state: str) -> Phase:
-    """Return what Slurm's word for a state means, such as sacct's ``CANCELLED by 1000``."""
-    said = word(state)
-    return next((name for name, states in _STATES.items() if said in states), "unclear")
+    """Return the phase of a state, such as sacct's ``CANCELLED by 1000``."""
+    bare = word(state)
+    return next((name for name, states in _STATES.items() if bare in states), "unclear")
 
 
 def word(state: str) -> str:
@@ -99,7 +99,7 @@ def word(state: str) -> str:
 
 
 def parse_job_id(text: str) -> tuple[str, tuple[range, ...]] | None:
-    """Return the job and its tasks that ``12``, ``12_3`` or ``12_[3-7,9-20:2%2]`` names.
+    """Return the job and the tasks in ``12``, ``12_3`` or ``12_[3-7,9-20:2%2]``.
 
     None for anything else, such as a list that Slurm cut short (``12_[1,3,5,...]``).
     """
@@ -115,7 +115,7 @@ def parse_job_id(text: str) -> tuple[str, tuple[range, ...]] | None:
 
 
 def parse_indices(text: str) -> tuple[range, ...] | None:
-    """Return the tasks that the ``--array`` form ``3-7,9-20:2%2`` names; None for anything else."""
+    """Return the tasks in the ``--array`` form ``3-7,9-20:2%2``; None for anything else."""
     found = []
     for part in text.partition("%")[0].split(","):
         match = _RANGE.fullmatch(part.strip())

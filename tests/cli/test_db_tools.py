@@ -84,8 +84,11 @@ def test_submit_goes_on_with_a_repaired_database(done):
     broken = orion_hpc("status", done)
     assert broken.returncode == 1
     assert "orion-hpc db repair" in broken.stderr
+    (lost,) = json.loads(tool(done, "check", "--json", code=1))["missing"]
     told = tool(done, "repair")
     assert f"  offset {middle.start:,}: " in told
+    whose = f"trial {lost['trial']} of quick-v1 (worker {lost['worker']})"
+    assert f"What is missing may be the result of {whose}." in told.splitlines()
     assert f"The damaged file is kept as {database(done)}.damaged-1." in told
     assert "quick-v1: 1 reserved, 7 completed; before the damage: " in told
     assert "the algorithm gave the parameters again" in told

@@ -80,19 +80,42 @@ def test_this_host_alone(no_slurm: None, place: Path) -> None:
 
 
 def test_a_person_is_told_line_by_line(no_slurm: None, place: Path) -> None:
-    """Folders that were missing are gone again, too."""
-    done = orion_hpc("doctor", "--nodes", "0", "--storage", place / "a" / "b" / "db.pkl")
+    """And the folder is as it was."""
+    (place / "a").mkdir()
+    done = orion_hpc("doctor", "--nodes", "0", "--storage", place / "a" / "db.pkl")
     assert done.returncode == 0, done.stdout + done.stderr
     (line,) = [line for line in done.stdout.splitlines() if " lock  " in line[:16]]
     assert line.split()[0] == "ok"
-    assert os.listdir(place) == []
+    assert os.listdir(place) == ["a"]
+    assert os.listdir(place / "a") == []
 
 
 def test_a_storage_that_cant_be_written_to(no_slurm: None) -> None:
     """Told as a verdict, by whoever looks for one."""
-    found = examined("--storage", "/proc/nowhere/db.pkl", code=1)
+    found = examined("--storage", "/proc/db.pkl", code=1)
     assert found["storage"]["verdict"] == "failed"
-    assert "/proc/nowhere/db.pkl" in found["storage"]["found"]
+    assert "can't write beside /proc/db.pkl" in found["storage"]["found"]
+
+
+@pytest.mark.parametrize(
+    ("storage", "says"),
+    [
+        ("missing", "there is neither a database nor a folder {}"),
+        ("missing/", "there is neither a database nor a folder {}"),
+        ("missing/db.pkl", "there is no folder {} for the database {}/db.pkl"),
+    ],
+)
+def test_a_folder_that_isnt_there_is_a_failure(
+    no_slurm: None, place: Path, storage: str, says: str
+) -> None:
+    """In one sentence, without a verdict that is good; nothing is made."""
+    done = orion_hpc("doctor", "--nodes", "0", "--storage", f"{place}/{storage}")
+    told, advice = done.stdout.splitlines()
+    assert told.split()[:2] == ["failed", "storage"]
+    assert told.endswith(says.replace("{}", f"{place}/missing"))
+    assert advice.strip()
+    assert done.returncode == 1
+    assert os.listdir(place) == []
 
 
 def test_bad_input_is_refused(no_slurm: None, place: Path) -> None:

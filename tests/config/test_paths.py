@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orion_hpc.config.paths import absolute_path, storage_path
-from orion_hpc.config.slurm_formats import Malformed
+from orion_hpc.config.slurm_formats import InvalidValue
 
 BASE = Path("/exp/svm")
 
@@ -66,14 +66,14 @@ def test_every_form_is_one_path(value: Any, monkeypatch: pytest.MonkeyPatch) -> 
 )  # fmt: skip
 def test_refused(value: Any, message: str) -> None:
     """What is no path to a pickled database says what there is instead."""
-    with pytest.raises(Malformed) as caught:
+    with pytest.raises(InvalidValue) as caught:
         storage_path(value, BASE)
     assert str(caught.value) == message
 
 
 def test_a_working_directory_is_a_path_only() -> None:
     """A mapping is no directory."""
-    with pytest.raises(Malformed, match="expected a path"):
+    with pytest.raises(InvalidValue, match="expected a path"):
         absolute_path({"host": "x"}, BASE)
 
 
@@ -83,11 +83,11 @@ def test_what_sbatch_cannot_do_with_is_refused_wherever_it_comes_from(
     folder: str, value: Any
 ) -> None:
     """The directory of the configuration counts too: scripts and logs lie beside the database."""
-    with pytest.raises(Malformed, match="a control character or a backslash"):
+    with pytest.raises(InvalidValue, match="a control character or a backslash"):
         storage_path(value, Path(folder))
 
 
 def test_a_backslash_in_the_path_itself_is_refused() -> None:
     """It is printable, and sbatch reads it as an instruction."""
-    with pytest.raises(Malformed, match="a control character or a backslash"):
+    with pytest.raises(InvalidValue, match="a control character or a backslash"):
         storage_path("a\\b.pkl", Path("/"))

@@ -6,7 +6,12 @@ from __future__ import annotations
 
 import pytest
 
-from orion_hpc.config.slurm_formats import Malformed, array_size, check_memory, time_limit_seconds
+from orion_hpc.config.slurm_formats import (
+    InvalidValue,
+    array_size,
+    check_memory,
+    time_limit_seconds,
+)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +45,7 @@ def test_time_forms(text: str, seconds: int | None) -> None:
 )  # fmt: skip
 def test_time_refused(text: str) -> None:
     """What sbatch has no form for says which forms there are."""
-    with pytest.raises(Malformed, match=r"^expected minutes, mm:ss, hh:mm:ss, d-hh, "):
+    with pytest.raises(InvalidValue, match=r"^expected minutes, mm:ss, hh:mm:ss, d-hh, "):
         time_limit_seconds(text)
 
 
@@ -53,7 +58,7 @@ def test_memory_is_kept(text: str) -> None:
 @pytest.mark.parametrize("text", ["", "lots", "1.5G", "-2G", "2 G", "2X", "G", "2GiB"])
 def test_memory_refused(text: str) -> None:
     """What is no amount of memory says how one is written."""
-    with pytest.raises(Malformed, match="such as 2G"):
+    with pytest.raises(InvalidValue, match="such as 2G"):
         check_memory(text)
 
 
@@ -97,6 +102,6 @@ def test_array_sizes(text: str, size: tuple[int, int | None]) -> None:
 )
 def test_arrays_refused(text: str, message: str) -> None:
     """An array that has no size says what was expected; a huge one costs no memory."""
-    with pytest.raises(Malformed) as caught:
+    with pytest.raises(InvalidValue) as caught:
         array_size(text)
     assert str(caught.value) == message

@@ -10,17 +10,18 @@ from pathlib import Path
 
 import psutil
 
-from orion_hpc.doctor.contest import Trying
-from orion_hpc.doctor.diagnosis import Findings, verdicts
-from orion_hpc.doctor.host_facts import look_around
+from orion_hpc.doctor.contest import Contest
+from orion_hpc.doctor.diagnosis import verdicts
+from orion_hpc.doctor.findings import Findings
+from orion_hpc.doctor.host_facts import gather_facts
 from orion_hpc.doctor.probes import Rehearsal
 from orion_hpc.doctor.verdict import Verdict
 from tests.rigs.waiting import wait_until
 
 PARTY = """
 import sys
-from orion_hpc.doctor.agent import attend
-attend(sys.argv[1])
+from orion_hpc.doctor.agent import run_agent
+run_agent(sys.argv[1])
 """
 
 STALE = """
@@ -28,7 +29,7 @@ STALE = """
 # takes over the new size and not the new bytes, and its append takes the old page with it.
 import os, sys
 from orion_hpc.doctor.probes import Rehearsal
-from orion_hpc.doctor.agent import attend
+from orion_hpc.doctor.agent import run_agent
 
 class Stale(Rehearsal):
     known = 0
@@ -45,7 +46,7 @@ class Stale(Rehearsal):
 
 import orion_hpc.doctor.agent
 orion_hpc.doctor.agent.Rehearsal = Stale
-attend(sys.argv[1])
+run_agent(sys.argv[1])
 """
 
 
@@ -64,20 +65,20 @@ def tried(folder: Path, program: str) -> tuple[Findings, set[int]]:
     """Return what was found with one other process that runs ``program``, and which processes had
     the journal open for reading from when appends were made in turn."""
     found = Findings(
-        str(folder / "db.pkl"), asked=1, started=True, here=look_around(str(folder), {})
+        str(folder / "db.pkl"), asked=1, started=True, here=gather_facts(str(folder), {})
     )
     rehearsal = Rehearsal.prepare(str(folder), None)
     found.lock = rehearsal.lock
     readers: set[int] = set()
     try:
         (folder / "brief.json").write_text('{"tasks": 1, "patience": 60}')
-        trying = Trying(str(folder), 1)
+        contest = Contest(str(folder), 1)
         with party(folder, program):
-            wait_until(lambda: bool(trying.arrived()), 30, "the other to come")
-            for step in trying.steps({0: "c1"}, (), rehearsal, found):
+            wait_until(lambda: bool(contest.arrivals()), 30, "the other to come")
+            for step in contest.steps({0: "c1"}, (), rehearsal, found):
                 if step in ("appending in turn", "measuring the delay"):
                     readers |= set(_readers(folder / "db.pkl"))
-            trying.dismiss()
+            contest.end()
     finally:
         rehearsal.close()
     return found, readers

@@ -7,14 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from orion_hpc.doctor.diagnosis import (
-    Findings,
-    Part,
-    diagnosis_lines,
-    diagnosis_record,
-    is_bad,
-    verdicts,
-)
+from orion_hpc.doctor.diagnosis import diagnosis_lines, diagnosis_record, is_bad, verdicts
+from orion_hpc.doctor.findings import Findings, LockReport
 from orion_hpc.doctor.host_facts import HostFacts
 from orion_hpc.doctor.lock_facts import Tried
 from orion_hpc.doctor.quota import Quota
@@ -47,7 +41,7 @@ def findings(**changes) -> Findings:
         cluster="big",
         lock="flock-database",
         tried=[Tried("c1", True, ALL), Tried("c2", True, ALL)],
-        parts=[Part("this host", 90, 0), Part("c1", 80, 0), Part("c2", 70, 0)],
+        parts=[LockReport("this host", 90, 0), LockReport("c1", 80, 0), LockReport("c2", 70, 0)],
         appended=60,
         expected=60,
         delays={"c1": [0.01, 0.02], "c2": [0.015]},
@@ -90,7 +84,7 @@ def test_all_is_well():
         ("file system", "ok", "fuse (mfs#here:9421), lock flock",
          {"here": replace(LOGIN, file_system="fuse", source="mfs#here:9421", lock="lease"),
           "nodes": [node("c1", file_system="fuse")], "lock": "flock"}),
-        ("file system", "warning", "doesn't tell whether it shares flock",
+        ("file system", "warning", "doesn't say whether it shares flock",
          {"here": replace(LOGIN, file_system="odd", lock="lease"), "nodes": [], "lock": "lease"}),
         ("file system", "warning", "a disk of this host",
          {"here": replace(LOGIN, file_system="ext4"), "nodes": []}),
@@ -125,13 +119,13 @@ def test_all_is_well():
         ("python", "unknown", "on ext4",
          {"nodes": [], "here": replace(LOGIN, package_on="ext4")}),
         ("lock", "failed", "3 of 20 times it was held by two (c1 saw it)",
-         {"parts": [Part("this host", 10, 0), Part("c1", 10, 3)]}),
+         {"parts": [LockReport("this host", 10, 0), LockReport("c1", 10, 3)]}),
         ("lock", "unknown", "c2 ended",
-         {"parts": [Part("this host", 10, 5), Part("c1", 10, 3)], "silent": ["c2"]}),
+         {"parts": [LockReport("this host", 10, 5), LockReport("c1", 10, 3)], "silent": ["c2"]}),
         ("lock", "failed", "c1: it wasn't free",
-         {"parts": [Part("this host", 10, 0), Part("c1", 0, 0, "it wasn't free")]}),
+         {"parts": [LockReport("this host", 10, 0), LockReport("c1", 0, 0, "it wasn't free")]}),
         ("lock", "unknown", "c1 didn't take part",
-         {"parts": [Part("this host", 10, 0), Part("c1", 0, 0)]}),
+         {"parts": [LockReport("this host", 10, 0), LockReport("c1", 0, 0)]}),
         ("lock", "unknown", "nobody else", {"parts": []}),
         ("lock kinds", "unknown", "nobody else", {"tried": []}),
         ("lock kinds", "failed", "(c1 had it, too)",
@@ -190,7 +184,7 @@ def test_a_hint_that_is_known_is_the_advice():
 
 def test_a_flock_that_isnt_exclusive_is_to_be_a_lease():
     """The one thing that a user can do without the site's help."""
-    parts = [Part("this host", 9, 4), Part("c1", 9, 4)]
+    parts = [LockReport("this host", 9, 4), LockReport("c1", 9, 4)]
     assert "lock: lease" in of("lock", findings(parts=parts)).advice
     assert "lock: lease" not in of("lock", findings(parts=parts, lock="lease")).advice
 

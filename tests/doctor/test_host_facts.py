@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from orion_hpc.doctor.host_facts import look_around, room
+from orion_hpc.doctor.host_facts import gather_facts, room
 
 
 def told(**figures: int) -> os.statvfs_result:
@@ -42,7 +42,7 @@ def test_what_isnt_a_figure_is_unknown(changes, left):
 
 def test_this_machines_room(tmp_path):
     """The real call, of a file system that can tell."""
-    facts = look_around(str(tmp_path), {})
+    facts = gather_facts(str(tmp_path), {})
     assert facts.trouble == ""
     assert facts.free is not None
     assert facts.free > 0

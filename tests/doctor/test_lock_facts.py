@@ -67,7 +67,7 @@ def test_a_database_keeps_its_lock() -> None:
 @pytest.mark.parametrize(
     ("used", "mount", "verdict", "says"),
     [
-        ("flock-database", Mount.of("nfs4", "vers=4.2"), "ok", "refuses what that one writes"),
+        ("flock-database", Mount.of("nfs4", "vers=4.2"), "ok", "refuses what it writes"),
         ("flock", Mount.of("nfs4", "vers=4.0"), "warning", "over what others appended"),
         ("flock", Mount.of("nfs", "vers=3"), "ok", "takes no lock away"),
         ("lease", Mount.of("nfs", "vers=3,nolock"), "ok", "a lease isn't fenced"),
@@ -75,15 +75,19 @@ def test_a_database_keeps_its_lock() -> None:
         ("flock", Mount("fuse.ceph-fuse"), "ok", "CephFS shuts out"),
         ("flock", Mount("fuse.glusterfs"), "ok", "client.strict-locks"),
         ("flock", Mount("lustre"), "ok", "evicts"),
-        ("flock", MFS, "unknown", "isn't known"),
+        ("flock", MFS, "unknown", "nothing is known"),
     ],
 )
-def test_fencing_is_told_as_known_not_as_measured(used, mount, verdict, says) -> None:
-    """By the file system, its version and the lock; or that it isn't known."""
+def test_fencing_says_what_is_known_and_from_where(used, mount, verdict, says) -> None:
+    """By the file system, its version and the lock; and why it can't be tried here."""
     (told,) = fencing(used, mount)
     assert told.verdict == verdict
     assert says in told.found
-    assert ("known, not measured" in told.found) is (verdict != "unknown")
+    assert told.found.endswith(
+        "; not tried here, as a node would have to be cut off from the server for longer than its "
+        "lease"
+    )
+    assert told.found.startswith("by ") is (verdict != "unknown"), "the source comes first"
     assert bool(told.advice) is (verdict == "warning")
 
 

@@ -36,7 +36,7 @@ def test_the_version(kind: str, options: str, version: str) -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "short"),
     [
-        ("nfs", V3, "NFS 3 over tcp, hard, an answer is waited for 60 s (timeo) at first"),
+        ("nfs", V3, "NFS 3 over tcp, hard, first timeout 60 s (timeo)"),
         ("nfs4", V4.replace("4.2", "4.0"), "NFS 4.0 over tcp, hard, "),
         ("nfs4", f"{V4},nconnect=8,acregmax=3,lookupcache=pos", ", nconnect=8, acregmax=3, "
          "lookupcache=pos"),
@@ -45,7 +45,7 @@ def test_the_version(kind: str, options: str, version: str) -> None:
         ("nfs4", V4.replace("hard", "softerr"), "tcp, softerr, "),
         ("nfs4", V4.replace("rw,", "ro,"), ", ro"),
         ("nfs4", f"{V4},noac,nocto", ", noac, nocto"),
-        ("nfs", "rw", "NFS of a version that isn't told, hard"),
+        ("nfs", "rw", "NFS of an unknown version, hard"),
     ],
 )  # fmt: skip
 def test_a_mount_in_short(kind: str, options: str, short: str) -> None:

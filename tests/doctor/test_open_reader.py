@@ -8,13 +8,13 @@ from pathlib import Path
 
 import psutil
 
-from orion_hpc.doctor.open_reader import Reading
+from orion_hpc.doctor.open_reader import ReaderProcess
 from tests.rigs.waiting import wait_until
 
 PROGRAM = """
 import sys
-from orion_hpc.doctor.open_reader import Reading
-reading = Reading(sys.argv[1])
+from orion_hpc.doctor.open_reader import ReaderProcess
+reading = ReaderProcess(sys.argv[1])
 assert reading.start()
 print(reading._process.pid, flush=True)
 sys.stdin.read()
@@ -31,7 +31,7 @@ def test_it_has_the_file_open_and_reads_it_again(tmp_path: Path) -> None:
     """By one descriptor all the time, without a writer's rights."""
     path = tmp_path / "file"
     path.write_bytes(b"a")
-    with Reading(str(path)) as reading:
+    with ReaderProcess(str(path)) as reading:
         (reader,) = readers(path)
         (file,) = reader.open_files()
         assert file.mode == "r"
@@ -51,7 +51,7 @@ def test_a_file_that_comes_later_is_read_then(tmp_path: Path) -> None:
     """A client may remember for a while that it wasn't there."""
     path = tmp_path / "file"
     with subprocess.Popen(["sh", "-c", f"sleep 0.3; echo a > {path}"]) as maker:
-        with Reading(str(path)):
+        with ReaderProcess(str(path)):
             assert readers(path)
         maker.wait()
 

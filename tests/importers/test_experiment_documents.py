@@ -10,7 +10,7 @@ import pytest
 from orion_hpc.errors import ImportRefused
 from orion_hpc.importers.orion.experiment_documents import FoundExperiment, label, read_experiment
 from orion_hpc.importers.orion.inert_pickle import load
-from orion_hpc.importers.orion.inert_values import Plainer
+from orion_hpc.importers.orion.inert_values import ValueConverter
 from tests.rigs.orion_file import EXPERIMENT, trial
 
 BARE = {key: EXPERIMENT[key] for key in ("_id", "name", "version")}
@@ -20,7 +20,7 @@ def found(trials=(), base=EXPERIMENT, seed=5, **changes) -> FoundExperiment:
     """Return what is made of an experiment's document; dots are written as double underscores."""
     changed = {key.replace("__", "."): value for key, value in changes.items()}
     document, documents = load(pickle.dumps([{**base, **changed}, list(trials)]), lambda name: True)
-    return read_experiment(document, documents, Plainer(), seed, 9.0)
+    return read_experiment(document, documents, ValueConverter(), seed, 9.0)
 
 
 def test_settings_are_kept():

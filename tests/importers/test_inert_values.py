@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from orion_hpc.errors import ImportRefused
 from orion_hpc.importers.orion import inert_values
 from orion_hpc.importers.orion.inert_pickle import load
-from orion_hpc.importers.orion.inert_values import Odd, Plainer, moment
+from orion_hpc.importers.orion.inert_values import UnsupportedValue, ValueConverter, moment
 
 UTC = datetime.timezone.utc
 
@@ -27,7 +27,7 @@ def inert(value, protocol=4):
 
 def plain(value):
     """Return ``value`` as plain data, by way of a pickle."""
-    return Plainer().plain(inert(value))
+    return ValueConverter().plain(inert(value))
 
 
 @given(st.datetimes(), st.integers(3, 5))
@@ -60,16 +60,16 @@ def test_a_time_that_there_is_not_is_odd(packed):
     """No traceback of datetime's."""
     time = inert(datetime.datetime(2024, 1, 1))
     time.args = (packed,)
-    with pytest.raises(Odd):
+    with pytest.raises(UnsupportedValue):
         moment(time)
-    with pytest.raises(Odd):
-        Plainer().plain(time)
+    with pytest.raises(UnsupportedValue):
+        ValueConverter().plain(time)
 
 
 @pytest.mark.parametrize("value", [None, 3, "2024-01-01", datetime.date(2024, 1, 1), moment])
 def test_what_is_no_time_is_odd(value):
     """It says what it is instead."""
-    with pytest.raises(Odd, match="a "):
+    with pytest.raises(UnsupportedValue, match="a "):
         moment(inert(value))
 
 
@@ -85,7 +85,7 @@ def test_what_is_no_time_is_odd(value):
 def test_a_number_of_numpy_is_that_number(number):
     """Of the type that ``item`` gives."""
     for protocol in (3, 4, 5):
-        found = Plainer().plain(inert(number, protocol))
+        found = ValueConverter().plain(inert(number, protocol))
         assert found == number.item()
         assert type(found) is type(number.item())
 
@@ -94,7 +94,7 @@ def test_a_number_in_the_other_order_of_bytes_is_that_number():
     """The dtype tells the order."""
     scalar = inert(numpy.float64(1.5))
     scalar.args = (inert(numpy.dtype(">f8")), numpy.array(1.5, ">f8").tobytes())
-    assert Plainer().plain(scalar) == 1.5
+    assert ValueConverter().plain(scalar) == 1.5
 
 
 def test_dates_and_mappings_and_sets_become_plain():
@@ -128,7 +128,7 @@ def test_dates_and_mappings_and_sets_become_plain():
 )  # fmt: skip
 def test_anything_else_is_odd_and_named(value):
     """It is data for nobody; where it stands says whether that matters."""
-    with pytest.raises(Odd, match="a "):
+    with pytest.raises(UnsupportedValue, match="a "):
         plain([value])
 
 
@@ -137,15 +137,15 @@ def test_a_number_of_numpy_that_is_none_is_odd(args):
     """Arguments are the file's, and may be anything."""
     scalar = inert(numpy.float64(1))
     scalar.args = args
-    with pytest.raises(Odd):
-        Plainer().plain(scalar)
+    with pytest.raises(UnsupportedValue):
+        ValueConverter().plain(scalar)
 
 
 def test_levels_are_bounded():
     """A list that holds itself ends, too."""
     cyclic: list[object] = []
     cyclic.append(cyclic)
-    with pytest.raises(Odd, match="levels"):
+    with pytest.raises(UnsupportedValue, match="levels"):
         plain(cyclic)
 
 

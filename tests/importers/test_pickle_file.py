@@ -14,7 +14,7 @@ import pytest
 
 from orion_hpc.errors import ImportRefused
 from orion_hpc.importers.orion import pickle_file
-from orion_hpc.importers.orion.inert_values import Plainer, moment
+from orion_hpc.importers.orion.inert_values import ValueConverter, moment
 from orion_hpc.importers.orion.pickle_file import block, read_documents
 from tests.rigs.orion_file import (
     EXPERIMENT,
@@ -51,7 +51,7 @@ def refused(tmp_path, data: bytes) -> str:
 def test_the_documents_are_what_orion_reads(path):
     """Every field that Oríon's own reader told of, from a file that Oríon wrote."""
     documents = read_documents(str(path))
-    plain = Plainer().plain
+    plain = ValueConverter().plain
     for expected in json.loads(path.with_suffix(".json").read_text()):
         (found,) = (
             document

@@ -11,7 +11,7 @@ import pytest
 
 from orion_hpc.importers.orion import trial_documents
 from orion_hpc.importers.orion.inert_pickle import load
-from orion_hpc.importers.orion.inert_values import Odd, Plainer
+from orion_hpc.importers.orion.inert_values import UnsupportedValue, ValueConverter
 from orion_hpc.importers.orion.trial_documents import FoundTrial, plain_name, read_trial
 from tests.rigs.orion_file import TIME, trial
 
@@ -21,7 +21,7 @@ CREATED = 5.0
 def found(told: Counter[str] | None = None, **changes) -> FoundTrial:
     """Return what is made of a trial's document."""
     document = load(pickle.dumps(trial(1, **changes)), lambda name: True)
-    return read_trial(document, Plainer(), CREATED, Counter() if told is None else told)
+    return read_trial(document, ValueConverter(), CREATED, Counter() if told is None else told)
 
 
 def result(value, kind: str = "objective", name: str = "loss") -> dict[str, object]:
@@ -201,5 +201,5 @@ def test_a_name_that_can_not_be_one_is_none(name, expected):
 )
 def test_a_trial_that_can_not_be_kept_is_odd(changes):
     """It says why, in words that go behind 'because of'."""
-    with pytest.raises(Odd, match=r"^(a|no|parameters) ?"):
+    with pytest.raises(UnsupportedValue, match=r"^(a|no|parameters) ?"):
         found(**changes)

@@ -280,7 +280,7 @@ def test_somebody_who_writes_meanwhile_is_noticed(path):
     with path.open("ab") as file:
         file.write(framing.encode_frame(1, safe_pickle.dumps(("w9", 0, ()))))
     before = path.read_bytes()
-    with pytest.raises(StorageError, match="somebody wrote into"):
+    with pytest.raises(StorageError, match="another process wrote into"):
         during(Repairer(examiner).steps(examiner.found))
     assert path.read_bytes() == before
     assert sorted(os.listdir(path.parent)) == ["db.pkl", "db.pkl.lock"]

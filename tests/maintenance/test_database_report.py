@@ -113,6 +113,13 @@ def test_a_repair_tells_what_was_lost_and_what_was_put_in():
         "  max_broken: 3 -> 5, for the trials that the damage broke.",
         "lost-2-v1 stands for an experiment whose name and settings are lost.",
     ]
+    assert not any("What is missing" in line for line in lines)
+    lines = list(repair_lines(
+        {"repaired": True, "aside": "/a/db.pkl.damaged-1", "put_in": put_in,
+         "now": {"experiments": [now]}, **found(sound=False, damage=DAMAGE[1:2], missing=HELD)},
+        "db.pkl",
+    ))  # fmt: skip
+    assert lines[2] == "What is missing may be the result of trial 3 of e-v1 (worker c1:7:abc.0)."
     assert list(repair_lines({"repaired": False, "restored": None, **found()}, "db.pkl")) == [
         f"Nothing is to be repaired. {next(check_lines(found(), 'db.pkl'))}"
     ]

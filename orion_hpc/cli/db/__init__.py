@@ -1,4 +1,4 @@
-"""``orion-hpc db``: what can be done with a database as a file; one file a command."""
+"""``orion-hpc db``: the commands on database files, one module each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orion_hpc.cli.db.set import set_
 
 @click.group()
 def db() -> None:
-    """Look after databases."""
+    """Manage databases."""
 
 
 for command in (check, repair, info, export, set_, rm, import_):

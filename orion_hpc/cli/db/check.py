@@ -1,4 +1,4 @@
-"""``orion-hpc db check``: whether a database is whole."""
+"""``orion-hpc db check``: check whether a database is damaged."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from orion_hpc.cli.terminal import Terminal
 @click.option("--json", "as_json", is_flag=True, help="For a program to read.")
 @click.pass_obj
 def check(terminal: Terminal, /, file: str, as_json: bool) -> None:
-    """Look at every transaction of the database FILE.
+    """Check every transaction of the database FILE.
 
-    Exits with 0 if it is sound, 1 if it is damaged or has gaps, and 2 if it is no database. Workers
-    may be at work meanwhile.
+    Exit code 0: sound; 1: damaged or with gaps; 2: not a database. Workers may run meanwhile.
     """
     from orion_hpc.maintenance import database_check
     from orion_hpc.maintenance.database_report import check_lines

@@ -1,10 +1,11 @@
-"""``orion-hpc db export``: all trials, for other programs."""
+"""``orion-hpc db export``: write all trials for other programs."""
 
 from __future__ import annotations
 
 import click
 
 from orion_hpc.cli.terminal import Terminal
+from orion_hpc.text import counted
 
 
 @click.command()
@@ -38,4 +39,4 @@ def export(
     if output is None:
         terminal.data(content)
     else:
-        terminal.note(f"Wrote {trials:,} trial{'' if trials == 1 else 's'} to {output}.")
+        terminal.note(f"Wrote {counted(trials, 'trial')} to {output}.")

@@ -1,4 +1,4 @@
-"""``orion-hpc db info``: what a database is and holds."""
+"""``orion-hpc db info``: show the properties and the content of a database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orion_hpc.cli.terminal import Terminal
 @click.option("--json", "as_json", is_flag=True, help="For a program to read.")
 @click.pass_obj
 def info(terminal: Terminal, /, file: str, as_json: bool) -> None:
-    """Show what the database FILE is: format, lock, size, experiments, workers."""
+    """Show format, lock, size, experiments and workers of the database FILE."""
     from orion_hpc.maintenance import database_check, database_report
 
     found = database_check.info(file, terminal.during)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from orion_hpc.cli.terminal import Terminal
+from orion_hpc.text import counted
 
 
 @click.command()
@@ -16,12 +17,12 @@ from orion_hpc.cli.terminal import Terminal
 def rm(terminal: Terminal, /, file: str, name: str | None, version: int | None, yes: bool) -> None:
     """Remove an experiment from the database FILE, with its folder in FILE.files.
 
-    Its name is free afterwards. No worker may be at work on it.
+    Its name can be used again afterwards. No worker may run on it.
     """
     from orion_hpc.maintenance import experiment_removal
 
     experiment = experiment_removal.find_experiment(file, name, version)
-    trials = f"{len(experiment.trials):,} trial{'' if len(experiment.trials) == 1 else 's'}"
+    trials = counted(len(experiment.trials), "trial")
     if not yes:
         terminal.confirm(f"Remove {experiment.title} with {trials} from {file}?", "--yes")
     done = experiment_removal.remove(file, experiment)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
 from orion_hpc.cli.terminal import Terminal
+from orion_hpc.text import counted
+
+if TYPE_CHECKING:
+    from orion_hpc.maintenance.status_change import StatusChange
 
 
 @click.command("set")
@@ -29,21 +35,42 @@ def set_(
     to: str,
     as_json: bool,
 ) -> None:
-    """Set the status of trials in the database FILE, so that they are run again or never.
+    """Set the status of trials in the database FILE: to run them again, or never.
 
     \b
     orion-hpc db set db.pkl --status broken --to new
     orion-hpc db set db.pkl --trial 7 --trial 9 --to broken
     """
     from orion_hpc.maintenance.status_change import set_status
-    from orion_hpc.maintenance.status_report import set_lines
 
     done = set_status(file, to, name, version, trials, status)
     if as_json:
         terminal.json({"experiment": done.experiment.title, "to": to, "trials": done.numbers,
                        "unchanged": done.unchanged, "missed": done.missed})  # fmt: skip
     else:
-        for line in set_lines(done.experiment, to, done.numbers, done.unchanged, done.missed):
+        for line in _lines(done, to):
             terminal.say(line)
     if done.missed:
         sys.exit(1)
+
+
+def _lines(done: StatusChange, to: str) -> Iterator[str]:
+    """Yield which trials were set, and what follows from it."""
+    from orion_hpc.model.trial import BROKEN
+
+    experiment = done.experiment
+    title = experiment.title
+    already = f"; {done.unchanged:,} had this status already" if done.unchanged else ""
+    yield f"Set {counted(len(done.numbers), 'trial')} of {title} to {to}{already}."
+    if done.missed:
+        numbers = ", ".join(map(str, done.missed[:8]))
+        yield f"Changed by another process at the same moment, and left as they are: {numbers}"
+    if not done.numbers:
+        return
+    if experiment.is_broken:
+        yield (
+            f"{title} is closed by {experiment.count(BROKEN)} broken trials (max_broken is "
+            f"{experiment.max_broken})."
+        )
+    elif to != BROKEN and experiment.stopped is None:
+        yield "'orion-hpc submit CONFIG' runs what is to be run."

@@ -1,7 +1,7 @@
-"""What the document of an experiment of Oríon's amounts to here, and what to tell of it.
+"""Converts the document of an Oríon experiment, and notes what can't be converted.
 
-Pure. Names, texts and numbers come from a file that anybody may have made, so whatever becomes a
-path, a variable or a line on a terminal here is checked first. No path of the file is kept.
+Pure. The file may come from anyone, so every text and number that becomes a path, a variable or a
+line on a terminal is checked first. No path of the file is kept.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 from orion_hpc.algorithms.factory import make_algorithm, normalise
 from orion_hpc.errors import ConfigurationError, ImportRefused
-from orion_hpc.importers.orion.inert_values import Odd, Plainer, moment
+from orion_hpc.importers.orion.inert_values import UnsupportedValue, ValueConverter, moment
 from orion_hpc.importers.orion.pickle_file import block
 from orion_hpc.importers.orion.trial_documents import FoundTrial, is_text, plain_name, read_trial
 from orion_hpc.model.history import IMPORTED
@@ -28,10 +28,10 @@ Document = Mapping[str, Any]
 _MAX_BROKEN = 3
 _MAX_ATTEMPTS = 3
 _MOST = 1 << 31
-"""Of a version or a limit."""
+"""The upper bound of a version or a limit."""
 
 _METADATA = ("user", "orion_version", "user_script", "user_args", "VCS")
-"""What is kept of what Oríon knows beyond the settings."""
+"""Metadata of Oríon that is kept beside the settings."""
 
 _LONGEST_METADATA = 2000
 _LONGEST_PRIOR = 100_000
@@ -40,18 +40,18 @@ _MOST_LEVELS = 20
 
 @dataclass(frozen=True, slots=True)
 class FoundExperiment:
-    """An experiment of Oríon's in this package's terms.
+    """An experiment of Oríon, converted.
 
     Attributes
     ----------
     known_as : str
-        Its name there.
+        Its name in Oríon.
     configuration : dict
-        What the database keeps of it; see :data:`~orion_hpc.model.state.IMPORTED`.
+        The configuration for the database; see :data:`~orion_hpc.model.state.IMPORTED`.
     create_time : float
         Seconds since the epoch.
     notes : list of str
-        What isn't as it was, a sentence each.
+        A sentence for each thing that was changed.
     """
 
     known_as: str
@@ -64,7 +64,7 @@ class FoundExperiment:
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Name and version for people."""
         return f"{self.name} v{self.version}"
 
 
@@ -77,7 +77,7 @@ def label(document: Document) -> tuple[str, int]:
         It has none.
     """
     name, version = document.get("name"), document.get("version")
-    version = 1 if version is None else version  # as Oríon takes it
+    version = 1 if version is None else version  # Oríon's default
     if not (isinstance(name, str) and is_text(name)):
         raise ImportRefused("an experiment in the file has no name that can be shown")
     if type(version) is not int or not 0 < version < _MOST:
@@ -86,19 +86,19 @@ def label(document: Document) -> tuple[str, int]:
 
 
 def read_experiment(
-    document: Document, trials: Iterable[Document], plainer: Plainer, seed: int, now: float
+    document: Document, trials: Iterable[Document], converter: ValueConverter, seed: int, now: float
 ) -> FoundExperiment:
     """Return the experiment of a document and of its trials' documents.
 
     Parameters
     ----------
     document, trials : flat documents
-    plainer : Plainer
+    converter : ValueConverter
         With the budget of the whole file.
     seed : int
-        For an algorithm without one.
+        The seed of an algorithm without one.
     now : float
-        The time of what has none; seconds since the epoch.
+        The creation time of an experiment without one, in seconds since the epoch.
 
     Raises
     ------
@@ -109,10 +109,10 @@ def read_experiment(
     name = _allowed_name(known_as)
     notes = [] if name == known_as else [f"It was called {known_as!r} in Oríon."]
     priors = _priors(document, notes)
-    options = _options(document, plainer, notes)
+    options = _options(document, converter, notes)
     space, algorithm = _for_us(priors, options, seed, notes)
     created = _created(document, now)
-    found = _trials(trials, plainer, created, notes)
+    found = _trials(trials, converter, created, notes)
     max_broken = _limit(document.get("max_broken")) or _MAX_BROKEN
     broken = sum(trial.status == BROKEN for trial in found)
     if broken >= max_broken:
@@ -120,16 +120,6 @@ def read_experiment(
             f"Its {broken} broken trials end it (max_broken is {max_broken}); to go on, submit "
             f"with --max-broken {broken + _MAX_BROKEN}."
         )
-    # Two readings of the same experiment are known to be that by it, whatever seed is drawn.
-    content = repr((known_as, priors, options, found))
-    origin = {
-        "program": "Oríon",
-        "id": str(_plain(document.get("_id"), plainer)),
-        "parent": str(_plain(block(document, "refers.parent_id"), plainer)),
-        **_metadata(document, plainer),
-        "trials": len(found),
-        "digest": hashlib.sha256(content.encode()).hexdigest(),
-    }
     configuration = {
         "space": space,
         "algorithm": algorithm,
@@ -143,13 +133,30 @@ def read_experiment(
         "max_attempts": _MAX_ATTEMPTS,
         "working_dir": None,
         "worker": {},
-        IMPORTED: origin,
+        IMPORTED: _origin(document, converter, len(found), (known_as, priors, options, found)),
     }
     return FoundExperiment(known_as, name, version, configuration, created, found, notes)
 
 
+def _origin(
+    document: Document, converter: ValueConverter, trials: int, content: tuple[Any, ...]
+) -> dict[str, Any]:
+    """Return where the experiment comes from; equal for two readings of the same ``content``.
+
+    The seed that is drawn for an algorithm without one is no part of the digest.
+    """
+    return {
+        "program": "Oríon",
+        "id": str(_plain(document.get("_id"), converter)),
+        "parent": str(_plain(block(document, "refers.parent_id"), converter)),
+        **_metadata(document, converter),
+        "trials": trials,
+        "digest": hashlib.sha256(repr(content).encode()).hexdigest(),
+    }
+
+
 def _allowed_name(name: str) -> str:
-    """Return the nearest name that can be part of a path, as the settings want it too."""
+    """Return the nearest name that can be part of a path, as the settings require."""
     return re.sub(r"^[.\-]+|[^\w.\-]", "_", name)[:100]
 
 
@@ -170,7 +177,9 @@ def _priors(document: Document, notes: list[str]) -> dict[str, str]:
     return priors
 
 
-def _options(document: Document, plainer: Plainer, notes: list[str]) -> dict[str, dict[str, Any]]:
+def _options(
+    document: Document, converter: ValueConverter, notes: list[str]
+) -> dict[str, dict[str, Any]]:
     """Return the algorithm in the form ``{name: options}``."""
     found = block(document, "algorithm") or block(document, "algorithms") or "random"
     if isinstance(found, str):
@@ -179,9 +188,9 @@ def _options(document: Document, plainer: Plainer, notes: list[str]) -> dict[str
     for key, value in found.items() if isinstance(found, dict) else ():
         try:
             if not is_text(key) or key.count(".") > _MOST_LEVELS:
-                raise Odd("something without a name")
-            _put(nested, key.split("."), plainer.plain(value))
-        except Odd as error:
+                raise UnsupportedValue("something without a name")
+            _put(nested, key.split("."), converter.plain(value))
+        except UnsupportedValue as error:
             notes.append(f"An option of the algorithm is left out: it is {error}.")
     if isinstance(kind := nested.pop("of_type", None), str):
         nested = {kind: nested}
@@ -193,21 +202,21 @@ def _put(nested: dict[str, Any], levels: list[str], value: Any) -> None:
     for level in levels[:-1]:
         nested = nested.setdefault(level, {})
         if not isinstance(nested, dict):
-            raise Odd("both a value and a mapping")
+            raise UnsupportedValue("both a value and a mapping")
     nested[levels[-1]] = value
 
 
 def _for_us(
     priors: dict[str, str], options: dict[str, dict[str, Any]], seed: int, notes: list[str]
 ) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
-    """Return space and algorithm as this version records them; as they are, and told, if it can't
-    go on with them."""
+    """Return space and algorithm as this version records them; unchanged, with a note, if it can't
+    run them."""
     space, algorithm = priors, options
     try:
         parsed = Space.parse(priors)
         space = dict(parsed.configuration)
         ((name, given),) = options.items()
-        # What Oríon left to chance is None there, what has no end is infinite: both are left out.
+        # Oríon writes None for a random seed and infinity for no limit: both are left out.
         meant = {key: value for key, value in given.items() if value not in (None, math.inf)}
         known = normalise({name: meant}, seed)
         make_algorithm(known, parsed)
@@ -218,32 +227,32 @@ def _for_us(
 
 
 def _trials(
-    documents: Iterable[Document], plainer: Plainer, created: float, notes: list[str]
+    documents: Iterable[Document], converter: ValueConverter, created: float, notes: list[str]
 ) -> tuple[FoundTrial, ...]:
-    """Return the trials that can be kept, in the order of their submission."""
-    told: Counter[str] = Counter()
+    """Return the trials that can be converted, in the order of their submission."""
+    counts: Counter[str] = Counter()
     found: list[FoundTrial] = []
     taken: set[str] = set()
     for document in documents:
         try:
-            trial = read_trial(document, plainer, created, told)
-        except Odd as error:
-            told[f"left out because of {error}"] += 1
+            trial = read_trial(document, converter, created, counts)
+        except UnsupportedValue as error:
+            counts[f"left out because of {error}"] += 1
             continue
-        # The rules of replay: one trial of an id, or of a point where there is no id.
+        # The rules of replay: one trial for an id, or for a point where there is no id.
         key = trial.id or params_key(trial.params)
         if key in taken:
-            told["left out because they are there twice"] += 1
+            counts["left out because they are there twice"] += 1
             continue
         taken.add(key)
         taken.add(params_key(trial.params))
         found.append(trial)
-    notes.extend(f"Trials {what}: {number}." for what, number in told.items())
+    notes.extend(f"Trials {what}: {number}." for what, number in counts.items())
     return tuple(sorted(found, key=lambda trial: trial.submit_time))
 
 
 def _limit(value: Any) -> int | None:
-    """Return a limit; None where there is none, which is infinity too."""
+    """Return a limit; None where there is none, or where it is infinite."""
     if isinstance(value, float) and math.isfinite(value):
         value = int(value)
     return value if type(value) is int and 0 < value < _MOST else None
@@ -252,20 +261,20 @@ def _limit(value: Any) -> int | None:
 def _created(document: Document, now: float) -> float:
     try:
         return moment(block(document, "metadata.datetime")).timestamp()
-    except Odd:
+    except UnsupportedValue:
         return now
 
 
-def _metadata(document: Document, plainer: Plainer) -> dict[str, Any]:
-    found = {name: _plain(block(document, f"metadata.{name}"), plainer) for name in _METADATA}
+def _metadata(document: Document, converter: ValueConverter) -> dict[str, Any]:
+    found = {name: _plain(block(document, f"metadata.{name}"), converter) for name in _METADATA}
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _plain(value: Any, plainer: Plainer) -> Any:
-    """Return ``value`` as plain data, None for what is odd, long or can't be shown."""
+def _plain(value: Any, converter: ValueConverter) -> Any:
+    """Return ``value`` as plain data; None if it is unsupported, too long or not printable."""
     try:
-        plain = plainer.plain(value)
-    except Odd:
+        plain = converter.plain(value)
+    except UnsupportedValue:
         return None
     if isinstance(plain, bytes) or (isinstance(plain, str) and not is_text(plain)):
         return None

@@ -1,13 +1,12 @@
-"""Takes experiments over from a database file of Oríon.
+"""Imports experiments from a database file of Oríon.
 
-Reading, converting and writing are apart: nothing is written before all of it is read and nothing
-speaks against it.
+Reading, converting and writing are separate: nothing is written before all is read and checked.
 
 *A crash in between.* An experiment takes one transaction for its creation and one for its trials
-(a large one takes a few: see :data:`_MOST_BYTES`). The creation records how many trials are to come
-and a digest of them, so that an unfinished import is known as one: until it is whole, no submission
-accepts it, and since nothing says yet what its trials run, no worker runs it. The same import again
-writes what is missing. Replay makes a trial that is written twice (by two imports at once) a no-op.
+(a large one a few: see :data:`_MOST_BYTES`). The creation records the number of trials and a digest
+of them, which marks an unfinished import: until it is complete, no submission accepts it, and no
+worker runs it, as it has no function or command yet. The same import again writes what is missing.
+In replay, a trial that was written twice (by two imports at once) counts once.
 """
 
 from __future__ import annotations
@@ -20,8 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from orion_hpc.config.config_files import standing_layers
-from orion_hpc.config.resolve import Layer, resolve
+from orion_hpc.config.config_files import load_settings
 from orion_hpc.errors import (
     ExperimentConflict,
     ImportRefused,
@@ -30,7 +28,7 @@ from orion_hpc.errors import (
     did_you_mean,
 )
 from orion_hpc.importers.orion.experiment_documents import FoundExperiment, label, read_experiment
-from orion_hpc.importers.orion.inert_values import Plainer
+from orion_hpc.importers.orion.inert_values import ValueConverter
 from orion_hpc.importers.orion.pickle_file import read_documents
 from orion_hpc.importers.orion.trial_documents import FoundTrial
 from orion_hpc.journal import safe_pickle
@@ -44,21 +42,21 @@ from orion_hpc.model.wire import encode
 
 _MOST_BYTES = 1024 * 1024
 _MOST_EVENTS = 1000
-"""Of a transaction with trials, roughly: about 300 usual ones. See :data:`framing.MAX_PAYLOAD` and
-:data:`plain.MOST_TUPLES` for what a reader takes."""
+"""Approximate limits of a transaction with trials: about 300 usual ones. The limits of a reader are
+:data:`framing.MAX_PAYLOAD` and :data:`safe_pickle.MOST_TUPLES`."""
 
 _NO_LIMIT = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of one experiment. ``new`` is False where it was whole in the database before."""
+    """An imported experiment; ``new`` is False where the database had all of it before."""
 
     found: FoundExperiment
     new: bool = True
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for a program to read."""
+        """Return it as plain data for programs."""
         statuses = Counter(trial.status for trial in self.found.trials)
         return {
             "name": self.found.name,
@@ -79,23 +77,21 @@ def import_orion(
     source : Path
         A file of Oríon's PickledDB.
     storage : str, optional
-        The database, made where there is none; default as everywhere.
+        The database, created if there is none. The default is that of the settings.
     name, version : optional
         Only this experiment, only this version.
 
     Raises
     ------
     ImportRefused, NoConfigurationError
-        The file is none of Oríon's, or doesn't hold what was asked for. Nothing was written.
+        The file isn't Oríon's, or lacks what was asked for. Nothing was written.
     ExperimentConflict
         The database has an experiment of this name and version. Nothing was written.
     StorageError
-        The database can't be read or written. What was written is whole experiments, and at most
-        one that the same import again completes.
+        The database can't be read or written. Complete experiments may have been written, and one
+        incomplete one, which the same import again completes.
     """
-    flags = {} if storage is None else {"storage": storage}
-    layers = [*standing_layers(os.environ), Layer("flags", flags, Path.cwd())]
-    settings = resolve(layers, needs=())
+    settings = load_settings(None, {"storage": storage}, needs=())
     seed = int.from_bytes(os.urandom(4), "big")
     found = find_experiments(
         read_documents(os.fspath(source)), os.fspath(source), name, version, seed, time.time()
@@ -111,7 +107,7 @@ def find_experiments(
     seed: int,
     now: float,
 ) -> list[FoundExperiment]:
-    """Return the experiments asked for that the documents hold, by name and version. Pure.
+    """Return the experiments of this name and version (None: any) in the documents. Pure.
 
     Raises
     ------
@@ -138,9 +134,9 @@ def find_experiments(
     trials: dict[str, list[dict[str, Any]]] = {}
     for document in documents["trials"]:
         trials.setdefault(_key(document.get("experiment")), []).append(document)
-    plainer = Plainer()
+    converter = ValueConverter()
     found = [
-        read_experiment(document, trials.get(_key(document.get("_id")), ()), plainer, seed, now)
+        read_experiment(document, trials.get(_key(document.get("_id")), ()), converter, seed, now)
         for document in wanted
     ]
     doubles = [title for title, times in Counter(one.title for one in found).items() if times > 1]
@@ -153,13 +149,13 @@ def find_experiments(
 
 
 def _key(number: Any) -> str:
-    # As text: numbers in the file can be chosen so that a dictionary of them takes for ever.
-    # In base 16, in which there is no limit to their digits.
+    # As text: numbers in the file can be chosen to collide in a dictionary.
+    # In base 16, which has no limit of digits.
     return f"{number:x}" if isinstance(number, int) else f"={number}"
 
 
 def write(path: str, found: Sequence[FoundExperiment], now: float) -> list[Imported]:
-    """Write experiments into the database at ``path``; what it holds already is left alone.
+    """Write experiments into the database at ``path``; those that it has stay as they are.
 
     Raises
     ------
@@ -173,7 +169,7 @@ def write(path: str, found: Sequence[FoundExperiment], now: float) -> list[Impor
         return (experiment.name, experiment.version) in wanted
 
     if os.path.exists(path):
-        # Before a database could be made, so that a refusal leaves nothing.
+        # Before the first write, so that a refusal changes nothing.
         storage = PickledDB(path, follows)
         _check_room(storage.refresh(), found, path)
     else:
@@ -188,7 +184,7 @@ def write(path: str, found: Sequence[FoundExperiment], now: float) -> list[Impor
 
 
 def _check_room(state: State, found: Sequence[FoundExperiment], path: str) -> None:
-    """Refuse if somebody else's experiment has a name and version, or if all are there already."""
+    """Raise ExperimentConflict for the title of another experiment, or if all were imported."""
     others = []
     whole = []
     for one in found:
@@ -217,14 +213,14 @@ def _is_same(there: ExperimentState, one: FoundExperiment) -> bool:
 
 
 class _Batch(NamedTuple):
-    """Events of one transaction, which fit behind ``start`` trials."""
+    """The events of one transaction, to be written when there are ``start`` trials."""
 
     start: int
     events: list[ev.Event]
 
 
 def _write_one(storage: Storage, one: FoundExperiment, batches: Sequence[_Batch]) -> bool:
-    """Write one experiment, or what is missing of it; return whether anything was."""
+    """Write one experiment, or what is missing of it; return False if nothing was missing."""
 
     def create(state: State) -> list[ev.Event]:
         if state.find(one.name, one.version) is not None:
@@ -237,7 +233,7 @@ def _write_one(storage: Storage, one: FoundExperiment, batches: Sequence[_Batch]
     there = storage.transact(CATALOGUE, create).find(one.name, one.version)
     if there is None or not _is_same(there, one):
         raise ExperimentConflict(
-            f"somebody else has just made another experiment {one.title}",
+            f"another process has just created another experiment {one.title}",
             "Choose others with --name and --version, or another database with --storage.",
         )
     for batch in batches:
@@ -257,8 +253,11 @@ def _write_one(storage: Storage, one: FoundExperiment, batches: Sequence[_Batch]
 
 
 def _batches(one: FoundExperiment, now: float) -> Iterator[_Batch]:
-    """Yield the trials' transactions. The limits, which would close the experiment in the midst of
-    them, are lifted at the beginning of each and set at the end of the last."""
+    """Yield the trials' transactions.
+
+    Limits would close the experiment before all trials are written: each transaction lifts them
+    first, and the last one sets them.
+    """
     lifted: ev.Event = ev.ChangeLimits(None, _NO_LIMIT, now)
     start, events, size = 0, [lifted], 0
     for number, trial in enumerate(one.trials):
@@ -277,8 +276,8 @@ def _batches(one: FoundExperiment, now: float) -> Iterator[_Batch]:
 
 
 def trial_events(number: int, trial: FoundTrial) -> list[ev.Event]:
-    """Return what makes ``trial`` the trial ``number`` on replay: registered and, unless it is new,
-    attempted once. Pure."""
+    """Return the events of ``trial`` as trial ``number``: its registration and, unless it is new,
+    one attempt. Pure."""
     events: list[ev.Event] = [ev.RegisterTrial(number, trial.params, trial.submit_time, trial.id)]
     if trial.status == NEW:
         return events

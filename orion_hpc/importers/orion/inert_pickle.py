@@ -1,17 +1,17 @@
 """Reads another program's pickle as inert data: nothing that the file names is looked up or called.
 
-A pickle is a program for a small machine. Python's own readers run it for real: a name becomes the
-function or class of that name, and ``REDUCE`` and its kin call it. Here :mod:`pickletools` takes
-the program apart, and this machine only builds plain values; a name stays a :class:`Global`, and
-what would have been a call becomes a :class:`Record` that tells what was to be called with what. So
-a file can choose what is told, and never what is done.
+A pickle is a program for a stack machine. Python's own readers execute it: a name becomes the
+function or class of that name, and ``REDUCE`` and similar instructions call it. Here
+:mod:`pickletools` parses the program, and this machine only builds plain values: a name stays a
+:class:`Global`, and a call becomes a :class:`Record` of the name and the arguments. So a file
+determines values, but never runs code.
 
-Memory and time are bounded: by the file's size, by a budget that every instruction draws on, and by
-the absence of whatever lets a few bytes ask for many. No key but a text is kept in a dictionary,
-because numbers can be chosen to collide, and nothing here is hashed or walked in depth: however
-deeply a file nests, only its reader can stumble, and it must count the levels.
+Memory and time are bounded by the file's size and by a budget of instructions; instructions with
+which a few bytes request much memory aren't supported. Dictionaries keep text keys only, because
+numbers can be chosen to collide. Nothing here recurses into values: a caller that does must count
+the levels.
 
-Which names a file may hold, and what its records mean, is left to the reader of the format.
+The reader of the format decides which names a file may hold, and what its records mean.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 MOST_STEPS = 24_000_000
-"""Budget of instructions; one that makes a container counts for four. Oríon takes about 200 for a
-trial, so this is more than 100,000 trials, read in ten seconds and with less than a gigabyte."""
+"""Budget of instructions; one that creates a container counts as four. Oríon uses about 200 for a
+trial: this is enough for 100,000 trials, read in ten seconds and with less than a gigabyte."""
 
 _CONTAINER = 4
 _NEWEST_PROTOCOL = 5
 
 
 class NotInert(ValueError):
-    """The bytes aren't a pickle, or hold what this machine doesn't take; says in words what."""
+    """The bytes aren't a pickle, or use something unsupported; the message says what."""
 
 
 class Global(NamedTuple):
-    """A name in the file: a function or class of some module, not looked up."""
+    """A function or class that the file names, not looked up."""
 
     module: str
     name: str
@@ -46,9 +46,9 @@ class Global(NamedTuple):
 
 @dataclass(slots=True, repr=False, eq=False)
 class Record:
-    """What would have become an object: the name that was to be called, and everything given to it.
+    """A call that wasn't made: the name of the callable and its arguments.
 
-    ``state`` is what the object was to be set up with, ``items`` what was to be put into it by key.
+    ``state`` is the state for the object (``__setstate__``), ``items`` what was to be set by key.
     """
 
     kind: Global
@@ -57,24 +57,24 @@ class Record:
     items: dict[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"<{self.kind}>"  # its content may hold itself
+        return f"<{self.kind}>"  # the content may be recursive
 
 
 def load(data: bytes, allowed: Callable[[Global], bool]) -> Any:
-    """Return what the pickle ``data`` describes.
+    """Return the value in the pickle ``data``.
 
     Returns
     -------
     object
         None, a bool, int, float, str, bytes, list, tuple, dict with texts for keys, Record or
-        Global. A set is a list, since its elements may be anything. Parts may be shared, and may
-        hold themselves.
+        Global. A set is a list, since its elements may be unhashable. Parts may be shared or
+        recursive.
 
     Parameters
     ----------
     data : bytes
     allowed : callable
-        Says whether the file may hold a name.
+        Returns whether the file may have a name.
 
     Raises
     ------
@@ -84,8 +84,8 @@ def load(data: bytes, allowed: Callable[[Global], bool]) -> Any:
     """
     machine = _Machine(allowed)
     try:
-        # A file object over the bytes, and not the file: one that is asked for a petabyte gives
-        # what there is, where a file's buffer would be made that large first.
+        # A file object over the bytes, and not the file: read(a petabyte) returns what there is,
+        # while a file would allocate a buffer of that size first.
         for opcode, argument, _ in pickletools.genops(io.BytesIO(data)):
             if opcode.name == "STOP":
                 return machine.pop()
@@ -100,7 +100,7 @@ def load(data: bytes, allowed: Callable[[Global], bool]) -> Any:
 
 
 class _Machine:
-    """The stack, the stacks below the marks, and the memo."""
+    """The machine: the stack, the stacks below the marks, and the memo."""
 
     def __init__(self, allowed: Callable[[Global], bool]) -> None:
         self._allowed = allowed
@@ -110,7 +110,7 @@ class _Machine:
         self._left = MOST_STEPS
 
     def run(self, name: str, argument: Any) -> None:
-        """Carry out one instruction."""
+        """Execute one instruction."""
         self._left -= 1
         if name in _PUSH:
             self._stack.append(argument)
@@ -123,7 +123,7 @@ class _Machine:
             raise NotInert("it describes more than any sound file of its kind holds")
 
     def pop(self) -> Any:
-        """Take the top of the stack."""
+        """Remove and return the top of the stack."""
         return self._stack.pop()
 
     def _make(self, value: Any) -> None:
@@ -131,11 +131,11 @@ class _Machine:
         self._stack.append(value)
 
     def _to_mark(self) -> list[Any]:
-        """Take everything above the last mark, and the mark."""
+        """Remove the last mark and all above it; return what was above."""
         above, self._stack = self._stack, self._below.pop()
         return above
 
-    # -- names, and what would be calls ----------------------------------------------------------
+    # -- names and calls -------------------------------------------------------------------------
 
     def _name(self, module: Any, name: Any) -> Global:
         if not (isinstance(module, str) and isinstance(name, str)):
@@ -154,7 +154,7 @@ class _Machine:
         self._make(self._name(module, name))
 
     def _record(self, kind: Any, args: Any) -> None:
-        # What is called must be a name that was let through, so that a record says what it is.
+        # A callable must be an allowed name, so that each record has a known kind.
         if not (isinstance(kind, Global) and isinstance(args, tuple)):
             raise TypeError
         self._make(Record(kind, args))
@@ -275,7 +275,7 @@ class _Machine:
         self._to_mark()
 
     def drop(self, argument: None) -> None:
-        # Python's readers take back a mark where there is nothing above it.
+        # Python's readers remove a mark if there is nothing above it.
         if self._stack:
             self.pop()
         else:

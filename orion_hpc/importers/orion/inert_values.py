@@ -1,6 +1,6 @@
-"""What the values in a file of Oríon stand for: plain data of inert data, within bounds.
+"""Converts the inert values of an Oríon file into plain data, within bounds.
 
-Knows how Python pickles dates and how numpy pickles its numbers; builds them from their bytes.
+Decodes dates as Python pickles them, and numbers as numpy pickles them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from orion_hpc.errors import ImportRefused
 from orion_hpc.importers.orion.inert_pickle import Global, Record
 
 _MOST_VALUES = 10_000_000
-"""In the whole file. A part that is shared counts wherever it is, for there it is copied."""
+"""The limit for a whole file. A shared part counts each time, as it is copied each time."""
 
 _MOST_LEVELS = 50
 _MOST_BITS = 4096
-"""Of a whole number: Python refuses to show one of more than 4300 digits."""
+"""The limit of a whole number: Python can't print one of more than 4300 digits."""
 
 _MAPPINGS = ("collections.defaultdict", "collections.OrderedDict")
 _SETS = ("builtins.set", "builtins.frozenset")
@@ -27,18 +27,18 @@ _SCALARS = {
     **{f"f{size}": code for size, code in zip((2, 4, 8), "efd", strict=True)},
     "b1": "?",
 }
-"""numpy's names of numbers, and those of :mod:`struct`."""
+"""numpy's names of number types, and the codes of :mod:`struct`."""
 
 
-class Odd(ValueError):
-    """A value that can't be made plain data; says in words what it is."""
+class UnsupportedValue(ValueError):
+    """A value that can't be converted into plain data; the message says what it is."""
 
 
-class Plainer:
-    """Makes plain data of inert values, on one budget for the whole file.
+class ValueConverter:
+    """Converts inert values into plain data, with one budget for the whole file.
 
-    The budget and the count of levels are needed because parts of a value may be shared, a thousand
-    times over in a few bytes, or hold themselves.
+    The budget and the limit of levels are needed because parts of a value may be shared thousands
+    of times in a few bytes, or be recursive.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class Plainer:
 
         Raises
         ------
-        Odd
+        UnsupportedValue
             It is, or holds, something else.
         ImportRefused
             The budget is spent.
@@ -60,11 +60,11 @@ class Plainer:
                 f"the file describes more than {_MOST_VALUES:,} values; no database of Oríon does"
             )
         if level > _MOST_LEVELS:
-            raise Odd(f"more than {_MOST_LEVELS} levels")
+            raise UnsupportedValue(f"more than {_MOST_LEVELS} levels")
         if isinstance(value, Record):
             value = _meaning(value)
         if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-            raise Odd(f"a whole number of {value.bit_length()} bits")
+            raise UnsupportedValue(f"a whole number of {value.bit_length()} bits")
         if value is None or isinstance(value, bool | int | float | str | bytes):
             return value
         if isinstance(value, dict):
@@ -73,7 +73,7 @@ class Plainer:
             return [self.plain(inner, level + 1) for inner in value]
         if isinstance(value, tuple) and not isinstance(value, Global):
             return tuple(self.plain(inner, level + 1) for inner in value)
-        raise _odd(value)
+        raise _unsupported(value)
 
 
 def _meaning(record: Record) -> Any:
@@ -88,23 +88,22 @@ def _meaning(record: Record) -> Any:
         return _date(record.args[0]).isoformat()
     if record.kind.module.startswith("numpy.") and record.kind.name == "scalar":
         return _scalar(record)
-    raise _odd(record)
+    raise _unsupported(record)
 
 
 def moment(value: Any) -> datetime.datetime:
-    """Return the ``datetime`` that ``value`` stands for. One without a time zone is UTC, as all of
-    Oríon's are.
+    """Return ``value`` as a ``datetime``. Without a time zone it is UTC, as in Oríon.
 
     Raises
     ------
-    Odd
+    UnsupportedValue
         It is something else.
     """
     if not (isinstance(value, Record) and str(value.kind) == "datetime.datetime" and value.args):
-        raise _odd(value)
+        raise _unsupported(value)
     packed = value.args[0]
     if not (isinstance(packed, bytes) and len(packed) == 10):
-        raise _odd(value)
+        raise _unsupported(value)
     day = _date(packed[:2] + bytes((packed[2] & 0x7F,)) + packed[3:4])  # the high bit is ``fold``
     hour, minute, second = packed[4:7]
     zone = _zone(value.args[1]) if value.args[1:] else datetime.timezone.utc
@@ -112,7 +111,7 @@ def moment(value: Any) -> datetime.datetime:
         time = datetime.time(hour, minute, second, int.from_bytes(packed[7:], "big"))
         return datetime.datetime.combine(day, time, zone)
     except ValueError as error:
-        raise Odd(f"a time that there isn't ({error})") from error
+        raise UnsupportedValue(f"a time that there isn't ({error})") from error
 
 
 def _zone(value: Any) -> datetime.timezone:
@@ -122,8 +121,8 @@ def _zone(value: Any) -> datetime.timezone:
             try:
                 return datetime.timezone(datetime.timedelta(*offset.args[:3]))
             except (ValueError, OverflowError) as error:
-                raise Odd(f"a time zone that there isn't ({error})") from error
-    raise _odd(value)
+                raise UnsupportedValue(f"a time zone that there isn't ({error})") from error
+    raise _unsupported(value)
 
 
 def _date(packed: bytes) -> datetime.date:
@@ -131,11 +130,11 @@ def _date(packed: bytes) -> datetime.date:
         year, month, day = struct.unpack(">HBB", packed)
         return datetime.date(year, month, day)
     except (struct.error, ValueError) as error:
-        raise Odd(f"a date that there isn't ({error})") from error
+        raise UnsupportedValue(f"a date that there isn't ({error})") from error
 
 
 def _scalar(record: Record) -> bool | int | float:
-    """Return the number that a scalar of numpy is."""
+    """Return the number of a numpy scalar."""
     if len(record.args) == 2:
         dtype, packed = record.args
         if isinstance(dtype, Record) and str(dtype.kind) == "numpy.dtype" and dtype.args:
@@ -145,9 +144,11 @@ def _scalar(record: Record) -> bool | int | float:
                 number: bool | int | float
                 (number,) = struct.unpack((">" if order == ">" else "<") + code, packed)
                 return number
-    raise _odd(record)
+    raise _unsupported(record)
 
 
-def _odd(value: Any) -> Odd:
+def _unsupported(value: Any) -> UnsupportedValue:
     kind = value.kind if isinstance(value, Record) else value
-    return Odd(f"a {kind}" if isinstance(kind, Global) else f"a {type(value).__name__}")
+    return UnsupportedValue(
+        f"a {kind}" if isinstance(kind, Global) else f"a {type(value).__name__}"
+    )

@@ -1,15 +1,14 @@
-"""The file of Oríon's ``PickledDB``: which names it holds, and where its documents are.
+"""Reads the documents in the file of Oríon's ``PickledDB``, and checks the names in it.
 
 Oríon 0.2.x writes one pickle of an ``EphemeralDB``: ``_db`` maps the name of a collection
 (``experiments``, ``trials``, ``algo``, …) to an ``EphemeralCollection``, whose ``_documents`` are
-``EphemeralDocument``; and a document's ``_data`` maps flat names (``space.lr``) to values. Files of
-0.2.7 hold these three names, ``collections.defaultdict`` and ``datetime``; the state of an
-algorithm is a pickle in a pickle, which stays bytes here. Names of numpy are let through because an
-option of an algorithm may be one of its numbers. Any other name means that Oríon didn't write the
-file.
+``EphemeralDocument``; a document's ``_data`` maps flat names (``space.lr``) to values. Files of
+0.2.7 have these three names, ``collections.defaultdict`` and ``datetime``; the state of an
+algorithm is a pickle in the pickle, which stays bytes here. Names of numpy are allowed because an
+option of an algorithm may be a number of numpy. With any other name the file isn't Oríon's.
 
-What its values stand for is told by :mod:`orion_hpc.importers.orion.inert_values`, and what the
-documents amount to by :mod:`orion_hpc.importers.orion.experiment_documents`.
+:mod:`orion_hpc.importers.orion.inert_values` converts the values, and
+:mod:`orion_hpc.importers.orion.experiment_documents` the documents.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ from orion_hpc.importers.orion.inert_pickle import Global, NotInert, Record, loa
 from orion_hpc.journal import framing
 
 MOST_BYTES = 256 * 1024 * 1024
-"""Oríon writes about 3 kB for a trial, and all of it anew at every step; a file of this size would
-take it minutes for each."""
+"""The largest file. Oríon writes about 3 kB for a trial, and rewrites the file at every step: with
+a file of this size a step would take minutes."""
 
 _ORION = "orion.core.io.database.ephemeraldb"
 _NAMES = frozenset(
@@ -57,7 +56,7 @@ def read_documents(path: str) -> dict[str, list[dict[str, Any]]]:
     -------
     dict
         ``experiments`` and ``trials``, each a list of documents: a dict by flat name, whose values
-        are inert data, for :class:`~orion_hpc.importers.orion.inert_values.Plainer`.
+        are inert data, for :class:`~orion_hpc.importers.orion.inert_values.ValueConverter`.
 
     Raises
     ------
@@ -79,12 +78,12 @@ def read_documents(path: str) -> dict[str, list[dict[str, Any]]]:
 
 
 def _is_random(name: Global) -> bool:
-    """Tell numpy's random generators, of which each version has others."""
+    """Return whether it is one of numpy's random generators, which differ between versions."""
     return name.module.startswith("numpy.random.")
 
 
 def _read(path: str) -> bytes:
-    # O_NONBLOCK: a FIFO of this name would block the open for ever.
+    # O_NONBLOCK: opening a FIFO would block for ever.
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with open(fd, "rb") as file:
@@ -135,9 +134,9 @@ def _data(document: Any) -> dict[str, Any]:
 
 
 def block(document: Mapping[str, Any], name: str) -> Any:
-    """Return what a flat document holds under ``name``: a value, or a dict by flat names.
+    """Return the value of ``name`` in a flat document, or a dict of all names below it.
 
-    None where there is nothing.
+    None where there is neither.
     """
     if name in document:
         return document[name]

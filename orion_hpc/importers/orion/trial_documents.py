@@ -1,7 +1,7 @@
-"""What the document of a trial of Oríon's amounts to here.
+"""Converts the document of an Oríon trial.
 
-Pure. A trial whose parameters or status can't be read is refused whole; whatever else can't be kept
-is left out and told, with the number of trials that it befell.
+Pure. A trial whose parameters or status can't be read is refused as a whole; anything else that
+can't be converted is left out, and the number of trials with such a loss is counted.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orion_hpc.errors import InvalidResult
-from orion_hpc.importers.orion.inert_values import Odd, Plainer, moment
+from orion_hpc.importers.orion.inert_values import UnsupportedValue, ValueConverter, moment
 from orion_hpc.model.result import OBJECTIVE, STATISTIC, TYPES, check_results
 from orion_hpc.model.trial import (
     BROKEN,
@@ -27,22 +27,22 @@ from orion_hpc.model.trial import (
 )
 
 _MOST_BYTES = 1024 * 1024
-"""Of a trial's parameters, as text. A transaction of the database has to hold it."""
+"""The limit of a trial's parameters, as text: they must fit into a transaction."""
 
 WAS_RESERVED = "reserved in Oríon by workers that aren't ours, and interrupted here"
 NO_RESULT = "completed in Oríon without a usable objective, and broken here"
 NO_STATISTIC = "that lose a statistic that isn't made of numbers"
 SECOND_OBJECTIVE = "that keep a second objective as a statistic, as only the first was minimised"
 NEW_ID = "that get another id, as the one that they had isn't letters and digits"
-"""What is told after the word "Trials", and with their number."""
+"""Notes that follow the word "Trials" and precede their number."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundTrial:
-    """A trial of Oríon's in this package's terms. Times are seconds since the epoch.
+    """A trial of Oríon, converted. Times are seconds since the epoch.
 
-    ``id`` is None where it had none that can be used. ``results`` are there for a completed trial
-    only. ``message`` says what an attempt came to that ended without them.
+    ``id`` is None where it had none that can be used. Only completed trials have ``results``.
+    ``message`` says how an attempt without results ended.
     """
 
     id: str | None
@@ -57,34 +57,34 @@ class FoundTrial:
 
 
 def read_trial(
-    document: Mapping[str, Any], plainer: Plainer, created: float, told: Counter[str]
+    document: Mapping[str, Any], converter: ValueConverter, created: float, notes: Counter[str]
 ) -> FoundTrial:
-    """Return the trial of a flat document; what is lost is counted in ``told``.
+    """Return the trial of a flat document; losses are counted in ``notes``.
 
     Raises
     ------
-    Odd
-        Its parameters or its status can't be kept.
+    UnsupportedValue
+        Its parameters or its status can't be converted.
     """
     status = document.get("status")
     if not isinstance(status, str) or status not in STATUSES:
-        raise Odd("a status that there isn't")
-    params = _params(document.get("params"), plainer)
+        raise UnsupportedValue("a status that there isn't")
+    params = _params(document.get("params"), converter)
     results: Results | None = None
     message = f"{status} in Oríon, which keeps no reason"
     if status == COMPLETED:
         try:
-            results = _results(document.get("results"), plainer, told)
+            results = _results(document.get("results"), converter, notes)
         except InvalidResult as error:
             status, message = BROKEN, f"completed in Oríon, but {error.message}"
-            told[NO_RESULT] += 1
+            notes[NO_RESULT] += 1
     elif status == RESERVED:
         status, message = INTERRUPTED, "reserved in Oríon, by a worker that isn't ours"
-        told[WAS_RESERVED] += 1
+        notes[WAS_RESERVED] += 1
     given = document.get("id") or document.get("_id")  # older versions have the hash as _id
     id_ = given if isinstance(given, str) and re.fullmatch("[0-9A-Za-z]{1,64}", given) else None
     if id_ is None:
-        told[NEW_ID] += 1
+        notes[NEW_ID] += 1
     worker = document.get("worker")
     submitted = _seconds(document.get("submit_time"))
     return FoundTrial(
@@ -101,15 +101,14 @@ def read_trial(
 
 
 def is_text(value: Any, longest: int = 1000) -> bool:
-    """Return whether ``value`` is a text that can be shown in a line."""
+    """Return whether ``value`` is a printable text of one line."""
     return isinstance(value, str) and value.isprintable() and 0 < len(value) <= longest
 
 
 def plain_name(name: Any) -> str | None:
-    """Return the flat name of a dimension; None for what can't be one.
+    """Return the flat name of a dimension; None if it can't be one.
 
-    Those from Oríon's command line begin with a slash, and have one between levels:
-    ``/model/width``.
+    Names from Oríon's command line have a slash in front and between levels: ``/model/width``.
     """
     if not is_text(name):
         return None
@@ -118,43 +117,43 @@ def plain_name(name: Any) -> str | None:
     return name if all(level.strip() for level in name.split(".")) else None
 
 
-def _params(found: Any, plainer: Plainer) -> Params:
+def _params(found: Any, converter: ValueConverter) -> Params:
     params: Params = {}
     for entry in _entries(found):
         name = plain_name(entry.get("name"))
         if name is None or name in params:
-            raise Odd("a parameter without a name of its own")
-        params[name] = plainer.plain(entry.get("value"))
+            raise UnsupportedValue("a parameter without a name of its own")
+        params[name] = converter.plain(entry.get("value"))
         _check_shown(params[name])
     if not params:
-        raise Odd("no parameters")
+        raise UnsupportedValue("no parameters")
     if len(repr(params)) > _MOST_BYTES:
-        raise Odd(f"parameters of more than {_MOST_BYTES >> 20} MiB")
+        raise UnsupportedValue(f"parameters of more than {_MOST_BYTES >> 20} MiB")
     return dict(sorted(params.items()))
 
 
 def _check_shown(value: Any) -> None:
-    """Refuse what is plain data but can't be shown as JSON."""
+    """Raise UnsupportedValue for plain data that JSON can't have."""
     if isinstance(value, bytes):
-        raise Odd("a parameter of bytes")
+        raise UnsupportedValue("a parameter of bytes")
     if isinstance(value, float) and not math.isfinite(value):
-        raise Odd(f"a parameter that is {value}")
+        raise UnsupportedValue(f"a parameter that is {value}")
     if isinstance(value, dict | list | tuple):
         for inner in value.values() if isinstance(value, dict) else value:
             _check_shown(inner)
 
 
-def _results(found: Any, plainer: Plainer, told: Counter[str]) -> Results:
+def _results(found: Any, converter: ValueConverter, notes: Counter[str]) -> Results:
     """Return the results of a completed trial; InvalidResult where the objective is no number."""
     kept: list[dict[str, Any]] = []
     lost = second = False
     for entry in _entries(found):
         kind, name = entry.get("type"), entry.get("name")
         if kind not in TYPES:
-            continue  # "lie": what an algorithm assumed before there was a result
+            continue  # "lie": a value that an algorithm assumed before there was a result
         try:
-            result = {"name": name or kind, "type": kind, "value": plainer.plain(entry["value"])}
-        except (Odd, KeyError) as error:
+            result = {"name": name or kind, "type": kind, "value": converter.plain(entry["value"])}
+        except (UnsupportedValue, KeyError) as error:
             if kind == OBJECTIVE:
                 raise InvalidResult(f"its objective is {error}") from None
             lost = True
@@ -166,7 +165,7 @@ def _results(found: Any, plainer: Plainer, told: Counter[str]) -> Results:
             lost = True
             continue
         kept.append(result)
-    told.update([NO_STATISTIC] * lost + [SECOND_OBJECTIVE] * second)
+    notes.update([NO_STATISTIC] * lost + [SECOND_OBJECTIVE] * second)
     return check_results(kept)
 
 
@@ -183,12 +182,12 @@ def _entries(found: Any) -> Iterable[dict[str, Any]]:
     if found is None:
         return []
     if not isinstance(found, list) or not all(isinstance(entry, dict) for entry in found):
-        raise Odd("a list of values that isn't one")
+        raise UnsupportedValue("a list of values that isn't one")
     return found
 
 
 def _seconds(value: Any) -> float | None:
     try:
         return None if value is None else moment(value).timestamp()
-    except Odd:
+    except UnsupportedValue:
         return None

@@ -5,20 +5,30 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orion_hpc.jobs.splitting import Part, split
+from orion_hpc.jobs.slurm import ArrayPart, split_tasks
 
 
 def test_what_fits_stays_one_array() -> None:
-    assert split(1001, None, 1001) == [Part(1001, None)]
-    assert split(50, 10, None) == [Part(50, 10)]
+    assert split_tasks(1001, None, 1001) == [ArrayPart(1001, None)]
+    assert split_tasks(50, 10, None) == [ArrayPart(50, 10)]
 
 
 def test_the_throttle_is_shared() -> None:
-    assert split(2500, 100, 1001) == [Part(834, 34), Part(833, 33), Part(833, 33)]
+    assert split_tasks(2500, 100, 1001) == [
+        ArrayPart(834, 34),
+        ArrayPart(833, 33),
+        ArrayPart(833, 33),
+    ]
 
 
 def test_a_throttle_of_fewer_than_there_are_arrays_lets_them_follow_each_other() -> None:
-    assert split(10, 2, 2) == [Part(2, 1), Part(2, 1), Part(2, 1, 0), Part(2, 1, 1), Part(2, 1, 2)]
+    assert split_tasks(10, 2, 2) == [
+        ArrayPart(2, 1),
+        ArrayPart(2, 1),
+        ArrayPart(2, 1, 0),
+        ArrayPart(2, 1, 1),
+        ArrayPart(2, 1, 2),
+    ]
 
 
 @given(
@@ -28,7 +38,7 @@ def test_a_throttle_of_fewer_than_there_are_arrays_lets_them_follow_each_other()
 )
 def test_nothing_is_lost_and_no_bound_is_passed(tasks, throttle, most) -> None:
     """All tasks are in some array, none is too large, and at no time too many can run."""
-    parts = split(tasks, throttle, most)
+    parts = split_tasks(tasks, throttle, most)
     assert sum(part.tasks for part in parts) == tasks
     assert all(1 <= part.tasks <= (most or tasks) for part in parts)
     if throttle is not None:
