@@ -46,25 +46,25 @@ def load(kind: str, name: str, builtin: Mapping[str, str]) -> Any:
 
     found = {point.name.lower(): point for point in entry_points(group=f"orion_hpc.{kind}s")}
     if wanted in found:
-        return _third_partys(kind, name, found[wanted])
+        return _load_entry_point(kind, name, found[wanted])
     known = sorted({*builtin, *found})
     raise ConfigurationError(
         f"unknown {kind} {name!r}{did_you_mean(wanted, known)}", f"There are: {', '.join(known)}."
     )
 
 
-def _third_partys(kind: str, name: str, point: EntryPoint) -> Any:
+def _load_entry_point(kind: str, name: str, point: EntryPoint) -> Any:
     try:
         return point.load()
     except Exception as error:  # whatever its module does
         package = f" of the package {point.dist.name}" if point.dist else ""
         raise ConfigurationError(
-            f"{kind} {name}{package} can't be imported from {point.value}: {told(error)}",
+            f"{kind} {name}{package} can't be imported from {point.value}: {describe_error(error)}",
             f"This is a fault of the {kind}, or of how it is installed.",
         ) from error
 
 
-def told(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Return a third party's error in one line, with the place that it comes from."""
     import traceback
 

@@ -111,8 +111,8 @@ class Asha:
             self._factor**-first * len(self._levels) / (len(self._levels) - first)
             for first in range(num_brackets)
         ]
-        self._drawer = fidelity_levels.Drawer(sampler, space, self._levels)
-        self.cheap = self._drawer.cheap
+        self._sampler = fidelity_levels.LevelSampler(sampler, space, self._levels)
+        self.cheap = self._sampler.cheap
         self._undone: int | None = None
 
     @staticmethod
@@ -154,7 +154,7 @@ class Asha:
                 first += 1
         # In a finite space one level may be used up before the others.
         for level in dict.fromkeys((self._levels[first], *self._levels[: len(self._weights)])):
-            point = self._drawer.draw(history, number, rng, level)
+            point = self._sampler.draw(history, number, rng, level)
             if point is not None:
                 return point
         return WAIT if history.pending() else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms.libraries import lacking
+from orion_hpc.algorithms.libraries import missing_library
 from orion_hpc.algorithms.options import all_random, check_count, check_share
 from orion_hpc.errors import ConfigurationError
 
@@ -72,7 +72,7 @@ class CmaEs:
             import cmaes
             import numpy
         except ImportError as error:
-            raise lacking("cmaes", error, "search") from None
+            raise missing_library("cmaes", error, "search") from None
         self._cma, self._numpy = cmaes.CMA, numpy
         intervals = {name: dimension.interval() for name, dimension in space.items()}
         self._fixed = {name: low for name, (low, high) in intervals.items() if not high > low}

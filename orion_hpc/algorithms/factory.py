@@ -65,18 +65,18 @@ def make_algorithm(configuration: str | Mapping[str, Any], space: Space) -> Algo
             )
         algorithm = _instance(name, kind, space, options)
     elif any(getattr(kind, key, None) for key in _KINDS):
-        from orion_hpc.algorithms.space_adapter import Translated
+        from orion_hpc.algorithms.space_adapter import SpaceAdapter
         from orion_hpc.algorithms.transform import Transform
 
         transform = Transform(space, *(getattr(kind, key, None) for key in _KINDS))
-        algorithm = Translated(_instance(name, kind, transform.space, options), transform)
+        algorithm = SpaceAdapter(_instance(name, kind, transform.space, options), transform)
     else:
         algorithm = _instance(name, kind, space, options)
     if name in BUILTIN and not getattr(kind, "repeats", False):
         return algorithm
-    from orion_hpc.algorithms.validated import Guarded
+    from orion_hpc.algorithms.validated import ValidatedAlgorithm
 
-    return Guarded(name, algorithm, space)
+    return ValidatedAlgorithm(name, algorithm, space)
 
 
 def advice(
@@ -110,7 +110,7 @@ def _advised(name: str, advise: Advise, max_trials: int) -> list[str]:
         found: Any = advise(max_trials)
     except Exception as error:
         raise AlgorithmError(
-            f"algorithm {name} can't give advice: {plugins.told(error)}"
+            f"algorithm {name} can't give advice: {plugins.describe_error(error)}"
         ) from error
     if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
         raise AlgorithmError(
@@ -132,7 +132,9 @@ def _instance(name: str, kind: Any, space: Space, options: Mapping[str, Any]) ->
     except OrionHpcError:
         raise
     except Exception as error:
-        raise AlgorithmError(f"algorithm {name} can't be made: {plugins.told(error)}") from error
+        raise AlgorithmError(
+            f"algorithm {name} can't be made: {plugins.describe_error(error)}"
+        ) from error
     for needed in ("cheap", "suggest"):
         if not has[needed]:
             raise AlgorithmError(
@@ -199,7 +201,7 @@ def normalise(
             raise
         except Exception as error:
             raise AlgorithmError(
-                f"algorithm {name} can't check its options: {plugins.told(error)}"
+                f"algorithm {name} can't check its options: {plugins.describe_error(error)}"
             ) from error
     return {name: options}
 

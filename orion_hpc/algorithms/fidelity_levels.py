@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from orion_hpc.algorithms import factory
 from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, History, Wait
-from orion_hpc.algorithms.space_adapter import View
+from orion_hpc.algorithms.space_adapter import HistoryView
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.dimension import Fidelity
 from orion_hpc.model.trial import Params, Trial
@@ -114,7 +114,7 @@ def check_sampler(sampler: Any) -> None:
         )
 
 
-class Drawer:
+class LevelSampler:
     """Draws points that begin at some level, by an algorithm that knows of no fidelity.
 
     One that learns is shown all completed trials as if theirs were all there is of the fidelity;
@@ -185,13 +185,13 @@ def levelled(
     fidelity: Fidelity,
     level: int,
     judge: Callable[[Trial], float | None] | None = None,
-) -> View:
+) -> HistoryView:
     """Return a history whose trials all have the most of the fidelity.
 
     A point is new there if no trial has it at ``level``.
     """
     name, most = fidelity.name, fidelity.high
-    return View(
+    return HistoryView(
         history,
         forward=lambda params: at_level(params, name, most),
         backward=lambda params: at_level(params, name, level),

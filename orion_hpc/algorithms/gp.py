@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms.libraries import lacking
+from orion_hpc.algorithms.libraries import missing_library
 from orion_hpc.algorithms.options import check_count, check_flag, check_strategy
-from orion_hpc.algorithms.optuna_sampler import Modelled
+from orion_hpc.algorithms.optuna_sampler import OptunaSampler
 
 if TYPE_CHECKING:
     from orion_hpc.model.space import Space
 
 
-class Gp(Modelled):
+class Gp(OptunaSampler):
     """Fits a Gaussian process to the results and takes the point that promises most.
 
     Takes several objectives and constraints. Its time grows with the cube of the trials: some
@@ -58,7 +58,7 @@ class Gp(Modelled):
             import scipy  # noqa: F401
             import torch  # noqa: F401
         except ImportError as error:  # Optuna imports them when a suggestion is due
-            raise lacking("gp", error, self.extra) from None
+            raise missing_library("gp", error, self.extra) from None
         self._deterministic = deterministic
 
     @staticmethod

@@ -80,8 +80,8 @@ class Hyperband:
         self._factor = fidelity_levels.reduction_factor(fidelity, reduction_factor)
         self._levels = fidelity_levels.levels(fidelity, self._factor, None)
         self._repetitions = repetitions
-        self._drawer = fidelity_levels.Drawer(sampler, space, self._levels)
-        self.cheap = self._drawer.cheap
+        self._sampler = fidelity_levels.LevelSampler(sampler, space, self._levels)
+        self.cheap = self._sampler.cheap
         self._places: dict[int, tuple[_Bracket, int]] = {}
         self._begun = 0
         self._open: list[_Bracket] = []
@@ -109,7 +109,7 @@ class Hyperband:
             if promotion := self._promotion(bracket, history):
                 return promotion
         if filling := self._filling():
-            point = self._drawer.draw(history, number, rng, self._levels[filling.first])
+            point = self._sampler.draw(history, number, rng, self._levels[filling.first])
             if point is not None:
                 return point
             # There is no further point; what there is goes on without it.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orion_hpc.errors import ConfigurationError
 
 
-def lacking(name: str, error: ImportError, extra: str) -> ConfigurationError:
+def missing_library(name: str, error: ImportError, extra: str) -> ConfigurationError:
     """Return the error that says what to install for the algorithm ``name``.
 
     Parameters

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orion_hpc.algorithms.options import check_count, check_probability
-from orion_hpc.algorithms.optuna_sampler import Modelled
+from orion_hpc.algorithms.optuna_sampler import OptunaSampler
 
 if TYPE_CHECKING:
     from orion_hpc.model.space import Space
 
 
-class Nsga2(Modelled):
+class Nsga2(OptunaSampler):
     """Crosses and mutates the trials that no other one surpasses in every objective.
 
     A generation is ``population_size`` trials in the order in which they were completed. Takes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms.libraries import lacking
+from orion_hpc.algorithms.libraries import missing_library
 from orion_hpc.algorithms.options import all_random
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orion_hpc.model.trial import Params
 
 
-class Modelled:
+class OptunaSampler:
     """Draws the first points at random, then asks a sampler of Optuna.
 
     Parameters
@@ -54,7 +54,7 @@ class Modelled:
         try:
             from orion_hpc.algorithms import optuna_study
         except ImportError as error:
-            raise lacking(name, error, self.extra) from None
+            raise missing_library(name, error, self.extra) from None
         self.optuna = optuna_study
         self.optuna.quiet()
         self._name = name

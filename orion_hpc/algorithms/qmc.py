@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from orion_hpc.algorithms.libraries import lacking
+from orion_hpc.algorithms.libraries import missing_library
 from orion_hpc.algorithms.options import check_flag
 from orion_hpc.errors import ConfigurationError, did_you_mean
 from orion_hpc.model.dimension import Dimension
@@ -94,7 +94,7 @@ class Qmc:
         try:
             from scipy.stats import qmc
         except ImportError as error:
-            raise lacking("qmc", error, "search") from None
+            raise missing_library("qmc", error, "search") from None
         made: Any = qmc.Sobol if self._kind == "sobol" else qmc.Halton
         self._engine = made(max(1, self._count), scramble=self._scramble, seed=self._seed)
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from orion_hpc.algorithms.transform import Transform
 
 
-class Translated:
+class SpaceAdapter:
     """Asks ``algorithm`` in its own space.
 
     Parameters
@@ -42,7 +42,7 @@ class Translated:
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
         """Return what the algorithm suggests, as a point of the user's space."""
-        view = View(history, self._transform.forward, self._transform.backward)
+        view = HistoryView(history, self._transform.forward, self._transform.backward)
         found = self._algorithm.suggest(view, number, rng)
         if found is None or found is WAIT:
             return found
@@ -57,7 +57,7 @@ class Translated:
             return params  # no point of its space, nor of the user's, as whoever asked will tell
 
 
-class View:
+class HistoryView:
     """A history with other params: each is translated when it is looked at.
 
     Parameters

@@ -9,13 +9,13 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from orion_hpc.algorithms.options import check_count, check_flag, check_share, check_strategy
-from orion_hpc.algorithms.optuna_sampler import Modelled
+from orion_hpc.algorithms.optuna_sampler import OptunaSampler
 
 if TYPE_CHECKING:
     from orion_hpc.model.space import Space
 
 
-class Tpe(Modelled):
+class Tpe(OptunaSampler):
     """Models where good and where other trials lie, and takes points that are likelier good.
 
     Takes several objectives and constraints.

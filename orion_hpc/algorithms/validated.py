@@ -23,7 +23,7 @@ from orion_hpc.algorithms.random import Random
 from orion_hpc.errors import AlgorithmError, ConfigurationError, OrionHpcError
 from orion_hpc.model.dimension import Categorical
 from orion_hpc.model.trial import Params
-from orion_hpc.plugins import told
+from orion_hpc.plugins import describe_error
 
 if TYPE_CHECKING:
     import random
@@ -34,7 +34,7 @@ _TRIES = 3
 """Each may take a model's whole time."""
 
 
-class Guarded:
+class ValidatedAlgorithm:
     """Asks ``algorithm``, which the user knows as ``name``."""
 
     def __init__(self, name: str, algorithm: Algorithm, space: Space) -> None:
@@ -67,7 +67,7 @@ class Guarded:
                 raise
             except Exception as error:
                 raise AlgorithmError(
-                    f"algorithm {self._name} failed at trial {number}: {told(error)}"
+                    f"algorithm {self._name} failed at trial {number}: {describe_error(error)}"
                 ) from error
             if found is WAIT and number == len(history.trials) and not history.pending():
                 self._refuse("to wait", "No trial is pending that it could wait for.")

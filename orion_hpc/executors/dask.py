@@ -21,7 +21,7 @@ from orion_hpc.executors import limits
 from orion_hpc.executors.base import ExecutorLost, ProcessDied, check_executor
 from orion_hpc.executors.joblib import import_joblib
 from orion_hpc.executors.main_module import check_guarded
-from orion_hpc.executors.processes import leave_terminal
+from orion_hpc.executors.trial_process import leave_terminal
 from orion_hpc.sharedfs.processes import kill_tree
 
 A = TypeVar("A")

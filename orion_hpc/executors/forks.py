@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from typing import Any, TypeVar
 
 from orion_hpc.executors.base import ProcessDied
-from orion_hpc.executors.processes import become_trial, exit_status
+from orion_hpc.executors.trial_process import become_trial, exit_status
 from orion_hpc.sharedfs.processes import OomWatch, kill_group, kill_tree
 
 A = TypeVar("A")

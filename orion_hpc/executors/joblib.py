@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 from orion_hpc.executors import limits
 from orion_hpc.executors.base import ProcessDied, check_backend, check_executor
 from orion_hpc.executors.forks import ForkSlot
-from orion_hpc.executors.processes import become_inner, become_trial, exit_status
 from orion_hpc.executors.slots import Slot, SlotExecutor
 from orion_hpc.executors.threads import ThreadSlot
+from orion_hpc.executors.trial_process import become_inner, become_trial, exit_status
 from orion_hpc.sharedfs.processes import VMSTAT, OomWatch, kill_group, kill_tree
 
 A = TypeVar("A")

@@ -207,7 +207,7 @@ def test_an_error_is_told_with_the_place_in_their_code(code, told):
     """Rather than where this package called it, or was called by it."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 - any
         exec(compile(code, "their.py", "exec"), {})
-    assert told in plugins.told(caught.value)
+    assert told in plugins.describe_error(caught.value)
 
 
 def test_an_error_without_a_place_of_theirs_names_none():
