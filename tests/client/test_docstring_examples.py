@@ -9,7 +9,7 @@ import os
 
 import pytest
 
-from orion_hpc import client, errors
+from orion_hpc import client, errors, plugins, text
 from orion_hpc.algorithms import base as algorithms
 from orion_hpc.client import array, reporting, trial, trials
 from orion_hpc.executors import base as executors
@@ -126,7 +126,7 @@ def documented():
     yield from ((name, found) for name, (found, _) in NAMES.items() if examples(found))
     for kind in client.ExperimentClient.__mro__[1:-1]:
         yield f"client.{kind.__name__}", kind
-    for module in (client, trials, algorithms, executors, errors):
+    for module in (client, algorithms, executors, errors, plugins, text):
         tests = doctest.DocTestFinder(exclude_empty=True).find(module, module.__name__)
         yield from ((one.name, one) for one in tests if one.examples)
 
