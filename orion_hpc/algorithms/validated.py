@@ -1,7 +1,7 @@
-"""Sees to it that an algorithm's points are of the space and new, whoever wrote it.
+"""Validation of an algorithm's suggestions: points of the space that are new.
 
-A model proposes a point for the second time where it believes the best to be, and the journal would
-refuse it for ever. Such a proposal is made again, and at last drawn at random.
+A model suggests the same point again where it expects the best result, and the journal would refuse
+it every time. So the model is called again, and after several such points one is drawn at random.
 """
 
 from __future__ import annotations
@@ -31,11 +31,20 @@ if TYPE_CHECKING:
     from orion_hpc.model.space import Space
 
 _TRIES = 3
-"""Each may take a model's whole time."""
+"""Calls for one suggestion; each of them may be slow."""
 
 
 class ValidatedAlgorithm:
-    """Asks ``algorithm``, which the user knows as ``name``."""
+    """Calls an algorithm and validates its suggestions.
+
+    Parameters
+    ----------
+    name : str
+        The algorithm's name in the configuration, for errors.
+    algorithm : Algorithm
+    space : Space
+        The user's space.
+    """
 
     def __init__(self, name: str, algorithm: Algorithm, space: Space) -> None:
         self._name = name
@@ -52,13 +61,12 @@ class ValidatedAlgorithm:
         self.advice: Advise = getattr(algorithm, "advice", no_advice)
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
-        """Return the algorithm's suggestion, or a new point if it has none.
+        """Return the algorithm's suggestion, or a random point if it only suggests known ones.
 
         Raises
         ------
         AlgorithmError
-            It isn't of the space, or nothing that an algorithm may suggest, or there is none as the
-            algorithm failed.
+            The suggestion isn't a point of the space or has another form, or the algorithm failed.
         """
         for _ in range(_TRIES):
             try:
@@ -75,7 +83,7 @@ class ValidatedAlgorithm:
                 return found
             params, parent = found if isinstance(found, Branch) else (found, None)
             if not isinstance(params, Mapping):
-                self._refuse(f"what is no point: {params!a:.80}", "It returns names and values.")
+                self._refuse(f"what is no point: {params!a:.80}", "It must map names to values.")
             if parent is not None and not (
                 isinstance(parent, Integral)
                 and not isinstance(parent, bool)
@@ -105,7 +113,7 @@ class ValidatedAlgorithm:
 
 
 def _elements(value: Any, shape: Sequence[int]) -> Iterator[Any]:
-    """Yield what a value of this shape is made of; a choice may be a list itself."""
+    """Yield the elements of a value of this shape; a choice may itself be a list."""
     if not shape:
         yield value
         return

@@ -1,4 +1,4 @@
-"""The executor on dask: a cluster of processes here, one that runs already, or Slurm jobs.
+"""The executor on dask: a local cluster, one that is already running, or one of Slurm jobs.
 
 The only importer of dask, distributed and dask_jobqueue.
 """
@@ -28,7 +28,7 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 _LEFT = (*limits.THREADS, "PYTHONHASHSEED", "__DASK_PARENT_PID")
-"""What dask leaves in the environment of the process that starts a cluster."""
+"""Variables that dask sets in the environment of the process that starts a cluster."""
 
 _START_TIMEOUT = 60.0
 _CLOSE_TIMEOUT = 10.0
@@ -42,15 +42,17 @@ class DaskExecutor:
     n_workers : int
         How many functions run at once.
     cpus : int
-        How many dask workers the cluster has, with a thread each. A function that starts tasks of
-        its own (``joblib.parallel_backend("dask")``) shares them with the others.
+        How many dask workers the cluster has, each with one thread. A function that starts tasks
+        itself (``joblib.parallel_backend("dask")``) shares them with the other functions.
     address : str, optional
-        Of a scheduler that runs already; ``cpus`` doesn't matter then, and the cluster stays.
+        The address of a running scheduler. ``cpus`` has no effect then, and the cluster isn't
+        closed.
     cluster : optional
-        A cluster of dask's, which stays; or ``{"slurm": options}`` for one of Slurm jobs, with the
-        options of ``dask_jobqueue.SLURMCluster``, which ends with this executor.
+        A cluster object of dask, which isn't closed; or ``{"slurm": options}`` for a cluster of
+        Slurm jobs, which ends with this executor. The options are those of
+        ``dask_jobqueue.SLURMCluster``.
     client : optional
-        A ``distributed.Client``, which stays.
+        A ``distributed.Client``, which isn't closed.
 
     Raises
     ------
@@ -96,7 +98,7 @@ class DaskExecutor:
             self._own = cluster = _named_cluster(cluster, max(cpus, n_workers))
         elif address is None and cluster is None:
             check_guarded("dask")
-            # When a worker's process is started, dask sets these in this one as well.
+            # dask also sets these variables here when it starts a worker's process.
             self._with.enter_context(_kept(_LEFT))
             with _kept(_LEFT):
                 self._own = cluster = _local_cluster(max(cpus, n_workers))
@@ -147,7 +149,7 @@ class DaskExecutor:
         self._with.close()
 
     def _start(self) -> None:
-        """Hand tasks to dask while fewer than ``n_workers`` are there."""
+        """Submit tasks to dask while fewer than ``n_workers`` are running."""
         while True:
             with self._lock:
                 if len(self._running) >= self.n_workers or not self._waiting:
@@ -184,7 +186,7 @@ class DaskExecutor:
     def _kill(self) -> None:
         tasks = list(self._running.values())
         if self._own is None:
-            # What runs there can't be ended from here without ending others' tasks.
+            # The running functions can't be killed without killing tasks of other users.
             with contextlib.suppress(Exception):
                 self._client.cancel(tasks, force=True)
             return
@@ -194,7 +196,7 @@ class DaskExecutor:
                 kill_tree(pid)
 
     def _prepare(self) -> None:
-        """Make the workers ready, those that come later too."""
+        """Set the workers up, including those that join later."""
         plugin = _prepared(ours=self._own is not None)
         self._client.register_plugin(plugin)
         if self._own is None:
@@ -212,12 +214,12 @@ class DaskExecutor:
 
 
 def _prepared(ours: bool) -> Any:
-    """Return the plugin that makes a worker's process ready for trials.
+    """Return the plugin that sets a worker's process up for trials.
 
-    A function that runs its tasks on dask imports joblib in its thread, while the tasks of another
-    one bring joblib's objects to the thread that reads messages: of two threads that import a
-    package with circles, one may meet it half made, and the worker loses what it was to run. So it
-    is imported before there is anything to run.
+    It imports joblib before any task runs. Otherwise a function that starts tasks on dask may
+    import joblib in its thread while the thread that reads messages unpickles joblib's objects. As
+    joblib has circular imports, one of the threads may see a partly imported module, and the worker
+    loses its task.
     """
     from distributed import WorkerPlugin
 
@@ -244,13 +246,15 @@ def _set(future: cf.Future[Any], result: Any = None, error: BaseException | None
 def _gone(why: str) -> ExecutorLost:
     return ExecutorLost(
         f"the dask cluster is gone: {why}",
-        "Its trials are released. Start it anew, and run the same again.",
+        "Its trials are released. Start the cluster again, and run the same program again.",
     )
 
 
 def _once(token: str, function: Callable[[A], R], argument: A) -> R:
-    """Run the function, unless it was begun before: a cluster of others' begins a task again whose
-    process died, as often as its scheduler likes."""
+    """Run the function, unless it was started before; then raise ProcessDied.
+
+    A user's own cluster restarts a task whose process died, as often as its scheduler is set to.
+    """
     from distributed import Variable, get_client
 
     begun = Variable(token, client=get_client())
@@ -267,7 +271,7 @@ def _once(token: str, function: Callable[[A], R], argument: A) -> R:
 
 
 def _told(error: BaseException) -> BaseException:
-    """Return the error, or that the worker's process died, in our own words."""
+    """Return the error; ProcessDied instead of dask's error for a worker's death."""
     if type(error).__name__ == "KilledWorker":
         return ProcessDied.of(None, oom_killed=False)
     return error
@@ -278,12 +282,12 @@ def _local_cluster(n_workers: int) -> Any:
     import distributed
 
     settings = {
-        # A trial whose process died is ours to judge: dask mustn't run it again behind our back.
+        # Whether a trial whose process died runs again is decided by our worker, not by dask.
         "distributed.scheduler.allowed-failures": 0,
-        # Who was suspended with all its processes comes back to workers that were silent for longer
-        # than the five minutes which they have by default; of their deaths the nannies tell.
+        # A job that was suspended with all its processes resumes with workers that were silent for
+        # more than dask's limit of five minutes. The nannies report the death of a worker.
         "distributed.scheduler.worker-ttl": None,
-        # A daemon's process couldn't start an inner pool.
+        # A daemonic process couldn't start an inner pool.
         "distributed.worker.daemon": False,
         "distributed.nanny.pre-spawn-environ": _limits(),
         "distributed.comm.timeouts.connect": _START_TIMEOUT,
@@ -299,14 +303,14 @@ def _local_cluster(n_workers: int) -> Any:
 
 
 def _limits() -> dict[str, str]:
-    """Return the variables that hold a worker's libraries to one thread."""
+    """Return the variables that limit a worker's libraries to one thread."""
     found = limits.environment(1, os.environ)
     return {name: text for name, text in found.items() if name in limits.THREADS}
 
 
 @contextlib.contextmanager
 def _kept(names: Collection[str]) -> Iterator[None]:
-    """Leave variables of the environment as they are now, whatever the block does to them."""
+    """Restore variables of the environment at the end of the block."""
     before = {name: os.environ.get(name) for name in names}
     try:
         yield
