@@ -21,7 +21,7 @@ _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def load(kind: str, name: str, builtin: Mapping[str, str]) -> Any:
-    """Return the object that ``name`` stands for.
+    """Return the object that is registered as ``name``.
 
     Parameters
     ----------

@@ -79,7 +79,7 @@ class Study:
                 number, TrialState.RUNNING, None, None, None, {}, {}, {}, {}, {}, number
             )
             sampler.before_trial(study, trial)
-            found: dict[str, Any] = {name: _only(one) for name, one in self._single.items()}
+            found: dict[str, Any] = {name: _single_value(one) for name, one in self._single.items()}
             if together and self._relative:
                 found.update(sampler.sample_relative(study, trial, self._relative))
             for name, distribution in self._relative.items():
@@ -300,7 +300,7 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     return FloatDistribution(low, high, log=isinstance(dimension.distribution, LogUniform))
 
 
-def _only(distribution: BaseDistribution) -> Any:
+def _single_value(distribution: BaseDistribution) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[0]
     assert isinstance(distribution, FloatDistribution | IntDistribution)

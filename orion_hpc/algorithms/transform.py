@@ -75,7 +75,7 @@ class Transform:
                 parts.extend(element.parts)
             self._columns.append((dimension, elements))
         self._order = list(space)
-        self.space = Space(parts or [_nothing()])
+        self.space = Space(parts or [_placeholder()])
 
     def forward(self, params: Params) -> Params:
         """Return a point of the user's space as a point of the algorithm's.
@@ -110,7 +110,7 @@ class Transform:
         return {name: params[name] for name in self._order}
 
 
-def _nothing() -> Dimension:
+def _placeholder() -> Dimension:
     """Return the dimension that replaces an empty space, if the fidelity is the only dimension."""
     return Real(name="nothing", distribution=Uniform(0, 1), precision=None)
 

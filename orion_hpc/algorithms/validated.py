@@ -90,7 +90,7 @@ class ValidatedAlgorithm:
                 and 0 <= parent < min(number, len(history.trials))
             ):
                 self._refuse(
-                    f"to go on from {parent!a:.80}, which isn't the number of a trial",
+                    f"to continue {parent!a:.80}, which isn't the number of a trial",
                     f"There are {len(history.trials)}, from 0.",
                 )
             try:

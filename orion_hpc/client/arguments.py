@@ -44,8 +44,8 @@ def settings_of(source: str, given: Mapping[str, Any]) -> Settings:
 
 
 def check_count(name: str, value: Any, least: int) -> None:
-    """Raise ConfigurationError unless ``value`` is a whole number from ``least``, or None."""
-    # Oríon's own default for no limit is infinity.
+    """Raise ConfigurationError unless ``value`` is an integer of at least ``least``, or None."""
+    # Oríon's default for no limit is infinity.
     if value is None or (value == math.inf and isinstance(value, float)):
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < least:

@@ -50,8 +50,8 @@ class ExecutorChoice:
         self._lock = threading.Lock()
         if isinstance(executor, str):
             self.name = executor
-            self.asked = None if n_workers in (None, -1) else n_workers
-            check_executor(executor, 1 if self.asked is None else self.asked, options)
+            self.requested = None if n_workers in (None, -1) else n_workers
+            check_executor(executor, 1 if self.requested is None else self.requested, options)
         elif n_workers is not None or options:
             raise ConfigurationError(
                 "n_workers and options are for an executor that is chosen by its name",
@@ -60,7 +60,7 @@ class ExecutorChoice:
         elif all(hasattr(executor, name) for name in ("submit", "wait", "close", "n_workers")):
             self._given = executor
             self.name = type(executor).__name__
-            self.asked = executor.n_workers
+            self.requested = executor.n_workers
         else:
             raise ConfigurationError(
                 f"{executor!r:.100} isn't an executor",
@@ -75,8 +75,8 @@ class ExecutorChoice:
     @property
     def n_workers(self) -> int:
         """How many processes the executor may use."""
-        if self.asked is not None:
-            return self.asked
+        if self.requested is not None:
+            return self.requested
         return 1 if runs_in_process(self.name) else available_cpus(os.environ)
 
     def trials_at_once(self, n_workers: int | None, default: int) -> int:
@@ -96,14 +96,14 @@ class ExecutorChoice:
         """
         check_count("n_workers", None if n_workers == -1 else n_workers, least=1)
         if n_workers is None:
-            return self.asked or default
+            return self.requested or default
         wanted = self.n_workers if n_workers == -1 else n_workers
-        if self.asked is not None and wanted > self.asked:
+        if self.requested is not None and wanted > self.requested:
             log.warning(
                 "n_workers=%d of workon is more than the executor's %d, which is taken instead",
-                wanted, self.asked,
+                wanted, self.requested,
             )  # fmt: skip
-            return self.asked
+            return self.requested
         return wanted
 
     def take(self, trials: int) -> Executor:

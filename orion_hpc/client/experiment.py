@@ -155,7 +155,7 @@ class ExperimentClient(AskTellClient):
             Called with a trial's hyperparameters by name; returns a number to be minimised, or a
             list of results as :meth:`observe` takes it.
         n_workers : int, optional
-            Trials at once; by default as many as the executor was given, or the settings say (1).
+            Trials at once; by default the executor's ``n_workers``, or that of the settings (1).
         pool_size, reservation_timeout
             Accepted for Oríon's sake, without effect: suggestions are made one by one, and
             reserving waits for the lock only.

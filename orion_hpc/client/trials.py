@@ -1,6 +1,6 @@
 """Functions that read trials from a database file, without an experiment's client.
 
-By replay and without the lock, while workers go on.
+By replay and without the lock, so that workers aren't delayed.
 """
 
 from __future__ import annotations

@@ -99,8 +99,8 @@ class DaskExecutor:
         elif address is None and cluster is None:
             check_guarded("dask")
             # dask also sets these variables here when it starts a worker's process.
-            self._with.enter_context(_kept(_LEFT))
-            with _kept(_LEFT):
+            self._with.enter_context(_restored(_LEFT))
+            with _restored(_LEFT):
                 self._own = cluster = _local_cluster(max(cpus, n_workers))
         try:
             self._client = distributed.Client(
@@ -163,7 +163,7 @@ class DaskExecutor:
                 try:
                     task = self._client.submit(*words, pure=False, retries=0)
                 except Exception as lost:
-                    _set(future, error=_gone(str(lost) or type(lost).__name__))
+                    _set(future, error=_cluster_lost(str(lost) or type(lost).__name__))
                     continue
                 self._running[future] = task
             task.add_done_callback(lambda task, future=future: self._end(future, task))
@@ -176,11 +176,11 @@ class DaskExecutor:
             if task.status == "finished":
                 _set(future, task.result())
             elif error is not None:
-                _set(future, error=_told(error))
+                _set(future, error=_own_error(error))
             else:
-                _set(future, error=_gone(f"a trial was {task.status}"))
+                _set(future, error=_cluster_lost(f"a trial was {task.status}"))
         except Exception as lost:
-            _set(future, error=_gone(str(lost) or type(lost).__name__))
+            _set(future, error=_cluster_lost(str(lost) or type(lost).__name__))
         self._start()
 
     def _kill(self) -> None:
@@ -197,7 +197,7 @@ class DaskExecutor:
 
     def _prepare(self) -> None:
         """Set the workers up, including those that join later."""
-        plugin = _prepared(ours=self._own is not None)
+        plugin = _worker_plugin(ours=self._own is not None)
         self._client.register_plugin(plugin)
         if self._own is None:
             self._with.callback(self._forget, plugin.name)
@@ -213,7 +213,7 @@ class DaskExecutor:
             self._own = None
 
 
-def _prepared(ours: bool) -> Any:
+def _worker_plugin(ours: bool) -> Any:
     """Return the plugin that sets a worker's process up for trials.
 
     It imports joblib before any task runs. Otherwise a function that starts tasks on dask may
@@ -243,7 +243,7 @@ def _set(future: cf.Future[Any], result: Any = None, error: BaseException | None
             future.set_exception(error)
 
 
-def _gone(why: str) -> ExecutorLost:
+def _cluster_lost(why: str) -> ExecutorLost:
     return ExecutorLost(
         f"the dask cluster is gone: {why}",
         "Its trials are released. Start the cluster again, and run the same program again.",
@@ -270,7 +270,7 @@ def _once(token: str, function: Callable[[A], R], argument: A) -> R:
         begun.delete()
 
 
-def _told(error: BaseException) -> BaseException:
+def _own_error(error: BaseException) -> BaseException:
     """Return the error; ProcessDied instead of dask's error for a worker's death."""
     if type(error).__name__ == "KilledWorker":
         return ProcessDied.of(None, oom_killed=False)
@@ -309,7 +309,7 @@ def _limits() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _kept(names: Collection[str]) -> Iterator[None]:
+def _restored(names: Collection[str]) -> Iterator[None]:
     """Restore variables of the environment at the end of the block."""
     before = {name: os.environ.get(name) for name in names}
     try:

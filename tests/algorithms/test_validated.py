@@ -58,7 +58,7 @@ def test_what_is_no_point_is_told(thing: Any) -> None:
 @pytest.mark.parametrize("parent", [-1, 1, 99, "a", True, 0.0, numpy.int64(1)])
 def test_a_trial_that_is_not_there_is_no_parent(parent: Any) -> None:
     """The journal couldn't tell of it."""
-    with pytest.raises(AlgorithmError, match=r"theirs suggested to go on from .*isn't the num"):
+    with pytest.raises(AlgorithmError, match=r"theirs suggested to continue .*isn't the num"):
         suggested(Branch({"n": 2, "x": 0.5}, parent))
 
 
