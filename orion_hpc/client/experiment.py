@@ -282,10 +282,8 @@ class ExperimentClient(AskTellClient):
             An option is wrong, ``fct`` can't be sent, or the experiment is in memory.
         LaunchError
             The jobs were refused; none runs.
-        BrokenExperiment
-            ``max_broken`` trials are broken.
-        UnsupportedOperation
-            The experiment wasn't opened to run trials.
+        BrokenExperiment, UnsupportedOperation
+            As of :meth:`workon`.
 
         Examples
         --------
