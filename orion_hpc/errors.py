@@ -1,8 +1,8 @@
-"""The one tree of exceptions: what can go wrong, told to a person.
+"""The exceptions of this package, in one tree.
 
-Every error carries a message that names the thing and the cause, and a hint that says what to do
-next. ``exit_code`` is what the command line exits with: 2 where the user's input is at fault and
-nothing was written, 1 otherwise.
+Each has a message that names the thing and the cause, and a hint with the next step. ``exit_code``
+is the exit status of the command line: 2 if the user's input is wrong and nothing was written,
+otherwise 1.
 """
 
 from __future__ import annotations
@@ -11,14 +11,32 @@ from collections.abc import Iterable
 
 
 class OrionHpcError(Exception):
-    """Base of everything this package raises on purpose.
+    """Base class of all exceptions of this package.
 
     Parameters
     ----------
     message : str
         One sentence: the thing and the cause.
     hint : str, default ""
-        The next step, where there is one.
+        The next step, if there is one.
+
+    Attributes
+    ----------
+    exit_code : int
+        The exit status of the command line.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import get_experiment
+    >>> from orion_hpc.errors import OrionHpcError
+    >>> try:
+    ...     get_experiment("demo", mode="read")
+    ... except OrionHpcError as error:
+    ...     print(error)
+    ...     print("exit code", error.exit_code)
+    there is no mode 'read'
+    Use 'r' to read, 'w' to insert trials, 'x' to run them.
+    exit code 2
     """
 
     exit_code = 1
@@ -33,21 +51,33 @@ class OrionHpcError(Exception):
 
 
 class ConfigurationError(OrionHpcError):
-    """A setting, a flag or the configuration file is wrong."""
+    """An argument, a setting, a flag or the configuration file is wrong."""
 
     exit_code = 2
 
 
 class InvalidPrior(ConfigurationError):
-    """A prior of the search space is wrong; names the dimension, the text and the place in it."""
+    """A prior of the search space is wrong; the message names the dimension and the position.
+
+    Examples
+    --------
+    >>> from orion_hpc.model.space import Space
+    >>> Space.parse({"lr": "loguniform(0, 1)"})
+    Traceback (most recent call last):
+        ...
+    orion_hpc.errors.InvalidPrior: lr: low isn't above 0, at column 12 of 'loguniform(0, 1)'
+      loguniform(0, 1)
+                 ^
+    A logarithmic scale has no zero; begin at a small number such as 1e-6.
+    """
 
 
 class NoConfigurationError(ConfigurationError):
-    """There is no experiment of this name (and version) in the database."""
+    """The database has no experiment of this name (and version)."""
 
 
 class ExperimentConflict(ConfigurationError):
-    """An experiment of this name and version exists with other settings."""
+    """The experiment exists with another space or algorithm."""
 
 
 class ImportRefused(ConfigurationError):
@@ -55,19 +85,26 @@ class ImportRefused(ConfigurationError):
 
 
 class WorkersAlive(ConfigurationError):
-    """What is asked for can't be done while somebody is at work; nothing was written."""
+    """Workers are running, which this operation doesn't allow; nothing was written."""
 
 
 class AlgorithmError(OrionHpcError):
-    """An algorithm doesn't do what it should, which is its author's to mend."""
+    """An algorithm violates the protocol, which only its author can fix.
+
+    Parameters
+    ----------
+    message : str
+    hint : str, optional
+        By default, that its author must fix it and how to continue then.
+    """
 
     def __init__(self, message: str, hint: str = "") -> None:
-        mend = "Its author has to mend that; then 'orion-hpc submit CONFIG' goes on."
-        super().__init__(message, hint or mend)
+        fix = "Its author must fix that; then 'orion-hpc submit CONFIG' continues."
+        super().__init__(message, hint or fix)
 
 
 class LaunchError(ConfigurationError):
-    """Jobs couldn't be started; nothing runs."""
+    """Jobs couldn't be started; none runs."""
 
 
 class StorageError(OrionHpcError):
@@ -75,38 +112,50 @@ class StorageError(OrionHpcError):
 
 
 class StorageUnusable(StorageError):
-    """The path given for the database can't serve as one: nothing was written."""
+    """The database's path can't hold a database; nothing was written."""
 
     exit_code = 2
 
 
 class DamagedDatabase(StorageError):
-    """Bytes in the middle of the journal aren't what was written there."""
+    """Bytes in the middle of the journal differ from what was written."""
 
 
 class LockTimeout(StorageError):
-    """The database's lock wasn't had in time."""
+    """The database's lock wasn't acquired in time."""
 
 
 class InvalidResult(OrionHpcError, ValueError):
-    """What a trial returned isn't a result."""
+    """What a trial returned or reported isn't a result."""
 
 
 class InvalidParams(ConfigurationError, ValueError):
-    """These hyperparameters aren't a point of the search space."""
+    """The hyperparameters aren't a point of the search space."""
 
 
 class DuplicateKeyError(OrionHpcError):
-    """The experiment has a trial with these hyperparameters already."""
+    """The experiment already has a trial with these hyperparameters."""
 
 
 class TrialInterrupted(OrionHpcError):
-    """Raised by a trial's function to end early: it goes on another time, where it left off.
+    """Raised by a trial's function to be interrupted; a later attempt continues it.
 
     Parameters
     ----------
     message : str, default ""
-        What to tell of it.
+        Recorded with the trial.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import workon
+    >>> from orion_hpc.errors import TrialInterrupted
+    >>> def train(x, trial):
+    ...     if trial.attempt == 1:
+    ...         raise TrialInterrupted("the checkpoint is saved")
+    ...     return x
+    >>> experiment = workon(train, {"x": "choices([4])"}, max_trials=1, trial_arg="trial")
+    >>> [(trial.status, trial.attempt) for trial in experiment.fetch_trials()]
+    [('completed', 2)]
     """
 
     def __init__(self, message: str = "", hint: str = "") -> None:
@@ -114,39 +163,61 @@ class TrialInterrupted(OrionHpcError):
 
 
 class UnsupportedOperation(OrionHpcError):
-    """The experiment was opened for reading only, or without the right to run trials."""
+    """The mode of the experiment's client doesn't allow the method."""
 
 
 class CompletedExperiment(OrionHpcError):
-    """The experiment is done: there is no further trial to be run."""
+    """The experiment is done, so there is no further trial to run.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import build_experiment
+    >>> from orion_hpc.errors import CompletedExperiment
+    >>> experiment = build_experiment("demo", space={"x": "choices([1, 2])"}, debug=True)
+    >>> while True:
+    ...     try:
+    ...         trial = experiment.suggest()
+    ...     except CompletedExperiment:
+    ...         break
+    ...     experiment.observe(trial, trial.params["x"])
+    >>> experiment.stats.trials_completed
+    2
+    """
 
 
 class BrokenExperiment(OrionHpcError):
-    """So many trials are broken that the experiment doesn't go on."""
+    """``max_broken`` trials are broken, so the experiment has stopped."""
 
 
 class WaitingForTrials(OrionHpcError):
-    """All trials that can be run now are being run; there may be others when one of them ends."""
+    """All trials that can run now are running; another may follow when one of them ends."""
 
 
 class ReservationRaceCondition(OrionHpcError):
-    """Other workers were faster to reserve, several times in a row."""
+    """Other workers reserved the trials first, several times in a row."""
 
 
 class LazyWorkers(OrionHpcError):
-    """There was no trial to be run for the idle timeout."""
+    """There was no trial to run for ``idle_timeout`` seconds."""
 
 
 class ReservationLost(OrionHpcError, RuntimeError):
-    """The trial isn't reserved by this client, or isn't any more."""
+    """The client doesn't hold the trial, or doesn't any more."""
 
 
 class AlreadyReleased(ReservationLost):
-    """This client has released the trial before."""
+    """The client has already released or observed the trial."""
 
 
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
-    """Return ``' (did you mean x?)'`` for the nearest of ``choices``, or ``''``."""
+    """Return ``' (did you mean x?)'`` for the nearest of ``choices``, or ``''``.
+
+    Examples
+    --------
+    >>> from orion_hpc.errors import did_you_mean
+    >>> did_you_mean("jobli", ["joblib", "dask"])
+    ' (did you mean joblib?)'
+    """
     import difflib
 
     near = difflib.get_close_matches(str(word), [str(c) for c in choices], n=1, cutoff=0.6)

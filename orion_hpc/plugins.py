@@ -1,7 +1,7 @@
-"""Finds an implementation by name: built in, or registered by a third party's entry point.
+"""Look-up of an implementation by name: built in, or registered as a third party's entry point.
 
-Knows no implementation itself. A built-in name is imported directly, since a look through the
-metadata of every installed distribution would cost each worker's start.
+Which names are built in is left to the caller. A built-in one is imported directly, since reading
+the metadata of all installed distributions would delay the start of every worker.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from orion_hpc.errors import ConfigurationError, did_you_mean
 
-if TYPE_CHECKING:  # a look through the metadata takes a while
+if TYPE_CHECKING:  # importing it takes a while
     from importlib.metadata import EntryPoint
 
 
@@ -21,22 +21,29 @@ _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
 def load(kind: str, name: str, builtin: Mapping[str, str]) -> Any:
-    """Return the object that ``name`` stands for.
+    """Return the object that is registered as ``name``.
 
     Parameters
     ----------
     kind : str
-        What is looked for, in the singular; entry points are searched in ``orion_hpc.{kind}s``.
+        ``algorithm`` or ``executor``, for example. The group of entry points is
+        ``orion_hpc.{kind}s``.
     name : str
         As the user wrote it; case doesn't matter.
     builtin : mapping of str to str
-        ``name -> "module:attribute"`` of what ships with the package.
+        ``name -> "module:attribute"`` of the built-in implementations.
 
     Raises
     ------
     ConfigurationError
-        Nobody registered ``name``; the message lists the names there are. Or what is registered
-        can't be imported.
+        ``name`` isn't registered, and the message lists the names that are; or its object can't be
+        imported.
+
+    Examples
+    --------
+    >>> from orion_hpc.plugins import load
+    >>> load("codec", "JSON", {"json": "json:dumps"})({})
+    '{}'
     """
     wanted = name.lower()
     if wanted in builtin:
@@ -46,33 +53,33 @@ def load(kind: str, name: str, builtin: Mapping[str, str]) -> Any:
 
     found = {point.name.lower(): point for point in entry_points(group=f"orion_hpc.{kind}s")}
     if wanted in found:
-        return _third_partys(kind, name, found[wanted])
+        return _load_entry_point(kind, name, found[wanted])
     known = sorted({*builtin, *found})
     raise ConfigurationError(
         f"unknown {kind} {name!r}{did_you_mean(wanted, known)}", f"There are: {', '.join(known)}."
     )
 
 
-def _third_partys(kind: str, name: str, point: EntryPoint) -> Any:
+def _load_entry_point(kind: str, name: str, point: EntryPoint) -> Any:
     try:
         return point.load()
     except Exception as error:  # whatever its module does
         package = f" of the package {point.dist.name}" if point.dist else ""
         raise ConfigurationError(
-            f"{kind} {name}{package} can't be imported from {point.value}: {told(error)}",
+            f"{kind} {name}{package} can't be imported from {point.value}: {describe_error(error)}",
             f"This is a fault of the {kind}, or of how it is installed.",
         ) from error
 
 
-def told(error: Exception) -> str:
-    """Return a third party's error in one line, with the place that it comes from."""
+def describe_error(error: Exception) -> str:
+    """Return a third party's error in one line, with the file and line that raised it."""
     import traceback
 
     text = " ".join(traceback.format_exception_only(error)[-1].split())
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        # Not what called it: this package, and Python's own machinery.
+        # Without the callers: this package, and Python's import system.
         if "importlib" not in frame.filename and not frame.filename.startswith(_OWN)
     ]
     place = (frames[-1].filename, frames[-1].lineno) if frames else None

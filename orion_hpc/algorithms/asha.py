@@ -1,6 +1,6 @@
-"""Asynchronous successive halving: many trials begin with little of the fidelity, few get all.
+"""Asynchronous successive halving: many trials start at a low fidelity, few reach the highest.
 
-Nobody ever waits for the slowest trial, so this is the one for many workers.
+No worker ever waits for the slowest trial, so it suits many workers.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from orion_hpc.model.trial import Trial
 
 _Key = tuple[float, int]
-"""A completed trial: its objective and its number."""
+"""A completed trial: its objective (smaller is better) and its number."""
 
 
 @dataclass(slots=True)
 class _Rung:
-    """The completed trials of a level, best first, and those that nobody has promoted."""
+    """The completed trials of a level, best first, and those that aren't promoted yet."""
 
     done: list[_Key] = field(default_factory=list)
     left: list[_Key] = field(default_factory=list)
@@ -43,32 +43,32 @@ class _Rung:
             del self.left[place]
 
     def candidate(self, factor: float) -> int | None:
-        """Return the trial to be promoted: the best one left, if it is among the best
-        ``1 / factor``."""
+        """Return the number of the best trial not promoted yet, if it is among the best
+        ``1 / factor`` of all, or None."""
         if self.left and bisect_left(self.done, self.left[0]) < int(len(self.done) / factor):
             return self.left[0][1]
         return None
 
 
 class Asha:
-    """Promotes a trial to the next rung as soon as it is among the best of its own.
+    """Promotes a trial to the next rung as soon as it is among the best of its rung.
 
-    A promotion is a new trial: the same hyperparameters with more of the fidelity. It starts with a
-    copy of the working directory of the one before, so it can go on from its checkpoint.
+    A promotion is a new trial: the same hyperparameters at a higher fidelity. It starts with a copy
+    of the working directory of the promoted trial, so it can continue from the checkpoint there.
 
     Parameters
     ----------
     space : Space
         With a fidelity.
     seed : int, optional
-        Kept for the record; the generator that ``suggest`` is given comes of it.
+        The seed of the random generator that ``suggest`` gets; by default a random one is recorded.
     num_rungs : int, optional
         Levels of the fidelity; by default as many as the reduction factor allows.
     num_brackets : int, default 1
-        How many different levels trials may begin at, from the lowest. With one, good trials that
-        begin slowly are given up; the others are for them.
+        At how many levels trials may start, counted from the lowest. With a single one, trials that
+        improve slowly at first are never continued; the others give them a chance.
     reduction_factor : float, optional
-        Of as many trials one goes on; by default the fidelity's base.
+        One of so many trials is promoted; by default the fidelity's base.
     sampler : str or dict, default "random"
         The algorithm that draws new points.
 
@@ -106,13 +106,13 @@ class Asha:
                 f"{', '.join(map(str, self._levels))}",
                 f"Write num_brackets: {len(self._levels)}, or less.",
             )
-        # As many trials for a bracket as Hyperband would give it.
+        # Each bracket gets the share of trials that Hyperband gives it.
         self._weights = [
             self._factor**-first * len(self._levels) / (len(self._levels) - first)
             for first in range(num_brackets)
         ]
-        self._drawer = fidelity_levels.Drawer(sampler, space, self._levels)
-        self.cheap = self._drawer.cheap
+        self._sampler = fidelity_levels.LevelSampler(sampler, space, self._levels)
+        self.cheap = self._sampler.cheap
         self._undone: int | None = None
 
     @staticmethod
@@ -124,7 +124,7 @@ class Asha:
         sampler: Any,
         seed: Any = None,
     ) -> None:
-        """Raise ConfigurationError unless the options have their forms."""
+        """Raise ConfigurationError unless the values of the options are valid."""
         if num_rungs is not None:
             check_count("num_rungs", num_rungs, "4, or leave it out", most=1_000)
         check_count("num_brackets", num_brackets, "1")
@@ -132,7 +132,7 @@ class Asha:
         fidelity_levels.check_sampler(sampler)
 
     def advice(self, max_trials: int) -> list[str]:
-        """Return what there is to say of a search with so many trials."""
+        """Return advice for a search with ``max_trials`` trials."""
         count = sum(int(self._factor**place) for place in range(len(self._levels)))
         if max_trials >= count:
             return []
@@ -142,7 +142,7 @@ class Asha:
         ]
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
-        """Return a promotion, from the highest rung down, else a new point."""
+        """Return a promotion, from the highest rung down, or a new point if there is none."""
         self._update(history)
         if promotion := self._promotion(history):
             return promotion
@@ -152,9 +152,9 @@ class Asha:
             while first < len(self._weights) - 1 and mark >= self._weights[first]:
                 mark -= self._weights[first]
                 first += 1
-        # In a finite space one level may be used up before the others.
+        # In a finite space, one level may be exhausted before the others.
         for level in dict.fromkeys((self._levels[first], *self._levels[: len(self._weights)])):
-            point = self._drawer.draw(history, number, rng, level)
+            point = self._sampler.draw(history, number, rng, level)
             if point is not None:
                 return point
         return WAIT if history.pending() else None
@@ -169,7 +169,7 @@ class Asha:
                     found = fidelity_levels.raised(trial, self._name, self._levels[place + 1])
                     if not history.has(found.params):
                         return found
-                    # Somebody inserted that very point, or it came up in another bracket.
+                    # A user inserted that point, or another bracket has it.
                     self._mark(trial)
         return None
 
@@ -196,12 +196,12 @@ class Asha:
         self._completed = len(history.completions)
 
     def _place(self, trial: Trial, history: History) -> None:
-        """Find the bracket and the rung of a trial; a point that is on no level has none."""
+        """Record the bracket and the rung of a trial; a fidelity that is no level has none."""
         level = trial.params.get(self._name)
         if level not in self._levels:
             return
         place = self._levels.index(level)
-        # Of one that came without its parent, the bracket can only be guessed.
+        # Without a parent (an inserted trial), the bracket can only be guessed.
         bracket = min(place, len(self._weights) - 1)
         if trial.parent is not None and trial.parent in self._places:
             bracket = self._places[trial.parent][0]

@@ -1,12 +1,12 @@
-"""What an algorithm is: the protocol that every one follows, ours and a third party's.
+"""The protocol of algorithms, ours and those of third parties.
 
-Knows no algorithm; how one is made from the configuration is told in ``choice``. To write a new one
-takes one file with one class::
+Which algorithms there are, and how the configuration selects one, is left to ``factory``. A new
+algorithm is one file with one class::
 
     from orion_hpc.model.space import Space
 
     class Corners:
-        cheap = True  # how long ``suggest`` takes: see :class:`Algorithm`
+        cheap = True  # whether ``suggest`` is fast: see :class:`Algorithm`
         learns = False
 
         def __init__(self, space: Space, *, seed: int | None = None) -> None:
@@ -23,15 +23,17 @@ and one entry point in its package's ``pyproject.toml``::
 
 after which ``algorithm: {corners: {seed: 1}}`` works wherever the package is installed. Its options
 are the keyword-only parameters of the class. A point is a mapping from the dimensions' flat names
-to values. What a dimension of the space tells: ``type`` (``real``, ``integer``, ``categorical``,
+to values. A dimension of the space has ``type`` (``real``, ``integer``, ``categorical``,
 ``fidelity``), ``shape``, ``interval()`` (its bounds, or all choices), ``prior_name``,
-``cardinality``, ``value in dimension``, ``sample(rng)``; ``space.sample(rng)`` draws a whole point.
+``cardinality``, ``value in dimension`` and ``sample(rng)``; ``space.sample(rng)`` draws a whole
+point.
 
-One that learns looks at what is completed. This one takes a step from the best point so far::
+An algorithm that learns reads the completed trials. This one takes a step from the best point so
+far::
 
     class Climb:
         cheap = False
-        requires_type, requires_shape = "real", "flattened"  # it is given reals only
+        requires_type, requires_shape = "real", "flattened"  # it only gets reals
 
         def __init__(self, space: Space, *, seed: int | None = None, step: float = 0.1) -> None:
             self._space, self._step = space, step
@@ -49,22 +51,22 @@ One that learns looks at what is completed. This one takes a step from the best 
                 point[name] = min(max(value, low), high)
             return point
 
-These may stand in the class besides (Oríon's names where Oríon has them):
+Optional attributes of the class (with Oríon's names where Oríon has them):
 
 ``learns``
-    False if results don't matter to ``suggest``; by default they do.
+    False if ``suggest`` doesn't depend on results. Default: True.
 ``requires_type``, ``requires_dist``, ``requires_shape``
-    Which dimensions it takes: see :mod:`orion_hpc.algorithms.transform`. Any other dimension is
-    transformed; the space and the history that it is given are so already, and its points are
-    transformed back. By default it takes all. With one of these, a fidelity is left out of the
-    space and every trial gets the most; without, it is a dimension like the others.
+    The kinds of dimension that it supports: see :mod:`orion_hpc.algorithms.transform`. Any other
+    dimension is transformed: the algorithm gets a transformed space and history, and its points are
+    transformed back. Default: all kinds. With one of these, a fidelity is left out of the space and
+    every trial gets the highest; without, a fidelity is a dimension like the others.
 ``needs_fidelity``
-    True if it can't search a space without one. It is given the space as it is.
+    True if it can't search a space without a fidelity. It gets the space untransformed.
 ``check(**options)``
-    A static method that raises ConfigurationError where the value of an option is wrong; it is
-    asked before anything is written or submitted.
+    A static method that raises ConfigurationError if the value of an option is wrong. It is called
+    before anything is written or submitted.
 ``advice(max_trials)``
-    A method that returns what a user should know who searches with so many trials: sentences
+    A method that returns advice for a search with ``max_trials`` trials: a list of sentences
     without the full stop.
 """
 
@@ -79,52 +81,67 @@ from orion_hpc.model.trial import Params, Trial
 
 
 class History(Protocol):
-    """What an algorithm may know of its experiment. It is read only.
+    """The part of an experiment that an algorithm may use, read only.
 
-    It only ever gets longer, so an algorithm needs to look but at what is new, unless
-    :attr:`undone` has changed.
+    A history only grows, so an algorithm needs to read only what is new, unless :attr:`undone` has
+    changed.
     """
 
     @property
     def trials(self) -> Sequence[Trial]:
-        """All trials by number: params, status and, where completed, the objective."""
+        """All trials by number, with params, status and, if completed, the objective."""
 
     @property
     def completions(self) -> Sequence[int]:
-        """The numbers of the completed trials, in the order in which they were completed."""
+        """The numbers of the completed trials, in the order of their completion."""
 
     @property
     def undone(self) -> int:
-        """How often a completed trial was set to another status by hand.
+        """How many times a user has set a completed trial to another status.
 
-        Each time its number is taken out of :attr:`completions`; what was learned must be learned
-        anew.
+        That removes its number from :attr:`completions`, so an algorithm must start again from an
+        empty state.
         """
 
     @property
     def learned(self) -> Sequence[Trial]:
-        """Completed trials of other experiments of this space, with negative numbers."""
+        """Completed trials of a warm start's other experiments, with negative numbers."""
 
     def pending(self) -> list[Trial]:
-        """Return the trials that are neither completed nor broken."""
+        """Return the trials that are neither completed nor broken, by number."""
 
     def has(self, params: Params) -> bool:
         """Return whether a trial with these params is registered."""
 
 
 class Wait(Enum):
-    """Of which there is one, so that a type can say it."""
+    """The type of :data:`WAIT`, for annotations."""
 
     WAIT = "wait"
 
 
 WAIT: Final = Wait.WAIT
-"""Instead of a point: there is none before a pending trial ends."""
+"""Returned by ``suggest`` instead of a point: there is none until a pending trial has ended."""
 
 
 class Branch(NamedTuple):
-    """A point that goes on from another trial: its first attempt finds a copy of what trial
-    ``parent`` left in its working directory."""
+    """A point that continues another trial.
+
+    Its first attempt starts with a copy of the working directory of trial ``parent``.
+
+    Attributes
+    ----------
+    params : dict
+        The point, by flat name.
+    parent : int
+        The number of the trial that is continued.
+
+    Examples
+    --------
+    >>> from orion_hpc.algorithms.base import Branch
+    >>> Branch({"lr": 0.1, "epochs": 9}, parent=4).parent
+    4
+    """
 
     params: Params
     parent: int
@@ -134,44 +151,57 @@ Suggestion: TypeAlias = Params | Branch | Literal[Wait.WAIT] | None
 
 
 class Algorithm(Protocol):
-    """Proposes points of the space.
+    """Suggests points of the space.
 
-    Several workers hold an instance each, and a proposal may come to nothing: another worker
-    registered the number or the point first, and this one is asked again with the newer history.
-    So what is proposed must follow from the arguments of ``suggest`` alone; an instance may keep
-    only what it could compute again.
+    Each worker has its own instance. A suggestion may be discarded: if another worker registered
+    the number or the point first, ``suggest`` is called again with the newer history. So a
+    suggestion must depend on the arguments of ``suggest`` alone; an instance may keep only what it
+    can compute again from the history.
+
+    Examples
+    --------
+    >>> from orion_hpc.algorithms.base import draw_generator
+    >>> from orion_hpc.algorithms.random import Random
+    >>> from orion_hpc.model.space import Space
+    >>> from orion_hpc.model.state import ExperimentState
+    >>> space = Space.parse({"x": "uniform(0, 1)"})
+    >>> history = ExperimentState(1, "demo", 1, {}, 0.0, max_trials=None, max_broken=3)
+    >>> point = Random(space).suggest(history, number=0, rng=draw_generator(seed=1, number=0))
+    >>> point["x"] in space["x"]
+    True
     """
 
     @property
     def cheap(self) -> bool:
-        """Whether ``suggest`` takes well under a millisecond, so that it may hold the lock.
+        """Whether ``suggest`` takes well under a millisecond, so that it may run under the lock.
 
-        Then all workers together propose what one alone would have, whatever their number. What
-        isn't cheap is computed beside the lock, on a history that may be a little old.
+        All workers together then suggest what a single one would, whatever their number. If it is
+        False, ``suggest`` runs without the lock, on a history that may be slightly outdated.
         """
 
     @property
     def learns(self) -> bool:
-        """Whether results matter: then one that is there is recorded before the next is asked."""
+        """Whether results matter. If so, workers record results before the next suggestion."""
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
-        """Return the params of trial ``number`` by flat name, or None if the space is exhausted.
+        """Return the params of trial ``number``.
 
         Parameters
         ----------
         history : History
-            May end some numbers before ``number``, when several trials are proposed at once.
+            May end several numbers before ``number``, if several trials are suggested at once.
         number : int
-            The trial to be registered.
+            The trial to be registered, from 0.
         rng : random.Random
-            The only source of chance, seeded with the experiment's seed and ``number``.
+            The only source of randomness, seeded with the experiment's seed and ``number``.
 
         Returns
         -------
         dict, Branch, WAIT or None
-            A :class:`Branch` for a point that goes on from another trial, ``WAIT`` if there will be
-            one when a pending trial has ended. For a point that is tried already it is asked again;
-            after the third such point one is drawn at random instead.
+            A point by flat name; a :class:`Branch` for a point that continues another trial;
+            ``WAIT`` if there is no point until a pending trial has ended; None if the space is
+            exhausted. If the point was tried before, ``suggest`` is called again; after the third
+            such point one is drawn at random instead.
         """
 
 
@@ -179,25 +209,42 @@ Advise: TypeAlias = Callable[[int], list[str]]
 
 
 def no_advice(max_trials: int) -> list[str]:
-    """Return what an algorithm has to say that says nothing."""
+    """Return no advice: the default for algorithms without the method ``advice``."""
     return []
 
 
 Wanted: TypeAlias = Callable[[History, Params | Branch], bool]
-"""Whether what an algorithm suggested beside the lock, on an older history, is still to be tried:
-the method ``wants`` of one of ours. It is asked while the lock is held."""
+"""The method ``wants`` of some of our algorithms: whether a suggestion that was made without the
+lock, on an older history, should still be tried. It is called under the lock."""
 
 
 def always_wanted(history: History, suggestion: Params | Branch) -> bool:
-    """Return what an algorithm says of a suggestion that is as good later on."""
+    """Return True: the default for algorithms without the method ``wants``."""
     return True
 
 
 def draw_generator(seed: int, number: int, worker: str = "") -> random.Random:
-    """Return the generator for trial ``number``: the same in every process, on every machine.
+    """Return the random generator for one trial, the same in every process and on every machine.
 
-    ``worker`` sets workers apart that propose for one number at once, beside the lock: each of the
-    others' proposals would be the same, and come to nothing.
+    Parameters
+    ----------
+    seed : int
+        The experiment's.
+    number : int
+        The trial's.
+    worker : str, default ""
+        The worker's name, for suggestions without the lock: several workers may suggest the same
+        number at once, and all but one of equal suggestions would be discarded.
+
+    Returns
+    -------
+    random.Random
+
+    Examples
+    --------
+    >>> from orion_hpc.algorithms.base import draw_generator
+    >>> draw_generator(1, 7).random() == draw_generator(1, 7).random()
+    True
     """
     # A text is hashed with SHA-512.
     return random.Random(f"{seed}/{number}/{worker}" if worker else f"{seed}/{number}")

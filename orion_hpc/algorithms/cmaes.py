@@ -1,8 +1,8 @@
 """CMA-ES: for real-valued spaces of some dozens of dimensions and some hundreds of trials.
 
-The strategy is the library cmaes, the one behind Optuna's sampler. That sampler writes its state
-beside the trials; here it follows from the history: each time that so many trials more are
-completed as make a generation, they are told to it in the order of their completion.
+The strategy is the library cmaes, as in Optuna's sampler. That sampler stores its state beside the
+trials. Here the state follows from the history: whenever a generation of trials is complete, it is
+passed to the strategy in the order of completion.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms.libraries import lacking
+from orion_hpc.algorithms.libraries import missing_library
 from orion_hpc.algorithms.options import all_random, check_count, check_share
 from orion_hpc.errors import ConfigurationError
 
@@ -29,16 +29,16 @@ _LEAST_SIGMA = 1e-6
 class CmaEs:
     """Draws points from a normal distribution whose mean and covariance follow the better ones.
 
-    Integers and choices are rounded from reals: where most dimensions are such, take ``tpe``.
+    Integers and choices are rounded from reals; if most dimensions are such, use ``tpe``.
 
     Parameters
     ----------
     space : Space
     seed : int, optional
-        Kept for the record; the generator that ``suggest`` is given comes of it.
+        The seed of the random generator that ``suggest`` gets; by default a random one is recorded.
     n_initial_points : int, default 1
-        Random trials to be completed first. The best of several is the first mean; a single one
-        tells too little, and the mean is the middle of each range.
+        Random trials that are completed first. With several, the best is the first mean; with a
+        single one, the first mean is the middle of each range.
     sigma0 : float, default 1/6
         First standard deviation along each dimension, as a share of its range.
     population_size : int, optional
@@ -72,7 +72,7 @@ class CmaEs:
             import cmaes
             import numpy
         except ImportError as error:
-            raise lacking("cmaes", error, "search") from None
+            raise missing_library("cmaes", error, "search") from None
         self._cma, self._numpy = cmaes.CMA, numpy
         intervals = {name: dimension.interval() for name, dimension in space.items()}
         self._fixed = {name: low for name, (low, high) in intervals.items() if not high > low}
@@ -91,23 +91,23 @@ class CmaEs:
     def check(
         *, n_initial_points: Any, sigma0: Any, population_size: Any, seed: Any = None
     ) -> None:
-        """Raise ConfigurationError unless the options have their forms."""
+        """Raise ConfigurationError unless the values of the options are valid."""
         check_count("n_initial_points", n_initial_points, "1")
         check_share("sigma0", sigma0, 0.2)
         if sigma0 < _LEAST_SIGMA:
             raise ConfigurationError(
-                f"sigma0 is {sigma0}, so narrow that the search would stay where it begins",
+                f"sigma0 is {sigma0}, so narrow that the search would stay where it starts",
                 f"Write sigma0: 0.2; it is {_LEAST_SIGMA} at least.",
             )
         if population_size is not None:
             check_count("population_size", population_size, "10, or leave it out", 2, most=100_000)
 
     def advice(self, max_trials: int) -> list[str]:
-        """Return what there is to say of a search with so many trials."""
+        """Return advice for a search with ``max_trials`` trials."""
         return all_random("cmaes", "n_initial_points", self._n_initial_points, max_trials)
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Params:
-        """Return a draw from the newest generation; at random before there is one."""
+        """Return a draw from the current distribution, or from the priors before there is one."""
         self._update(history)
         if self._optimizer is None or not self._ranges:
             return self._space.sample(rng)
@@ -153,7 +153,7 @@ class CmaEs:
             self._optimizer.tell(self._generation)
             self._generation = []
             if self._optimizer.should_stop():
-                # It has converged; the next generation looks elsewhere, twice as wide.
+                # It has converged: restart with a population twice as large.
                 self._size *= 2
                 self._optimizer = self._new(self._centre())
 

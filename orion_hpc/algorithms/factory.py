@@ -1,4 +1,7 @@
-"""Makes an algorithm from the configuration. Knows ours by name, and a third party's not at all."""
+"""Selection of an algorithm by its configuration, with its options and adapters.
+
+What algorithms do is left to their own modules, which are imported by name.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from orion_hpc import plugins
 from orion_hpc.algorithms.base import Advise, Algorithm, no_advice
 from orion_hpc.errors import AlgorithmError, ConfigurationError, OrionHpcError, did_you_mean
 
-if TYPE_CHECKING:  # a look at the configuration needs no space
+if TYPE_CHECKING:  # checking a configuration needs no space
     from orion_hpc.model.space import Space
 
 BUILTIN = {
@@ -24,7 +27,7 @@ BUILTIN = {
     "hyperband": "orion_hpc.algorithms.hyperband:Hyperband",
     "pbt": "orion_hpc.algorithms.pbt:Pbt",
 }
-"""What ships with the package."""
+"""The algorithms of this package: ``name -> "module:class"``."""
 
 ALIASES = {
     "grid_search": "gridsearch",
@@ -34,7 +37,7 @@ ALIASES = {
     "nsgaii": "nsga2",
     "nsga-ii": "nsga2",
 }
-"""Other names, which the database doesn't know."""
+"""Alternative names, which are never recorded in the database."""
 
 _KINDS = {
     "requires_type": (None, "real", "numerical"),
@@ -44,15 +47,22 @@ _KINDS = {
 
 
 def make_algorithm(configuration: str | Mapping[str, Any], space: Space) -> Algorithm:
-    """Return the algorithm that ``configuration`` asks for, on ``space``.
+    """Return the algorithm of a configuration, for a space.
+
+    Parameters
+    ----------
+    configuration : str or mapping
+        As :func:`normalise` takes it.
+    space : Space
+        The user's space; the algorithm may get a transformed one.
 
     Raises
     ------
     ConfigurationError
-        As :func:`normalise` does, or the algorithm can't search this space, or a library that it
+        As :func:`normalise` does; or the algorithm can't search this space, or a library that it
         needs isn't installed.
     AlgorithmError
-        It is a third party's, and not as an algorithm has to be.
+        A third party's algorithm violates the protocol.
     """
     ((name, options),) = normalise(configuration).items()
     kind = _load(name)
@@ -65,24 +75,24 @@ def make_algorithm(configuration: str | Mapping[str, Any], space: Space) -> Algo
             )
         algorithm = _instance(name, kind, space, options)
     elif any(getattr(kind, key, None) for key in _KINDS):
-        from orion_hpc.algorithms.space_adapter import Translated
+        from orion_hpc.algorithms.space_adapter import SpaceAdapter
         from orion_hpc.algorithms.transform import Transform
 
         transform = Transform(space, *(getattr(kind, key, None) for key in _KINDS))
-        algorithm = Translated(_instance(name, kind, transform.space, options), transform)
+        algorithm = SpaceAdapter(_instance(name, kind, transform.space, options), transform)
     else:
         algorithm = _instance(name, kind, space, options)
     if name in BUILTIN and not getattr(kind, "repeats", False):
         return algorithm
-    from orion_hpc.algorithms.validated import Guarded
+    from orion_hpc.algorithms.validated import ValidatedAlgorithm
 
-    return Guarded(name, algorithm, space)
+    return ValidatedAlgorithm(name, algorithm, space)
 
 
 def advice(
     configuration: Mapping[str, Any], space: Space, max_trials: int | None, learns_from: str | None
 ) -> list[str]:
-    """Return what a user should know who creates an experiment so, in sentences.
+    """Return advice for a new experiment with these settings: sentences without the full stop.
 
     Parameters
     ----------
@@ -91,59 +101,61 @@ def advice(
     space : Space
     max_trials : int, optional
     learns_from : str, optional
-        The experiment whose trials are to count as history.
+        The experiment of a warm start, whose trials count as history.
     """
     algorithm = make_algorithm(configuration, space)
     advise: Advise = getattr(algorithm, "advice", no_advice)
     name = next(iter(configuration))
     if learns_from is None:
         return [] if max_trials is None else _advised(name, advise, max_trials)
-    # One that learns begins with more than its own trials, so what it says doesn't hold.
+    # An algorithm that learns has more than its own trials, so its advice doesn't hold.
     if getattr(algorithm, "learns", True):
         return []
     return [f"{name} doesn't learn from results, so the trials of {learns_from} have no effect"]
 
 
 def _advised(name: str, advise: Advise, max_trials: int) -> list[str]:
-    """Ask for the advice; say what is wrong with that of a third party."""
+    """Return the algorithm's advice; raise AlgorithmError if a third party's has another form."""
     try:
         found: Any = advise(max_trials)
     except Exception as error:
         raise AlgorithmError(
-            f"algorithm {name} can't give advice: {plugins.told(error)}"
+            f"algorithm {name} can't give advice: {plugins.describe_error(error)}"
         ) from error
     if not isinstance(found, list | tuple) or not all(isinstance(one, str) for one in found):
         raise AlgorithmError(
             f"algorithm {name} gives what is no advice: {found!a:.80}",
-            "It returns a list of sentences.",
+            "It must return a list of sentences.",
         )
     return list(found)
 
 
 def _instance(name: str, kind: Any, space: Space, options: Mapping[str, Any]) -> Algorithm:
-    """Make the algorithm; say what is wrong with one of a third party."""
+    """Return an instance; raise AlgorithmError if a third party's class fails."""
     if name in BUILTIN:
         ours: Algorithm = kind(space, **options)
         return ours
     try:
         algorithm: Algorithm = kind(space, **options)
-        # Looked up here, since it may be a property that fails.
+        # Within the try block, since an attribute may be a property that fails.
         has = {key: hasattr(algorithm, key) for key in ("cheap", "suggest", "learns", "advice")}
     except OrionHpcError:
         raise
     except Exception as error:
-        raise AlgorithmError(f"algorithm {name} can't be made: {plugins.told(error)}") from error
+        raise AlgorithmError(
+            f"algorithm {name} can't be made: {plugins.describe_error(error)}"
+        ) from error
     for needed in ("cheap", "suggest"):
         if not has[needed]:
             raise AlgorithmError(
                 f"algorithm {name} lacks {needed}",
-                "What an algorithm has is told in orion_hpc.algorithms.base.",
+                "The protocol is described in orion_hpc.algorithms.base.",
             )
     return algorithm
 
 
 def _check_kind(name: str, kind: Any) -> None:
-    """Refuse a class that asks for what there isn't: it would be given what it can't take."""
+    """Raise AlgorithmError if the class requires an unknown kind of dimension."""
     for key, known in _KINDS.items():
         value = getattr(kind, key, None)
         if value not in known:
@@ -157,21 +169,21 @@ def _check_kind(name: str, kind: Any) -> None:
 def normalise(
     configuration: str | Mapping[str, Any], seed: int | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Return ``{name: options}`` with every option that the algorithm has, defaults filled in.
+    """Return ``{name: options}`` with all options of the algorithm, including the defaults.
 
     Parameters
     ----------
     configuration : str or mapping
         ``"random"``, ``{"random": {"seed": 1}}`` or ``{"random": None}``.
     seed : int, optional
-        Taken for the option ``seed`` where the algorithm has one and the configuration gives none.
+        The value of the option ``seed``, if the algorithm has one and the configuration gives none.
 
     Raises
     ------
     ConfigurationError
         The algorithm or one of its options is unknown, or an option's value is wrong.
     AlgorithmError
-        It is a third party's, and can't check its options.
+        A third party's algorithm fails to check its options.
     """
     name, given = _split(configuration)
     algorithm = _load(name)
@@ -199,7 +211,7 @@ def normalise(
             raise
         except Exception as error:
             raise AlgorithmError(
-                f"algorithm {name} can't check its options: {plugins.told(error)}"
+                f"algorithm {name} can't check its options: {plugins.describe_error(error)}"
             ) from error
     return {name: options}
 
@@ -227,12 +239,12 @@ def _split(configuration: Any) -> tuple[str, dict[str, Any]]:
 def _load(name: str) -> Any:
     found = plugins.load("algorithm", name, BUILTIN)
     if not callable(found):
-        raise AlgorithmError(f"algorithm {name} is {found!a:.60}, which is no class")
+        raise AlgorithmError(f"algorithm {name} is {found!a:.60}, which is not a class")
     return found
 
 
 def _options(algorithm: Any) -> tuple[list[str], dict[str, Any], bool]:
-    """Return an algorithm's required options, the defaults of the others, whether it takes more."""
+    """Return the required options, the defaults of the others, and whether any other is taken."""
     import inspect
 
     parameters = inspect.signature(algorithm).parameters.values()
@@ -254,5 +266,5 @@ def _checked_seed(name: str, given: Any, default: int | None) -> int | None:
 
 
 def needs_fidelity(name: str) -> bool:
-    """Whether the algorithm of this name can't do without a fidelity."""
+    """Return whether the algorithm of this name requires a fidelity."""
     return bool(getattr(_load(name), "needs_fidelity", False))

@@ -1,6 +1,7 @@
-"""How much of the fidelity trials get, and what is known of the trials at each level.
+"""Levels of the fidelity, and suggestion of new points at a level.
 
-For the algorithms that begin many trials with little and go on with the best.
+For the algorithms that start many trials at a low fidelity and continue the best. Which trials are
+continued is left to them.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from orion_hpc.algorithms import factory
 from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, History, Wait
-from orion_hpc.algorithms.space_adapter import View
+from orion_hpc.algorithms.space_adapter import HistoryView
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.dimension import Fidelity
 from orion_hpc.model.trial import Params, Trial
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def fidelity_of(space: Space) -> Fidelity:
-    """Return the fidelity dimension; there is one."""
+    """Return the fidelity dimension of a space that has one."""
     name = space.fidelity
     assert name is not None
     dimension = space[name]
@@ -35,7 +36,7 @@ def fidelity_of(space: Space) -> Fidelity:
 
 
 def levels(fidelity: Fidelity, factor: float, count: int | None) -> list[int]:
-    """Return the levels from the least to the most, each about ``factor`` times the one before.
+    """Return the levels of the fidelity, ascending, each about ``factor`` times the one before.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ def levels(fidelity: Fidelity, factor: float, count: int | None) -> list[int]:
     Raises
     ------
     ConfigurationError
-        There aren't so many.
+        The fidelity has fewer levels than ``count``.
     """
     low, high = fidelity.low, fidelity.high
     if count is None:
@@ -65,7 +66,7 @@ def levels(fidelity: Fidelity, factor: float, count: int | None) -> list[int]:
 
 
 def _spread(low: int, high: int, count: int) -> list[int]:
-    """Return ``count`` levels, or fewer where some are the same, evenly in logarithm."""
+    """Return ``count`` levels spaced evenly in logarithm, or fewer if some are equal."""
     if count == 1:
         return [high]
     steps = (low * (high / low) ** (step / (count - 1)) for step in range(count))
@@ -73,12 +74,12 @@ def _spread(low: int, high: int, count: int) -> list[int]:
 
 
 def reduction_factor(fidelity: Fidelity, given: float | None) -> float:
-    """Return the factor that is given, else the fidelity's base.
+    """Return ``given``, or the fidelity's base by default.
 
     Raises
     ------
     ConfigurationError
-        The base is 1 and none is given.
+        The base is 1, and no factor is given.
     """
     if given is not None:
         return given
@@ -91,7 +92,7 @@ def reduction_factor(fidelity: Fidelity, given: float | None) -> float:
 
 
 def check_factor(value: Any) -> None:
-    """Raise ConfigurationError unless it is None or a number of at least 2."""
+    """Raise ConfigurationError unless ``value`` is None or a number of at least 2."""
     if value is not None and (
         isinstance(value, bool) or not isinstance(value, int | float) or not 2 <= value < math.inf
     ):
@@ -102,7 +103,7 @@ def check_factor(value: Any) -> None:
 
 
 def check_sampler(sampler: Any) -> None:
-    """Raise ConfigurationError unless it is an algorithm that needs no fidelity."""
+    """Raise ConfigurationError unless ``sampler`` is an algorithm that needs no fidelity."""
     if not isinstance(sampler, str | Mapping):
         raise ConfigurationError(
             f"sampler is {sampler!r:.60}, not an algorithm", "Write sampler: random, or tpe."
@@ -114,16 +115,16 @@ def check_sampler(sampler: Any) -> None:
         )
 
 
-class Drawer:
-    """Draws points that begin at some level, by an algorithm that knows of no fidelity.
+class LevelSampler:
+    """Suggests points at a level, by an algorithm that ignores the fidelity.
 
-    One that learns is shown all completed trials as if theirs were all there is of the fidelity;
-    one of a higher level counts as better than any of a lower one, and within a level the objective
-    decides. So a model neither forgets what was given up nor takes results of one level for those
-    of another, and it has something to learn from the first rung on.
+    An algorithm that learns gets all completed trials as if they were at the highest fidelity. A
+    trial of a higher level counts as better than any of a lower one; within a level the objective
+    decides. So a model uses trials that weren't continued, doesn't confuse the results of different
+    levels, and learns from the first rung on.
 
-    One that doesn't learn walks through the space at each level anew, and may remember how far it
-    got; so each level has its own.
+    An algorithm that doesn't learn goes through the space separately at each level, and may keep
+    its position, so each level has its own instance.
 
     Parameters
     ----------
@@ -131,7 +132,7 @@ class Drawer:
         The algorithm's configuration.
     space : Space
     levels : sequence of int
-        All that trials have, ascending.
+        All levels, ascending.
     """
 
     def __init__(self, sampler: str | dict[str, Any], space: Space, levels: Sequence[int]) -> None:
@@ -148,13 +149,13 @@ class Drawer:
     def draw(
         self, history: History, number: int, rng: random.Random, level: int
     ) -> Params | Literal[Wait.WAIT] | None:
-        """Return a new point with the fidelity ``level``, None if there is none, or ``WAIT``."""
+        """Return a new point at ``level``, ``WAIT``, or None if there is no further one."""
         view = levelled(history, self._fidelity, level, self._judged if self._learns else None)
         one = self._algorithms[self._levels[0] if self._learns else level]
         found = one.suggest(view, number, rng)
         if found is None or found is WAIT:
             return found
-        # What it goes on from is decided by rungs alone.
+        # Only the rungs decide which trial is continued.
         params = found.params if isinstance(found, Branch) else found
         return at_level(params, self._fidelity.name, level)
 
@@ -176,7 +177,7 @@ def at_level(params: Params, name: str, level: int) -> Params:
 
 
 def raised(trial: Trial, name: str, level: int) -> Branch:
-    """Return ``trial`` going on at a higher level of the fidelity ``name``."""
+    """Return the point that continues ``trial`` at a higher level of the fidelity ``name``."""
     return Branch(at_level(trial.params, name, level), trial.number)
 
 
@@ -185,13 +186,13 @@ def levelled(
     fidelity: Fidelity,
     level: int,
     judge: Callable[[Trial], float | None] | None = None,
-) -> View:
-    """Return a history whose trials all have the most of the fidelity.
+) -> HistoryView:
+    """Return a view of the history in which all trials have the highest fidelity.
 
-    A point is new there if no trial has it at ``level``.
+    A point counts as new if no trial has it at ``level``.
     """
     name, most = fidelity.name, fidelity.high
-    return View(
+    return HistoryView(
         history,
         forward=lambda params: at_level(params, name, most),
         backward=lambda params: at_level(params, name, level),

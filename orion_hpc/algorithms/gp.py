@@ -1,38 +1,38 @@
-"""Bayesian optimisation with a Gaussian process: for few, expensive trials.
+"""Bayesian optimisation with a Gaussian process, for few and expensive trials.
 
-The sampler is Optuna's, which fits with PyTorch.
+The sampler is Optuna's, which uses PyTorch.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms.libraries import lacking
+from orion_hpc.algorithms.libraries import missing_library
 from orion_hpc.algorithms.options import check_count, check_flag, check_strategy
-from orion_hpc.algorithms.optuna_sampler import Modelled
+from orion_hpc.algorithms.optuna_sampler import OptunaSampler
 
 if TYPE_CHECKING:
     from orion_hpc.model.space import Space
 
 
-class Gp(Modelled):
-    """Fits a Gaussian process to the results and takes the point that promises most.
+class Gp(OptunaSampler):
+    """Fits a Gaussian process to the results and suggests the point that maximises the acquisition.
 
-    Takes several objectives and constraints. Its time grows with the cube of the trials: some
-    seconds for each of a thousand.
+    Supports several objectives and constraints. The time of a suggestion grows with the cube of the
+    number of trials: some seconds at a thousand.
 
     Parameters
     ----------
     space : Space
     seed : int, optional
-        Kept for the record; the generator that ``suggest`` is given comes of it.
+        The seed of the random generator that ``suggest`` gets; by default a random one is recorded.
     n_initial_points : int, default 10
-        Random trials to be completed first.
+        Random trials that are completed first.
     deterministic : bool, default False
-        Whether a point always has the same result; else noise is estimated.
+        Whether a point always has the same result; if not, noise is estimated.
     strategy : {"max", "mean", "min", "none"}, optional
-        What pending trials count as: by default the model's own guesses at their results; else
-        trials with the worst, the mean or the best objective so far, or nothing.
+        How pending trials are treated: by default with the model's own predictions; otherwise as
+        trials with the worst, the mean or the best objective so far, or not at all.
 
     References
     ----------
@@ -57,15 +57,15 @@ class Gp(Modelled):
         try:
             import scipy  # noqa: F401
             import torch  # noqa: F401
-        except ImportError as error:  # Optuna imports them when a suggestion is due
-            raise lacking("gp", error, self.extra) from None
+        except ImportError as error:  # Optuna imports them only for a suggestion
+            raise missing_library("gp", error, self.extra) from None
         self._deterministic = deterministic
 
     @staticmethod
     def check(
         *, n_initial_points: Any, deterministic: Any, strategy: Any, seed: Any = None
     ) -> None:
-        """Raise ConfigurationError unless the options have their forms."""
+        """Raise ConfigurationError unless the values of the options are valid."""
         check_count("n_initial_points", n_initial_points, "10")
         check_flag("deterministic", deterministic)
         check_strategy(strategy)

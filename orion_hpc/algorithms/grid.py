@@ -1,6 +1,6 @@
-"""Grid search: every combination of some values of each dimension, in a fixed order.
+"""Grid search: every combination of several values of each dimension, in a fixed order.
 
-A point is computed from its place in the grid, so a grid of a billion points costs nothing.
+A point is computed from its index, so a grid of a billion points takes no memory.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ _DEFAULT_VALUES = 100
 
 
 class GridSearch:
-    """Walks the grid; the dimension that is last by name changes fastest.
+    """Goes through the grid; the dimension that is last by name changes fastest.
 
-    Reals are spread evenly from bound to bound (loguniform: in logarithm; without bounds: by
-    quantile), integers likewise without repetition; choices are all taken; a fidelity is at its
+    Reals are spaced evenly from bound to bound (loguniform: in logarithm; without bounds: by
+    quantile), and so are integers, without repetition. All choices are taken. A fidelity is at its
     highest.
 
     Parameters
@@ -59,7 +59,7 @@ class GridSearch:
 
     @staticmethod
     def check(*, n_values: Any) -> None:
-        """Raise ConfigurationError unless ``n_values`` has its form."""
+        """Raise ConfigurationError unless ``n_values`` is valid."""
         counts = n_values.items() if isinstance(n_values, Mapping) else [("", n_values)]
         for name, count in counts:
             title = f"n_values of {name}" if name else "n_values"
@@ -70,7 +70,7 @@ class GridSearch:
                 )
 
     def advice(self, max_trials: int) -> list[str]:
-        """Return what there is to say of a search with so many trials."""
+        """Return advice for a search with ``max_trials`` trials."""
         if max_trials >= self._size:
             return []
         return [
@@ -79,12 +79,12 @@ class GridSearch:
         ]
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Params | None:
-        """Return the first point without a trial; past those meant for the numbers before this.
+        """Return the first free point, after one for each earlier number without a trial.
 
-        The history may lack trials that are being proposed together with this one. They take the
-        free points in the same order, so as many are left to them.
+        The history may lack trials that are suggested together with this one. They take the free
+        points in the same order, so as many are skipped here.
         """
-        # Only what is registered is passed for good: a proposal can come to nothing.
+        # Only registered points are skipped for good, as a suggestion may be discarded.
         while self._first_free < self._size and history.has(self._point(self._first_free)):
             self._first_free += 1
         left_to_others = max(0, number - len(history.trials))

@@ -1,7 +1,7 @@
-"""Hyperband: rounds of successive halving that begin at different levels of the fidelity.
+"""Hyperband: rounds of successive halving that start at different levels of the fidelity.
 
-Where Oríon's and the paper's wait for a rung to be full before they go on, here the next round is
-begun meanwhile, so workers have something to do.
+The paper and Oríon wait for a rung to be complete. Here the next round starts at once, so that
+workers don't idle.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 class _Bracket:
     """One round of successive halving.
 
-    ``sizes`` are how many trials its rungs take, ``rungs`` those that there are, by number.
+    ``first`` is the index of its lowest level, ``sizes`` are the numbers of trials that its rungs
+    take, ``rungs`` the numbers of those registered.
     """
 
     first: int
@@ -39,22 +40,22 @@ class _Bracket:
 
 
 class Hyperband:
-    """Runs brackets: in each, so many trials begin at a level, and of each rung the best go on.
+    """Runs brackets, in which trials start at one level and the best of each rung are promoted.
 
-    A promotion starts with a copy of the working directory of the trial before.
+    A promotion starts with a copy of the working directory of the promoted trial.
 
     Parameters
     ----------
     space : Space
         With a fidelity.
     seed : int, optional
-        Kept for the record; the generator that ``suggest`` is given comes of it.
+        The seed of the random generator that ``suggest`` gets; by default a random one is recorded.
     repetitions : int, optional
-        How often all brackets are run; by default until ``max_trials``.
+        How many times all brackets are run; by default until ``max_trials``.
     reduction_factor : float, optional
-        Of as many trials one goes on; by default the fidelity's base.
+        One of so many trials is promoted; by default the fidelity's base.
     sampler : str or dict, default "random"
-        The algorithm that draws new points; with ``tpe`` this is much like BOHB.
+        The algorithm that draws new points; with ``tpe`` this resembles BOHB.
 
     References
     ----------
@@ -80,8 +81,8 @@ class Hyperband:
         self._factor = fidelity_levels.reduction_factor(fidelity, reduction_factor)
         self._levels = fidelity_levels.levels(fidelity, self._factor, None)
         self._repetitions = repetitions
-        self._drawer = fidelity_levels.Drawer(sampler, space, self._levels)
-        self.cheap = self._drawer.cheap
+        self._sampler = fidelity_levels.LevelSampler(sampler, space, self._levels)
+        self.cheap = self._sampler.cheap
         self._places: dict[int, tuple[_Bracket, int]] = {}
         self._begun = 0
         self._open: list[_Bracket] = []
@@ -89,37 +90,39 @@ class Hyperband:
 
     @staticmethod
     def check(*, repetitions: Any, reduction_factor: Any, sampler: Any, seed: Any = None) -> None:
-        """Raise ConfigurationError unless the options have their forms."""
+        """Raise ConfigurationError unless the values of the options are valid."""
         if repetitions is not None:
             check_count("repetitions", repetitions, "1, or leave it out")
         fidelity_levels.check_factor(reduction_factor)
         fidelity_levels.check_sampler(sampler)
 
     def advice(self, max_trials: int) -> list[str]:
-        """Return what there is to say of a search with so many trials."""
+        """Return advice for a search with ``max_trials`` trials."""
         count = sum(sum(self.sizes(first)) for first in range(len(self._levels)))
         if max_trials >= count:
             return []
         return [f"one round of all brackets takes {count} trials, and max_trials is {max_trials}"]
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
-        """Return a promotion of the oldest bracket that has one, else a new point."""
+        """Return a promotion of the oldest bracket that has one, or a new point."""
         self._update(history)
         for bracket in list(self._open):
             if promotion := self._promotion(bracket, history):
                 return promotion
         if filling := self._filling():
-            point = self._drawer.draw(history, number, rng, self._levels[filling.first])
+            point = self._sampler.draw(history, number, rng, self._levels[filling.first])
             if point is not None:
                 return point
-            # There is no further point; what there is goes on without it.
+            # The space is exhausted, so the bracket continues with fewer trials.
             if promotion := self._promotion(filling, history, exhausted=True):
                 return promotion
         return WAIT if history.pending() else None
 
     def wants(self, history: History, suggestion: Params | Branch) -> bool:
-        """Whether a bracket has still a place for it: workers that propose beside the lock may
-        each have meant the last one."""
+        """Return whether a bracket still has room for a suggestion that was made without the lock.
+
+        Several workers may have suggested a point for the last place of a rung.
+        """
         self._update(history)
         if isinstance(suggestion, Branch):
             return True
@@ -127,7 +130,7 @@ class Hyperband:
         return filling is not None and suggestion[self._name] == self._levels[filling.first]
 
     def sizes(self, first: int) -> list[int]:
-        """Return how many trials the rungs of a bracket take that begins at level ``first``."""
+        """Return the sizes of the rungs of a bracket that starts at the level ``first``."""
         more = len(self._levels) - 1 - first
         begin = math.ceil(len(self._levels) / (more + 1) * self._factor**more)
         return [int(begin * self._factor**-step) for step in range(more + 1)]
@@ -147,7 +150,7 @@ class Hyperband:
     def _promotion(
         self, bracket: _Bracket, history: History, exhausted: bool = False
     ) -> Branch | None:
-        """Return the next promotion; forget the bracket when all of it is over."""
+        """Return the bracket's next promotion, or None; close it when all its trials have ended."""
         if len(bracket.rungs[0]) < bracket.sizes[0] and not exhausted:
             return None
         for place, members in enumerate(bracket.rungs):
@@ -165,7 +168,7 @@ class Hyperband:
     def _outstanding(
         self, bracket: _Bracket, place: int, trials: list[Trial], history: History
     ) -> Branch | None:
-        """Return the best trial of a rung that has still to be promoted."""
+        """Return the promotion of the best trial of a rung that isn't promoted yet, or None."""
         above = bracket.rungs[place + 1]
         if len(above) >= bracket.sizes[place + 1]:
             return None
@@ -178,7 +181,7 @@ class Hyperband:
         )
         for _, number in ranked:
             found = fidelity_levels.raised(history.trials[number], self._name, level)
-            # Somebody may have inserted that very point; the next best takes its place.
+            # A user may have inserted that point; then the next best trial is promoted.
             if number not in promoted and not history.has(found.params):
                 return found
         return None

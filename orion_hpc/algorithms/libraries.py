@@ -1,20 +1,21 @@
-"""Libraries that only some algorithms need, and which needn't be installed."""
+"""Errors for libraries that only some algorithms need, and that are installed as extras."""
 
 from __future__ import annotations
 
 from orion_hpc.errors import ConfigurationError
 
 
-def lacking(name: str, error: ImportError, extra: str) -> ConfigurationError:
-    """Return the error that says what to install for the algorithm ``name``.
+def missing_library(name: str, error: ImportError, extra: str) -> ConfigurationError:
+    """Return the error that says what to install for an algorithm.
 
     Parameters
     ----------
     name : str
+        The algorithm.
     error : ImportError
         Why the library can't be imported.
     extra : str
-        What brings it: ``pip install 'orion-hpc[extra]'``.
+        The extra of this package that installs it: ``pip install 'orion-hpc[extra]'``.
     """
     return ConfigurationError(
         f"algorithm {name} needs a library that can't be imported: {error}",

@@ -5,29 +5,29 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orion_hpc.algorithms.options import check_count, check_probability
-from orion_hpc.algorithms.optuna_sampler import Modelled
+from orion_hpc.algorithms.optuna_sampler import OptunaSampler
 
 if TYPE_CHECKING:
     from orion_hpc.model.space import Space
 
 
-class Nsga2(Modelled):
-    """Crosses and mutates the trials that no other one surpasses in every objective.
+class Nsga2(OptunaSampler):
+    """Crosses and mutates the trials that no other one dominates.
 
-    A generation is ``population_size`` trials in the order in which they were completed. Takes
-    constraints: what keeps them surpasses what doesn't.
+    A generation is ``population_size`` trials in the order of their completion. Supports
+    constraints: a trial that satisfies them dominates one that doesn't.
 
     Parameters
     ----------
     space : Space
     seed : int, optional
-        Kept for the record; the generator that ``suggest`` is given comes of it.
+        The seed of the random generator that ``suggest`` gets; by default a random one is recorded.
     population_size : int, default 50
-        Trials of a generation; so many are drawn at random first.
+        Trials of a generation; the first generation is random.
     crossover_prob : float, default 0.9
-        How likely a new point has two parents.
+        Probability that a new point has two parents.
     mutation_prob : float, optional
-        How likely each of its values is drawn anew; by default 1 / the number of dimensions.
+        Probability that each value is drawn anew; by default 1 / number of dimensions.
 
     References
     ----------
@@ -62,7 +62,7 @@ class Nsga2(Modelled):
     def check(
         *, population_size: Any, crossover_prob: Any, mutation_prob: Any, seed: Any = None
     ) -> None:
-        """Raise ConfigurationError unless the options have their forms."""
+        """Raise ConfigurationError unless the values of the options are valid."""
         check_count("population_size", population_size, "50", 2)
         check_probability("crossover_prob", crossover_prob, 0.9)
         if mutation_prob is not None:

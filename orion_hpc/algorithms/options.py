@@ -1,6 +1,6 @@
-"""The forms of the options that algorithms have in common. Each check raises ConfigurationError.
+"""Checks of the options that several algorithms have, and the advice that follows from them.
 
-And what there is to say of them. Knows no algorithm.
+Which options an algorithm has is left to its own module.
 """
 
 from __future__ import annotations
@@ -17,8 +17,16 @@ def check_count(
 ) -> None:
     """Raise ConfigurationError unless ``value`` is a whole number from ``least`` to ``most``.
 
-    ``example`` is a value to write, and may go on with what else there is to do. ``most`` is for
-    what is made at once, in memory: a slip of the keyboard mustn't fill it.
+    Parameters
+    ----------
+    title : str
+        The option.
+    value : Any
+    example : str
+        A valid value for the hint, and possibly an alternative.
+    least : int, default 1
+    most : int, optional
+        For options that allocate memory, so that a typing error doesn't exhaust it.
     """
     if most is not None and type(value) is int and value > most:
         raise ConfigurationError(
@@ -32,7 +40,18 @@ def check_count(
 
 
 def all_random(name: str, option: str, first: int, max_trials: int) -> list[str]:
-    """Return the advice for a search that ends before its algorithm has learned anything."""
+    """Return the advice for a search that ends before its algorithm uses any result.
+
+    Parameters
+    ----------
+    name : str
+        The algorithm.
+    option : str
+        Its option for the number of random trials.
+    first : int
+        The option's value.
+    max_trials : int
+    """
     if max_trials > first:
         return []
     return [
@@ -70,7 +89,7 @@ def _is_number(value: Any) -> bool:
 
 
 def check_strategy(value: Any) -> None:
-    """Raise ConfigurationError unless it is a strategy for pending trials, or None."""
+    """Raise ConfigurationError unless ``value`` is a strategy for pending trials, or None."""
     if value is not None and value not in STRATEGIES:
         raise ConfigurationError(
             f"strategy is {value!r:.60}{did_you_mean(str(value), STRATEGIES)}",

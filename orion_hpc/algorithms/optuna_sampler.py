@@ -1,13 +1,13 @@
-"""What the algorithms that are samplers of Optuna have in common.
+"""Base class of the algorithms that use a sampler of Optuna.
 
-Knows nothing of Optuna but the name of the module that does, which is imported when one is made.
+Optuna itself is imported by ``optuna_study``, when such an algorithm is created.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms.libraries import lacking
+from orion_hpc.algorithms.libraries import missing_library
 from orion_hpc.algorithms.options import all_random
 
 if TYPE_CHECKING:
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from orion_hpc.model.trial import Params
 
 
-class Modelled:
-    """Draws the first points at random, then asks a sampler of Optuna.
+class OptunaSampler:
+    """Draws the first points at random, then from a sampler of Optuna.
 
     Parameters
     ----------
     name : str
-        What the user calls it.
+        The algorithm's name in the configuration.
     space : Space
     n_initial_points : int
-        Completed trials before the sampler is asked.
+        Completed trials before the sampler is used.
     strategy : None, "max", "mean", "min" or "none"
-        See :class:`orion_hpc.algorithms.optuna_study.Study`.
+        As of :class:`orion_hpc.algorithms.optuna_study.Study`.
     together : bool
-        Likewise.
+        As of :meth:`orion_hpc.algorithms.optuna_study.Study.suggest`.
     """
 
     cheap = False
@@ -39,7 +39,7 @@ class Modelled:
     repeats = True
     first_option = "n_initial_points"
     extra = "search"
-    """With which its libraries are installed."""
+    """The extra of this package that installs its libraries."""
     requires_dist = "bounded"
     requires_shape = "flattened"
 
@@ -54,7 +54,7 @@ class Modelled:
         try:
             from orion_hpc.algorithms import optuna_study
         except ImportError as error:
-            raise lacking(name, error, self.extra) from None
+            raise missing_library(name, error, self.extra) from None
         self.optuna = optuna_study
         self.optuna.quiet()
         self._name = name
@@ -67,11 +67,11 @@ class Modelled:
         raise NotImplementedError
 
     def advice(self, max_trials: int) -> list[str]:
-        """Return what there is to say of a search with so many trials."""
+        """Return advice for a search with ``max_trials`` trials."""
         return all_random(self._name, self.first_option, self._n_initial_points, max_trials)
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Params:
-        """Return the sampler's point; at random before there are enough results."""
+        """Return the sampler's point, or a random one before there are enough results."""
         if len(history.completions) + len(history.learned) < self._n_initial_points:
             return self._space.sample(rng)
         params: Params = self._study.suggest(

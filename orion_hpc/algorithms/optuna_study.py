@@ -1,8 +1,8 @@
-"""The door to Optuna: a history as one of its studies, and what a sampler of it suggests.
+"""The only importer of Optuna: a history as one of its studies, and suggestions of its samplers.
 
-Imported only when an algorithm of Optuna is chosen, which takes half a second. The study's storage
-is a mirror of the history: a trial is turned into one of Optuna's once, when it is completed, so a
-suggestion doesn't pay for the ten thousand trials before it but what the sampler itself does.
+Imported only if the configuration selects such an algorithm, as it takes half a second. The study's
+storage mirrors the history. A trial is converted once, when it is completed, so a suggestion costs
+what the sampler itself costs, even after ten thousand trials.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from orion_hpc.model.space import Space
 from orion_hpc.model.trial import Params, Trial
 
 MakeSampler = Callable[[int], BaseSampler]
-"""Makes a sampler with this seed: a new one for each suggestion, as it mustn't remember."""
+"""Returns a sampler with this seed: a new one for each suggestion, as it must have no state."""
 
 
 class Study:
-    """What a history is to a sampler.
+    """A history as a study of Optuna.
 
     Parameters
     ----------
     space : Space
         Without shapes, with uniform and loguniform priors only.
     strategy : None, "max", "mean", "min" or "none"
-        What pending trials are to the sampler: pending trials (None), ones with the worst, the
-        mean or the best objective that there is so far, or nothing.
+        How the sampler sees pending trials: as pending (None), as completed with the worst, the
+        mean or the best objective so far, or not at all.
     """
 
     def __init__(self, space: Space, strategy: str | None) -> None:
@@ -59,16 +59,18 @@ class Study:
         ----------
         history : History
         number : int
+            The trial to be registered.
         seed : int
-            Below 2**32.
+            The sampler's, below 2**32.
         make : callable
+            Returns a sampler by its seed.
         together : bool, default True
-            Whether the sampler considers all dimensions at once rather than each by itself.
+            Whether the sampler considers dimensions jointly rather than independently.
         """
         mirror = self._mirror
         mirror.update(history)
         with warnings.catch_warnings():
-            # What is experimental or deprecated in Optuna's next version is no news to a user.
+            # Users needn't know what is experimental or deprecated in Optuna.
             warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
             warnings.simplefilter("ignore", category=FutureWarning)
             study = optuna.load_study(study_name="", storage=mirror, sampler=make(seed))
@@ -77,7 +79,7 @@ class Study:
                 number, TrialState.RUNNING, None, None, None, {}, {}, {}, {}, {}, number
             )
             sampler.before_trial(study, trial)
-            found: dict[str, Any] = {name: _only(one) for name, one in self._single.items()}
+            found: dict[str, Any] = {name: _single_value(one) for name, one in self._single.items()}
             if together and self._relative:
                 found.update(sampler.sample_relative(study, trial, self._relative))
             for name, distribution in self._relative.items():
@@ -87,10 +89,10 @@ class Study:
 
 
 class Nsga2Sampler(NSGAIISampler):
-    """NSGA-II whose generations follow from the order in which trials were completed.
+    """NSGA-II whose generations follow from the order of completion.
 
-    Optuna writes a trial's generation beside it when it is suggested, which a pure function of the
-    history can't.
+    Optuna stores a trial's generation when it is suggested, which a pure function of the history
+    can't do.
     """
 
     def get_trial_generation(self, study: optuna.Study, trial: FrozenTrial) -> int:
@@ -103,8 +105,8 @@ class Nsga2Sampler(NSGAIISampler):
         return completed[first : first + self._size]
 
     def get_parent_population(self, study: optuna.Study, generation: int) -> list[FrozenTrial]:
-        # Ranked when they are chosen, and in order of their numbers when they are remembered: the
-        # same draw must choose the same ones.
+        # Optuna returns them by rank when it selects them, and by number when it has cached them.
+        # The order must be the same, so that the same draw selects the same parents.
         parents = super().get_parent_population(study, generation)
         return sorted(parents, key=lambda trial: trial.number)
 
@@ -115,7 +117,7 @@ class Nsga2Sampler(NSGAIISampler):
 
 
 class _Mirror(BaseStorage):
-    """A storage with one study, that of a history; nobody writes trials into it."""
+    """A read-only storage with a single study, that of a history."""
 
     def __init__(self, space: Space, strategy: str | None) -> None:
         self.space = space
@@ -137,7 +139,7 @@ class _Mirror(BaseStorage):
         self._sum: list[float] = []
 
     def update(self, history: History) -> None:
-        """Take in what is new."""
+        """Add what is new in the history."""
         if history.undone != self._undone:
             self._reset()
             self._undone = history.undone
@@ -180,9 +182,9 @@ class _Mirror(BaseStorage):
         self._sum = [total + value for total, value in zip(self._sum, values, strict=True)]
 
     def _constrain(self, trial: Trial) -> None:
-        """See to it that all trials have as many constraints; what one didn't tell counts as kept.
+        """Give all trials the same number of constraints, as a Gaussian process is fitted to each.
 
-        A Gaussian process is fitted to each.
+        A constraint that a trial didn't report counts as satisfied.
         """
         before, self._constraints = (
             self._constraints,
@@ -198,7 +200,7 @@ class _Mirror(BaseStorage):
         params = {}
         for name, distribution in self.distributions.items():
             value = self._foreign(name, trial.params[name])
-            # A trial that somebody inserted needn't be where trials are suggested.
+            # A trial that a user inserted may lie outside the bounds of suggestions.
             if value is None or not distribution._contains(distribution.to_internal_repr(value)):
                 return None
             params[name] = value
@@ -230,13 +232,13 @@ class _Mirror(BaseStorage):
             return None
 
     def plain(self, name: str, value: Any) -> Any:
-        """Return a value that a sampler gave as one of the dimension."""
+        """Return a sampler's value as a value of the dimension."""
         dimension = self.space[name]
         if isinstance(dimension, Categorical):
             return dimension.choices[int(value)]
         return dimension.cast(value)
 
-    # -- what a study asks of its storage ---------------------------------------------------------
+    # -- called by the study ----------------------------------------------------------------------
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -268,10 +270,10 @@ class _Mirror(BaseStorage):
         return {}
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Forget it: it is told to other processes, which have the journal for that."""
+        """Ignore it: it is meant for other processes, which read the journal instead."""
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise NotImplementedError("the history is only read")
+        raise NotImplementedError("the history is read only")
 
     create_new_study = _refuse
     delete_study = _refuse
@@ -298,7 +300,7 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     return FloatDistribution(low, high, log=isinstance(dimension.distribution, LogUniform))
 
 
-def _only(distribution: BaseDistribution) -> Any:
+def _single_value(distribution: BaseDistribution) -> Any:
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices[0]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
@@ -306,5 +308,5 @@ def _only(distribution: BaseDistribution) -> Any:
 
 
 def quiet() -> None:
-    """Let Optuna tell warnings only."""
+    """Set Optuna's log level to warnings."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)

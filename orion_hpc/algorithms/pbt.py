@@ -1,7 +1,7 @@
-"""Population based training: hyperparameters change while models are trained on.
+"""Population based training: hyperparameters change while models continue to train.
 
-Each of a population's trials is followed by one with more of the fidelity. That of a good trial
-goes on as it was, that of a bad one goes on from a good one, with its hyperparameters shaken.
+Each trial of a population has a successor at a higher fidelity. The successor of a good trial
+continues it unchanged; that of a bad one continues a good one, with perturbed hyperparameters.
 """
 
 from __future__ import annotations
@@ -25,32 +25,31 @@ if TYPE_CHECKING:
 
 _TRIES = 20
 _FEWEST = 5
-"""Trials that a trial is compared with, at least, before it is given up (as in Oríon)."""
+"""The least number of completed trials among which one may be replaced (as in Oríon)."""
 
 
 class Pbt:
-    """Runs a population through generations, the fidelity growing from one to the next.
+    """Runs a population through generations, each at a higher fidelity than the one before.
 
-    A trial of a later generation starts with a copy of the working directory of the one that it
-    goes on from, ``trial.parent``: its function loads the checkpoint there and trains on until the
-    fidelity that it is given. What ends ``broken`` has no successor; in the first generation
-    another trial takes its place.
+    A trial of a later generation starts with a copy of the working directory of the trial that it
+    continues, ``trial.parent``: the function loads the checkpoint there and trains up to its own
+    fidelity. A broken trial has no successor; in the first generation another trial replaces it.
 
     Parameters
     ----------
     space : Space
         With a fidelity.
     seed : int, optional
-        Kept for the record; the generator that ``suggest`` is given comes of it.
+        The seed of the random generator that ``suggest`` gets; by default a random one is recorded.
     population_size : int, default 20
     generations : int, default 10
-        Among which the fidelity is divided evenly. There are no more than it has levels.
+        Number of levels, spaced evenly; at most as many as the fidelity has values.
     truncation : float, default 0.2
-        Share of the worst trials that are given up, and of the best that are gone on from.
+        Share of the worst trials that are replaced, and of the best that replace them.
     perturbation : float, default 1.2
-        A number is multiplied or divided by it when it is shaken.
+        Factor by which a number is multiplied or divided when it is perturbed.
     resample_probability : float, default 0.25
-        How likely a value is drawn anew from its prior instead; a choice only changes so.
+        Probability that a value is drawn from its prior instead; a choice changes in no other way.
 
     References
     ----------
@@ -103,7 +102,7 @@ class Pbt:
         resample_probability: Any,
         seed: Any = None,
     ) -> None:
-        """Raise ConfigurationError unless the options have their forms."""
+        """Raise ConfigurationError unless the values of the options are valid."""
         check_count("population_size", population_size, "20", 2)
         check_count("generations", generations, "10", most=10_000)
         check_share("truncation", truncation, 0.2)
@@ -122,7 +121,7 @@ class Pbt:
         check_probability("resample_probability", resample_probability, 0.25)
 
     def advice(self, max_trials: int) -> list[str]:
-        """Return what there is to say of a search with so many trials."""
+        """Return advice for a search with ``max_trials`` trials."""
         count = self._size * len(self._levels)
         if max_trials >= count:
             return []
@@ -132,10 +131,10 @@ class Pbt:
         ]
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
-        """Return a trial of the first generation, else a successor, from the lowest up.
+        """Return a trial of the first generation, or a successor in the lowest one possible.
 
-        So a generation is compared as a whole also where few workers run it: from the highest down,
-        one worker would take each of the population to its end before the next one begins.
+        So generations are compared as a whole even with few workers. From the highest down, a
+        single worker would train each trial to the end before it started the next.
         """
         self._update(history)
         first = self._registered[0]
@@ -145,8 +144,8 @@ class Pbt:
             if point is not None:
                 return point
         for place in range(len(self._levels) - 1):
-            # The next to be registered follows the one that was completed at the same place of
-            # the order: so none has two successors, whoever is faster.
+            # The n-th successor to be registered follows the n-th trial to be completed, so no
+            # trial has two successors, whichever worker is faster.
             following = len(self._registered[place + 1])
             if following < len(self._completed[place]):
                 successor = self._successor(history, place, following, number, rng)
@@ -169,14 +168,14 @@ class Pbt:
         }:
             _, chosen = ranked[min(int(rng.random() * share), share - 1)]
             trial = history.trials[chosen]
-            params = self._shaken(trial.params, rng)
+            params = self._perturbed(trial.params, rng)
         else:
             params = trial.params
         for _ in range(_TRIES):
             found = fidelity_levels.at_level(params, self._fidelity.name, level)
             if not history.has(found):
                 return Branch(found, trial.number)
-            params = self._shaken(params, rng)
+            params = self._perturbed(params, rng)
         point = self._random_point(history, level, number, rng)
         return None if point is None else Branch(point, trial.number)
 
@@ -189,15 +188,15 @@ class Pbt:
             None if point is None else fidelity_levels.at_level(point, self._fidelity.name, level)
         )
 
-    def _shaken(self, params: Params, rng: random.Random) -> Params:
+    def _perturbed(self, params: Params, rng: random.Random) -> Params:
         return {
             name: params[name]
             if isinstance(dimension, Fidelity)
-            else self._shake(dimension, params[name], rng)
+            else self._perturb(dimension, params[name], rng)
             for name, dimension in self._space.items()
         }
 
-    def _shake(self, dimension: Dimension, value: Any, rng: random.Random) -> Any:
+    def _perturb(self, dimension: Dimension, value: Any, rng: random.Random) -> Any:
         if rng.random() < self._resample:
             return dimension.sample(rng)
         factor = self._factor if rng.random() < 0.5 else 1 / self._factor
@@ -209,10 +208,10 @@ class Pbt:
                 return dimension.rounded(number * factor)
             if isinstance(dimension, Integer):
                 low, high = dimension.interval()
-                shaken = round(number * factor)
-                if shaken == number:
-                    shaken += 1 if factor > 1 else -1
-                return int(min(max(shaken, low), high))
+                perturbed = round(number * factor)
+                if perturbed == number:
+                    perturbed += 1 if factor > 1 else -1
+                return int(min(max(perturbed, low), high))
             return number
 
         return element(value)

@@ -1,7 +1,7 @@
-"""Quasi-random search: points of a low-discrepancy sequence, spread more evenly than random ones.
+"""Quasi-random search: points of a low-discrepancy sequence, spaced more evenly than random ones.
 
-The sequences are those of :mod:`scipy.stats.qmc`. Point ``n`` of the sequence follows from the seed
-alone, so any number of workers try the same points.
+The sequences are those of :mod:`scipy.stats.qmc`. Point ``n`` of a sequence depends on the seed
+alone, so the points are the same with any number of workers.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from orion_hpc.algorithms.libraries import lacking
+from orion_hpc.algorithms.libraries import missing_library
 from orion_hpc.algorithms.options import check_flag
 from orion_hpc.errors import ConfigurationError, did_you_mean
 from orion_hpc.model.dimension import Dimension
@@ -25,23 +25,23 @@ _KINDS = ("sobol", "halton")
 _TRIES = 10_000
 _AT_ONCE = 64
 _MOST_SOBOL = 21_201
-"""Dimensions for which scipy has direction numbers."""
+"""The number of dimensions for which scipy has direction numbers."""
 
 
 class Qmc:
-    """Takes the points of a sequence in turn, each coordinate through its prior.
+    """Suggests the points of a sequence in order, each coordinate transformed by its prior.
 
-    A point that was tried is passed over; after many in a row the space counts as exhausted.
+    A point that was tried is skipped; after many in a row the space counts as exhausted.
 
     Parameters
     ----------
     space : Space
     seed : int, optional
-        Of the scrambling; by default 0.
+        Seed of the scrambling; by default 0.
     qmc_type : {"sobol", "halton"}, default "sobol"
-        Sobol' points are spread best when their number is a power of two, Halton points for any.
+        Sobol' points are most even if their number is a power of two, Halton points at any number.
     scramble : bool, default True
-        Whether the sequence is randomised, which also takes its first point away from a corner.
+        Whether the sequence is randomised, which also moves its first point out of a corner.
 
     References
     ----------
@@ -73,7 +73,7 @@ class Qmc:
 
     @staticmethod
     def check(*, qmc_type: Any, scramble: Any, seed: Any = None) -> None:
-        """Raise ConfigurationError unless the options have their forms."""
+        """Raise ConfigurationError unless the values of the options are valid."""
         if qmc_type not in _KINDS:
             raise ConfigurationError(
                 f"qmc_type is {qmc_type!r:.60}{did_you_mean(str(qmc_type), _KINDS)}",
@@ -82,7 +82,7 @@ class Qmc:
         check_flag("scramble", scramble)
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Params | None:
-        """Return the first point from place ``number`` of the sequence on that isn't registered."""
+        """Return the first point at or after index ``number`` that isn't registered yet."""
         for place in range(number, number + _TRIES):
             shares = iter(self._point(place))
             params = {name: one.at(shares) for name, one in self._space.items()}
@@ -94,13 +94,13 @@ class Qmc:
         try:
             from scipy.stats import qmc
         except ImportError as error:
-            raise lacking("qmc", error, "search") from None
+            raise missing_library("qmc", error, "search") from None
         made: Any = qmc.Sobol if self._kind == "sobol" else qmc.Halton
         self._engine = made(max(1, self._count), scramble=self._scramble, seed=self._seed)
 
     def _point(self, place: int) -> list[float]:
         while len(self._points) <= place:
-            # The first draw of a Sobol' engine warns unless its size is a power of two.
+            # scipy warns if the first draw of a Sobol' engine isn't a power of two.
             more = max(_AT_ONCE, 1 << max(0, place - len(self._points)).bit_length())
             self._points += [
                 [min(max(share, 1e-12), 1 - 1e-12) for share in row]

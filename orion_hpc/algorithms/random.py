@@ -1,4 +1,4 @@
-"""Random search: each trial is drawn from the priors, whatever became of the others."""
+"""Random search: each trial is drawn from the priors, independently of the results."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _TRIES_PER_POINT = 20
 
 
 class Random:
-    """Draws points of the space and never one twice.
+    """Draws points of the space, and none twice.
 
-    A point with the params of an earlier trial is drawn again. If that goes on for long, the space
-    counts as exhausted. In a small space with an improbable choice a point may so be left out.
+    If a point is the same as an earlier trial's, another is drawn. After many such draws the space
+    counts as exhausted, so an improbable point of a small space may be left out.
 
     Parameters
     ----------
     space : Space
     seed : int, optional
-        Kept for the record; the generator that ``suggest`` is given comes of it.
+        The seed of the random generator that ``suggest`` gets; by default a random one is recorded.
     """
 
     cheap = True
@@ -40,7 +40,7 @@ class Random:
         self._tries = max(_FEWEST_TRIES, int(tries))
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Params | None:
-        """Return the first draw that isn't registered yet; None after too many that are."""
+        """Return the first draw that isn't registered yet, or None after too many that are."""
         for _ in range(self._tries):
             params = self._space.sample(rng)
             if not history.has(params):

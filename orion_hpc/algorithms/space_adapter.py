@@ -1,4 +1,7 @@
-"""An algorithm that doesn't take the user's space as it is, and the history that it is shown."""
+"""Adapter for an algorithm that gets a transformed space, and the transformed history.
+
+How dimensions are transformed is left to ``transform``.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,13 @@ if TYPE_CHECKING:
     from orion_hpc.algorithms.transform import Transform
 
 
-class Translated:
-    """Asks ``algorithm`` in its own space.
+class SpaceAdapter:
+    """Calls an algorithm with its own space and history, and transforms its points back.
 
     Parameters
     ----------
     algorithm : Algorithm
-        On the space of ``transform``.
+        Constructed with the space of ``transform``.
     transform : Transform
     """
 
@@ -41,8 +44,8 @@ class Translated:
         self.advice: Advise = getattr(algorithm, "advice", no_advice)
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
-        """Return what the algorithm suggests, as a point of the user's space."""
-        view = View(history, self._transform.forward, self._transform.backward)
+        """Return the algorithm's suggestion as a point of the user's space."""
+        view = HistoryView(history, self._transform.forward, self._transform.backward)
         found = self._algorithm.suggest(view, number, rng)
         if found is None or found is WAIT:
             return found
@@ -54,20 +57,20 @@ class Translated:
         try:
             return self._transform.backward(params)
         except (KeyError, ValueError, IndexError, TypeError):
-            return params  # no point of its space, nor of the user's, as whoever asked will tell
+            return params  # not a point of either space, which ValidatedAlgorithm reports
 
 
-class View:
-    """A history with other params: each is translated when it is looked at.
+class HistoryView:
+    """A history with transformed params; each trial is transformed when it is read.
 
     Parameters
     ----------
     history : History
     forward, backward : callable
-        From its params to those that are shown, and back. ``forward`` raises KeyError or ValueError
-        for what can't be shown: such trials are shown without params.
+        From the history's params to the view's, and back. If ``forward`` raises KeyError or
+        ValueError, the trial has no params in the view.
     judge : callable, optional
-        Gives the objective that a completed trial is shown with, instead of its results.
+        Returns the objective that a completed trial has in the view, instead of its results.
     """
 
     def __init__(
@@ -91,7 +94,7 @@ class View:
         return [self._show(trial) for trial in self._history.pending()]
 
     def has(self, params: Params) -> bool:
-        """Return whether a trial stands at what ``params`` are in the other history."""
+        """Return whether the history has a trial with these params, transformed back."""
         return self._history.has(self._backward(params))
 
     def _show(self, trial: Trial) -> Trial:

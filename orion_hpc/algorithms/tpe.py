@@ -1,4 +1,4 @@
-"""Tree-structured Parzen estimator: the algorithm for most searches of some dozens of trials on.
+"""Tree-structured Parzen estimator, for most searches of some dozens of trials or more.
 
 The sampler is Optuna's.
 """
@@ -9,34 +9,35 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from orion_hpc.algorithms.options import check_count, check_flag, check_share, check_strategy
-from orion_hpc.algorithms.optuna_sampler import Modelled
+from orion_hpc.algorithms.optuna_sampler import OptunaSampler
 
 if TYPE_CHECKING:
     from orion_hpc.model.space import Space
 
 
-class Tpe(Modelled):
-    """Models where good and where other trials lie, and takes points that are likelier good.
+class Tpe(OptunaSampler):
+    """Models the densities of good and of other trials, and suggests points with a high ratio.
 
-    Takes several objectives and constraints.
+    Supports several objectives and constraints.
 
     Parameters
     ----------
     space : Space
     seed : int, optional
-        Kept for the record; the generator that ``suggest`` is given comes of it.
+        The seed of the random generator that ``suggest`` gets; by default a random one is recorded.
     n_initial_points : int, default 10
-        Random trials to be completed first.
+        Random trials that are completed first.
     n_ei_candidates : int, default 24
-        Points that are drawn for each suggestion, of which the best is taken.
+        Points that are drawn for each suggestion; the best is suggested.
     gamma : float, optional
-        Share of the trials that count as good; by default a tenth, and 25 at most for one
-        objective.
+        Share of the trials that count as good; by default a tenth, and for a single objective at
+        most 25 trials.
     multivariate : bool, default True
-        Model dimensions together rather than each by itself.
+        Whether dimensions are modelled jointly rather than independently.
     strategy : {"max", "mean", "min", "none"}, optional
-        What pending trials count as: by default and with ``max`` as bad ones, so that workers keep
-        apart; ``mean`` and ``min`` give them such an objective, ``none`` leaves them out.
+        How pending trials are treated: by default and with ``max`` as bad ones, so that workers
+        explore different regions; with ``mean`` or ``min`` as having that objective; with ``none``
+        not at all.
 
     References
     ----------
@@ -62,7 +63,7 @@ class Tpe(Modelled):
             multivariate=multivariate,
             strategy=strategy,
         )
-        # A pending trial is among the bad ones to Optuna, which is what the worst objective means.
+        # Optuna counts pending trials as bad by default, which is the same as the worst objective.
         liar = None if strategy == "max" else strategy
         super().__init__("tpe", space, n_initial_points, liar, together=multivariate)
         self._options: dict[str, Any] = {
@@ -84,7 +85,7 @@ class Tpe(Modelled):
         strategy: Any,
         seed: Any = None,
     ) -> None:
-        """Raise ConfigurationError unless the options have their forms."""
+        """Raise ConfigurationError unless the values of the options are valid."""
         check_count("n_initial_points", n_initial_points, "10")
         check_count("n_ei_candidates", n_ei_candidates, "24", most=1_000_000)
         if gamma is not None:

@@ -1,17 +1,17 @@
-"""Makes dimensions that an algorithm doesn't take into such as it does, and points back again.
+"""Transformation of dimensions that an algorithm doesn't support, and of its points back. Pure.
 
-Pure. An algorithm says what it takes in Oríon's words:
+An algorithm declares the kinds of dimension that it supports by Oríon's attributes:
 
 ``requires_type``
-    ``"real"``: integers become reals, a choice among k values becomes k reals, of which the
-    greatest chooses. ``"numerical"``: choices become indices from 0.
+    ``"real"``: integers become reals, and a choice among k values becomes k reals, the greatest of
+    which selects the value. ``"numerical"``: choices become indices from 0.
 ``requires_dist``
-    ``"bounded"``: uniform and loguniform priors stay; of all others the share (between 0 and 1) of
-    the prior below the value is taken. ``"linear"``: loguniform ones become their logarithm, too.
+    ``"bounded"``: uniform and loguniform priors stay, and values of all others become quantiles of
+    their prior, from 0 to 1. ``"linear"``: the same, and loguniform values become logarithms.
 ``requires_shape``
     ``"flattened"``: a dimension with a shape becomes one for each element, ``x[0,1]``.
 
-A fidelity is left out; back it is at its highest.
+A fidelity is left out, and is at its highest in a point that is transformed back.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from orion_hpc.model.trial import Params
 
 @dataclass(frozen=True, slots=True)
 class _Element:
-    """A dimension without a shape, or an element of one, as an algorithm sees it."""
+    """A dimension without a shape, or one element of a dimension, in the algorithm's space."""
 
     parts: tuple[Dimension, ...]
     forward: Callable[[Any], Sequence[Any]]
@@ -38,7 +38,7 @@ class _Element:
 
 
 class Transform:
-    """From the user's space to the algorithm's, and back.
+    """Transforms points of the user's space to the algorithm's, and back.
 
     Parameters
     ----------
@@ -75,15 +75,16 @@ class Transform:
                 parts.extend(element.parts)
             self._columns.append((dimension, elements))
         self._order = list(space)
-        self.space = Space(parts or [_nothing()])
+        self.space = Space(parts or [_placeholder()])
 
     def forward(self, params: Params) -> Params:
-        """Return the point as the algorithm sees it.
+        """Return a point of the user's space as a point of the algorithm's.
 
         Raises
         ------
         KeyError, ValueError
-            It is no point of the space: an inserted trial of an older version, say.
+            ``params`` isn't a point of the space, as may be so for an inserted trial of an older
+            version.
         """
         values: Params = {}
         for dimension, elements in self._columns:
@@ -96,7 +97,7 @@ class Transform:
         return {name: values[name] for name in self.space if name in values}
 
     def backward(self, point: Params) -> Params:
-        """Return the point of the user's space."""
+        """Return a point of the algorithm's space as a point of the user's."""
         params: Params = dict(self._fixed)
         for dimension, elements in self._columns:
             values = [
@@ -109,8 +110,8 @@ class Transform:
         return {name: params[name] for name in self._order}
 
 
-def _nothing() -> Dimension:
-    """Return what stands for a space that has a fidelity and nothing else."""
+def _placeholder() -> Dimension:
+    """Return the dimension that replaces an empty space, if the fidelity is the only dimension."""
     return Real(name="nothing", distribution=Uniform(0, 1), precision=None)
 
 
@@ -119,7 +120,7 @@ def _nest(shape: tuple[int, ...], flat: Any) -> Any:
 
 
 def _element(dimension: Dimension, type: str | None, dist: str | None) -> _Element:
-    if dimension.shape:  # nobody asked for single values
+    if dimension.shape:  # the algorithm takes shapes
         return _Element((dimension,), lambda value: [value], lambda values: values[0])
     if isinstance(dimension, Categorical) and type is not None:
         return _one_hot(dimension) if type == "real" else _indices(dimension)
@@ -142,7 +143,7 @@ def _real(dimension: Real, dist: str | None) -> _Element:
         )
     low, high = dimension.interval()
     if _is_log(prior):
-        # Not by the bounds' own logarithms: exp(log(x)) may be a little beside x.
+        # exp(log(x)) may differ slightly from x, so the result is rounded into the bounds.
         return _Element(
             (_plain_real(dimension.name, math.log(low), math.log(high)),),
             lambda value: [math.log(value)],
@@ -226,5 +227,5 @@ def _is_log(prior: Distribution) -> bool:
 
 
 def _inside(share: float) -> float:
-    """Return a share at which any prior has a finite value."""
+    """Return a quantile at which every prior has a finite value."""
     return min(max(float(share), 1e-12), 1 - 1e-12)

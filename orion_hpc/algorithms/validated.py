@@ -1,7 +1,7 @@
-"""Sees to it that an algorithm's points are of the space and new, whoever wrote it.
+"""Validation of an algorithm's suggestions: points of the space that are new.
 
-A model proposes a point for the second time where it believes the best to be, and the journal would
-refuse it for ever. Such a proposal is made again, and at last drawn at random.
+A model suggests the same point again where it expects the best result, and the journal would refuse
+it every time. So the model is called again, and after several such points one is drawn at random.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from orion_hpc.algorithms.random import Random
 from orion_hpc.errors import AlgorithmError, ConfigurationError, OrionHpcError
 from orion_hpc.model.dimension import Categorical
 from orion_hpc.model.trial import Params
-from orion_hpc.plugins import told
+from orion_hpc.plugins import describe_error
 
 if TYPE_CHECKING:
     import random
@@ -31,11 +31,20 @@ if TYPE_CHECKING:
     from orion_hpc.model.space import Space
 
 _TRIES = 3
-"""Each may take a model's whole time."""
+"""Calls for one suggestion; each of them may be slow."""
 
 
-class Guarded:
-    """Asks ``algorithm``, which the user knows as ``name``."""
+class ValidatedAlgorithm:
+    """Calls an algorithm and validates its suggestions.
+
+    Parameters
+    ----------
+    name : str
+        The algorithm's name in the configuration, for errors.
+    algorithm : Algorithm
+    space : Space
+        The user's space.
+    """
 
     def __init__(self, name: str, algorithm: Algorithm, space: Space) -> None:
         self._name = name
@@ -52,13 +61,12 @@ class Guarded:
         self.advice: Advise = getattr(algorithm, "advice", no_advice)
 
     def suggest(self, history: History, number: int, rng: random.Random) -> Suggestion:
-        """Return the algorithm's suggestion, or a new point if it has none.
+        """Return the algorithm's suggestion, or a random point if it only suggests known ones.
 
         Raises
         ------
         AlgorithmError
-            It isn't of the space, or nothing that an algorithm may suggest, or there is none as the
-            algorithm failed.
+            The suggestion isn't a point of the space or has another form, or the algorithm failed.
         """
         for _ in range(_TRIES):
             try:
@@ -67,7 +75,7 @@ class Guarded:
                 raise
             except Exception as error:
                 raise AlgorithmError(
-                    f"algorithm {self._name} failed at trial {number}: {told(error)}"
+                    f"algorithm {self._name} failed at trial {number}: {describe_error(error)}"
                 ) from error
             if found is WAIT and number == len(history.trials) and not history.pending():
                 self._refuse("to wait", "No trial is pending that it could wait for.")
@@ -75,14 +83,14 @@ class Guarded:
                 return found
             params, parent = found if isinstance(found, Branch) else (found, None)
             if not isinstance(params, Mapping):
-                self._refuse(f"what is no point: {params!a:.80}", "It returns names and values.")
+                self._refuse(f"what is no point: {params!a:.80}", "It must map names to values.")
             if parent is not None and not (
                 isinstance(parent, Integral)
                 and not isinstance(parent, bool)
                 and 0 <= parent < min(number, len(history.trials))
             ):
                 self._refuse(
-                    f"to go on from {parent!a:.80}, which isn't the number of a trial",
+                    f"to continue {parent!a:.80}, which isn't the number of a trial",
                     f"There are {len(history.trials)}, from 0.",
                 )
             try:
@@ -105,7 +113,7 @@ class Guarded:
 
 
 def _elements(value: Any, shape: Sequence[int]) -> Iterator[Any]:
-    """Yield what a value of this shape is made of; a choice may be a list itself."""
+    """Yield the elements of a value of this shape; a choice may itself be a list."""
     if not shape:
         yield value
         return

@@ -1,14 +1,16 @@
-"""The Python API, in the names that Oríon's users know.
+"""The Python API, with Oríon's names. Each name is imported when it is first used.
 
-::
+Functions that read trials from a database are in :mod:`orion_hpc.client.trials`, exceptions in
+:mod:`orion_hpc.errors`.
 
-    from orion_hpc.client import build_experiment
-
-    experiment = build_experiment("demo", space={"x": "uniform(-5, 5)"}, max_trials=20)
-    experiment.workon(lambda x: (x - 1) ** 2, n_workers=2)
-    print(experiment.stats.best_evaluation)
-
-Nothing is imported before it is asked for: commands and workers use other modules of this package.
+Examples
+--------
+>>> from orion_hpc.client import build_experiment
+>>> experiment = build_experiment("demo", space={"x": "uniform(-5, 5)"}, max_trials=20)
+>>> experiment.workon(lambda x: (x - 1) ** 2, n_workers=2)
+20
+>>> experiment.stats.best_evaluation <= 36
+True
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
     from orion_hpc.client.reporting import report_results as report_results
     from orion_hpc.client.trial import Trial as Trial
 
-_HOMES = {
+_MODULES = {
     "build_experiment": "builder",
     "create_experiment": "builder",
     "get_experiment": "builder",
@@ -39,14 +41,14 @@ _HOMES = {
     "report_bad_trial": "reporting",
 }
 
-__all__ = sorted(_HOMES)
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOMES})
+    return sorted({*globals(), *_MODULES})

@@ -1,4 +1,7 @@
-"""Checks what a program passes, and makes settings of it, so that a wrong value is told at once."""
+"""Checks of the arguments that a program passes, and the settings that they give.
+
+So that a wrong argument is an error at once, before anything is written or started.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,20 @@ from orion_hpc.worker.function import check_signature
 
 
 def settings_of(source: str, given: Mapping[str, Any]) -> Settings:
-    """Return the settings that a call gives, on top of those that stand; None gives nothing.
+    """Return the settings of a call, merged over those of files and the environment.
 
-    ``source`` is what errors call the call. Paths are relative to the working directory.
+    Parameters
+    ----------
+    source : str
+        The function that was called, for error messages.
+    given : mapping
+        The call's settings; None and empty mappings count as not given. Paths are relative to the
+        working directory.
+
+    Raises
+    ------
+    ConfigurationError
+        A setting is wrong; the message lists all that are.
     """
     mapping = {key: value for key, value in given.items() if value not in (None, {})}
     here = Path.cwd()
@@ -30,14 +44,24 @@ def settings_of(source: str, given: Mapping[str, Any]) -> Settings:
 
 
 def check_count(name: str, value: Any, least: int) -> None:
-    """Raise ConfigurationError unless ``value`` is a whole number from ``least``, or None."""
-    # Oríon's own default for no limit is infinity.
+    """Raise ConfigurationError unless ``value`` is an integer of at least ``least``, or None."""
+    # Oríon's default for no limit is infinity.
     if value is None or (value == math.inf and isinstance(value, float)):
         return
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ConfigurationError(
             f"{name} must be a whole number of at least {least}, not {value!r}"
         )
+
+
+def check_limits(
+    max_trials: Any, max_trials_per_worker: Any, max_broken: Any, idle_timeout: Any
+) -> None:
+    """Raise ConfigurationError unless the limits of a run are numbers in their ranges, or None."""
+    check_count("max_trials", max_trials, least=0)
+    check_count("max_trials_per_worker", max_trials_per_worker, least=0)
+    check_count("max_broken", max_broken, least=1)
+    check_seconds("idle_timeout", idle_timeout)
 
 
 def check_seconds(name: str, value: Any) -> None:
@@ -54,7 +78,7 @@ def check_callback(name: str, value: Any) -> None:
 
 
 def check_trial(trial: Any) -> None:
-    """Raise ConfigurationError unless it is a trial of a client."""
+    """Raise ConfigurationError unless ``trial`` is a trial of the Python API."""
     if not isinstance(trial, Trial):
         raise ConfigurationError(
             f"{trial!r:.100} isn't a trial",
@@ -65,9 +89,11 @@ def check_trial(trial: Any) -> None:
 def check_function(
     fct: Any, space: Space, kwargs: Mapping[str, Any], trial_arg: str | None
 ) -> None:
-    """Raise ConfigurationError unless ``fct`` takes what a trial would pass it."""
+    """Raise ConfigurationError unless ``fct`` takes the arguments that a trial passes."""
     if not callable(fct):
-        raise ConfigurationError(f"{fct!r:.100} isn't a function", "Pass what trials call.")
+        raise ConfigurationError(
+            f"{fct!r:.100} isn't a function", "Pass the function that trials call."
+        )
     if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
         raise ConfigurationError(
             f"kwargs must be a mapping of names to values, not {kwargs!r:.100}"
@@ -80,7 +106,10 @@ def check_function(
 
 
 def check_options(fct: Any, options: Mapping[str, Any]) -> None:
-    """Raise ConfigurationError for what can hardly be meant for ``sbatch``."""
+    """Raise ConfigurationError for an option that is hardly meant for ``sbatch``.
+
+    That is an argument of ``fct``, or a misspelt option of those that have a setting.
+    """
     try:
         taken = set(inspect.signature(fct).parameters)
     except (TypeError, ValueError):
@@ -95,5 +124,5 @@ def check_options(fct: Any, options: Mapping[str, Any]) -> None:
         if option not in known and (guess := did_you_mean(option, known)):
             raise ConfigurationError(
                 f"there is no option {option!r}{guess}",
-                f"Those with names of their own are {', '.join(known)}.",
+                f"Options with a setting of their own are {', '.join(known)}.",
             )

@@ -1,4 +1,7 @@
-"""Submits jobs from Python: what the command ``submit`` does, with a function of the program's."""
+"""Submission of jobs from Python: what the command ``submit`` does, for a function of the program.
+
+Arrays, launchers and code snapshots are left to :mod:`orion_hpc.jobs`.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from orion_hpc.client.arguments import settings_of
+from orion_hpc.client.arguments import check_count, check_function, check_options, settings_of
 from orion_hpc.client.executor_choice import ExecutorChoice
 from orion_hpc.client.session import Session
 from orion_hpc.config.settings import Settings, known_keys
@@ -23,6 +26,8 @@ from orion_hpc.jobs.base import Jobs, LaunchRequest
 from orion_hpc.jobs.code_snapshot import code_for
 from orion_hpc.jobs.submission import choose_launcher, launch_event, launch_request, useful_tasks
 from orion_hpc.journal.heartbeat import signs
+from orion_hpc.model.space import Space
+from orion_hpc.model.state import ExperimentState
 from orion_hpc.sharedfs import layout
 from orion_hpc.worker.grace import GRACE
 from orion_hpc.worker.job import WorkerJob
@@ -31,25 +36,57 @@ from orion_hpc.worker.portable import pack, write_packed
 _SHORTEST_LOOK = 0.1
 _LONGEST_LOOK = 5.0
 _STOP_WAIT = GRACE + 15.0
-"""Seconds that local jobs get to release their trials."""
-
+"""Seconds that local jobs have to release their trials."""
 
 _one_launch = threading.Lock()
-"""Launchers pass things through this process's environment."""
+"""Launchers set variables in this process's environment, so one launch at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """The arguments of :meth:`~orion_hpc.client.ExperimentClient.submit`, in its order."""
+
+    fct: Callable[..., Any]
+    array: int | str
+    launcher: str
+    trial_arg: str | None
+    n_workers: int | None
+    options: Mapping[str, Any]
+    kwargs: Mapping[str, Any]
+
+    def check(self, space: Space) -> None:
+        """Raise ConfigurationError if an argument is wrong by itself."""
+        check_options(self.fct, self.options)
+        check_function(self.fct, space, self.kwargs, self.trial_arg)
+        check_count("n_workers", self.n_workers, least=1)
+
+    @property
+    def bound(self) -> Callable[..., Any]:
+        """The function with its constant arguments."""
+        return functools.partial(self.fct, **self.kwargs) if self.kwargs else self.fct
 
 
 @dataclass(frozen=True, slots=True)
 class SubmittedJobs:
-    """Jobs that were submitted; none where nothing was left to be run.
+    """Jobs that were submitted; none if no trials were left to run.
 
     Attributes
     ----------
     job_ids : tuple of str
         As ``squeue`` shows them; one for a whole array.
     tasks : int
-        How many jobs.
+        The number of jobs, or of tasks of the array.
     logs : str
-        Where their output goes; a pattern that the shell understands.
+        Where the output goes: a path, which may be a pattern of the shell.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import build_experiment
+    >>> space = {"x": "uniform(-5, 5)"}
+    >>> experiment = build_experiment("demo", space=space, max_trials=2, executor="single")
+    >>> jobs = experiment.submit(lambda x: x**2, executor="debug")
+    >>> len(jobs.job_ids), jobs.tasks, jobs.logs
+    (1, 1, 'this terminal')
     """
 
     job_ids: tuple[str, ...]
@@ -59,25 +96,54 @@ class SubmittedJobs:
     _session: Session = field(repr=False)
 
     def status(self) -> dict[str, Any]:
-        """Return how the experiment stands: what ``orion-hpc status --json`` shows of it."""
+        """Return the experiment's status, as ``orion-hpc status --json`` shows it.
+
+        Returns
+        -------
+        dict
+            Plain data, which ``json.dumps`` takes.
+
+        Examples
+        --------
+        >>> from orion_hpc.client import build_experiment
+        >>> space = {"x": "uniform(-5, 5)"}
+        >>> experiment = build_experiment("demo", space=space, max_trials=2, executor="single")
+        >>> jobs = experiment.submit(lambda x: x**2, executor="debug")
+        >>> status = jobs.status()
+        >>> status["name"], status["max_trials"], status["trials"]["completed"]
+        ('demo', 2, 2)
+        """
         with self._session.lock:
             state = self._session.refresh()
             folder = layout.workers_folder(str(self._session.place.path), state.title)
             return experiment_summary(state, signs(folder))
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait until the experiment is done or the jobs have ended; return whether it is done.
+        """Wait until the experiment is done or the jobs have ended.
 
         Parameters
         ----------
         timeout : float, optional
-            Seconds after which to return in any case.
+            Seconds after which to return in any case; by default there is no limit.
+
+        Returns
+        -------
+        bool
+            Whether the experiment is done.
+
+        Examples
+        --------
+        >>> from orion_hpc.client import build_experiment
+        >>> space = {"x": "uniform(-5, 5)"}
+        >>> experiment = build_experiment("demo", space=space, max_trials=2, executor="single")
+        >>> experiment.submit(lambda x: x**2, executor="debug").wait(timeout=60)
+        True
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         pause = _SHORTEST_LOOK
         while True:
             gone = self._jobs is None or self._jobs.ended()
-            with self._session.lock:  # after the look at the jobs: what they did counts
+            with self._session.lock:  # read after the jobs' states, to count what they did
                 state = self._session.refresh()
                 if state.is_done or gone:
                     return state.is_done
@@ -88,24 +154,40 @@ class SubmittedJobs:
             pause = min(2 * pause, _LONGEST_LOOK)
 
     def cancel(self) -> None:
-        """End the jobs: those that run get their stop notice, and release their trials."""
+        """Cancel the jobs. Those that run get their stop notice and release their trials.
+
+        Examples
+        --------
+        >>> from orion_hpc.client import build_experiment
+        >>> space = {"x": "uniform(-5, 5)"}
+        >>> experiment = build_experiment("demo", space=space, max_trials=2, executor="single")
+        >>> jobs = experiment.submit(lambda x: x**2, executor="debug")
+        >>> jobs.cancel()  # they have ended: nothing happens
+        """
         if self._jobs is not None:
             self._jobs.stop(_STOP_WAIT)
 
 
 def submit(
-    place: Place,
-    session: Session,
-    choice: ExecutorChoice,
-    fct: Callable[..., Any],
-    array: int | str,
-    executor: str,
-    trial_arg: str | None,
-    n_workers: int | None,
-    options: Mapping[str, Any],
-    kwargs: Mapping[str, Any],
+    place: Place, session: Session, choice: ExecutorChoice, request: JobRequest
 ) -> SubmittedJobs:
-    """Submit jobs; see :meth:`~orion_hpc.client.experiment.ExperimentClient.submit`."""
+    """Submit jobs for an experiment.
+
+    Parameters
+    ----------
+    place : Place
+        Where the experiment is stored: a file.
+    session : Session
+        Through which it is read, and the launch recorded.
+    choice : ExecutorChoice
+        What each job runs trials with: an executor chosen by name.
+    request : JobRequest
+
+    Raises
+    ------
+    ConfigurationError, LaunchError, StorageError
+        As :meth:`~orion_hpc.client.ExperimentClient.submit` says.
+    """
     if place.path is None:
         raise ConfigurationError(
             f"an experiment in the storage {place.name!r} can't be run by jobs",
@@ -117,26 +199,25 @@ def submit(
             "Choose one by its name: tmp_executor('joblib', n_workers=4).",
         )
     state = session.refresh()
-    settings = _settings(place.path, state.name, state.version, choice, session, n_workers,
-                         array, options)  # fmt: skip
-    launcher = choose_launcher(executor, settings)
+    settings = _settings(place.path, state, choice, session, request)
+    launcher = choose_launcher(request.launcher, settings)
     launcher.check()
-    data = pack(functools.partial(fct, **kwargs) if kwargs else fct)
+    data = pack(request.bound)
     tasks = useful_tasks(settings, state.left)
     if not tasks:
         return SubmittedJobs((), 0, "", None, session)
-    with code_for(settings, state.title, _directory(fct)) as code:
-        request = launch_request(settings, launcher, state, tasks, code)
-        layout.make_folder(request.folder)
+    with code_for(settings, state.title, _directory(request.fct)) as code:
+        launch = launch_request(settings, launcher, state, tasks, code)
+        layout.make_folder(launch.folder)
         job = replace(
-            request.argument,
-            function=write_packed(data, request.folder),
-            trial_arg=trial_arg,
+            launch.argument,
+            function=write_packed(data, launch.folder),
+            trial_arg=request.trial_arg,
             options=dict(choice.options),
         )
         with _one_launch:
-            command = _command(request, job) if settings.template else request.command
-            jobs = launcher.launch(replace(request, argument=job, command=command))
+            command = _command(launch, job) if settings.template else launch.command
+            jobs = launcher.launch(replace(launch, argument=job, command=command))
         try:
             launched = launch_event(launcher, jobs, code)
             session.transact(lambda seen: [launched])
@@ -147,7 +228,7 @@ def submit(
 
 
 def _command(request: LaunchRequest, job: WorkerJob) -> tuple[str, ...]:
-    """Return the command line that does the same as ``job``, for a site's template."""
+    """Return the command line for a site's template that does the same as ``job``."""
     words = [*request.command, "--function", str(job.function)]
     if job.trial_arg is not None:
         words += ["--trial-arg", job.trial_arg]
@@ -157,24 +238,21 @@ def _command(request: LaunchRequest, job: WorkerJob) -> tuple[str, ...]:
         except TypeError as error:
             raise ConfigurationError(
                 f"the executor's options can't be written on a command line: {error}",
-                "With a site's template they have to be plain numbers, texts, lists and mappings.",
+                "With a site's template they must be plain numbers, texts, lists and mappings.",
             ) from error
     return tuple(words)
 
 
 def _settings(
     storage: str,
-    name: str,
-    version: int,
+    experiment: ExperimentState,
     choice: ExecutorChoice,
     session: Session,
-    n_workers: int | None,
-    array: int | str,
-    options: Mapping[str, Any],
+    request: JobRequest,
 ) -> Settings:
     known = known_keys(("slurm",))
-    slurm: dict[str, Any] = {"array": str(array), "additional": {}}
-    for option, value in options.items():
+    slurm: dict[str, Any] = {"array": str(request.array), "additional": {}}
+    for option, value in request.options.items():
         if value is None:
             continue
         if option in known:
@@ -186,15 +264,21 @@ def _settings(
         "heartbeat": session.interval,
         "on_suspend": session.on_suspend,
     }
-    if n_workers is not None:
-        worker["n_workers"] = n_workers
-    given = {"name": name, "version": version, "storage": storage, "slurm": slurm, "worker": worker}
+    if request.n_workers is not None:
+        worker["n_workers"] = request.n_workers
+    given = {
+        "name": experiment.name,
+        "version": experiment.version,
+        "storage": storage,
+        "slurm": slurm,
+        "worker": worker,
+    }
     return settings_of("submit", given)
 
 
 def _directory(fct: Callable[..., Any]) -> str:
-    """Return where the modules lie that the function comes from."""
+    """Return the directory of the function's source file."""
     try:
         return os.path.dirname(os.path.abspath(inspect.getfile(inspect.unwrap(fct))))
-    except (TypeError, OSError):  # a notebook's, or a callable object
+    except (TypeError, OSError):  # defined in a notebook, or a callable object
         return os.getcwd()

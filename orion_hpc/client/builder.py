@@ -1,4 +1,7 @@
-"""Makes and opens experiments for Python programs: Oríon's functions of the same names."""
+"""Functions that create and open experiments from Python: Oríon's of the same names.
+
+How an experiment is looked up, compared and created is left to :mod:`orion_hpc.experiments`.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from orion_hpc.client.arguments import settings_of
+from orion_hpc.client.ask_tell import MODES
 from orion_hpc.client.executor_choice import ExecutorChoice
-from orion_hpc.client.experiment import MODES, ExperimentClient
+from orion_hpc.client.experiment import ExperimentClient
 from orion_hpc.client.session import Session
 from orion_hpc.config.experiment_identity import search_differences
 from orion_hpc.config.experiment_spec import ExperimentSpec
@@ -42,54 +46,75 @@ def build_experiment(
     executor: str | Mapping[str, Any] | Executor | None = None,
     warm_start: str | Mapping[str, Any] | None = None,
 ) -> ExperimentClient:
-    """Return the experiment of this name; one that isn't there is made.
+    """Return the experiment of this name; create it if it doesn't exist.
 
-    What isn't given comes from the database if the experiment is there, else from variables such
-    as ``ORION_HPC_STORAGE``, else it is the default.
+    What isn't given comes from the database if the experiment exists, otherwise from environment
+    variables such as ``ORION_HPC_STORAGE`` and configuration files, otherwise from the defaults.
 
     Parameters
     ----------
     name : str
         Letters, digits, ``_``, ``-`` and ``.``.
     version : int, optional
-        By default the highest there is, or 1.
+        By default the highest that exists, or 1.
     space : mapping, optional
-        Name -> prior, such as ``{"lr": "loguniform(1e-5, 1)"}``; may be nested. A new experiment
-        needs it.
+        Name -> prior, such as ``{"lr": "loguniform(1e-5, 1)"}``; may be nested. Required for a new
+        experiment.
     algorithm : str or mapping, optional
-        A name or ``{name: options}``; ``random`` by default. ``algorithms`` is Oríon's older word.
+        A name or ``{name: options}``; by default ``random``. ``algorithms`` is Oríon's older name.
     max_trials : int, optional
-        How many trials complete; None: no limit, or as recorded. May be changed later.
+        Completed trials after which the experiment is done. None: no limit, or as recorded. May be
+        changed later.
     max_broken : int, optional
-        How many broken trials stop the experiment: 3. May be changed later.
+        Broken trials that stop the experiment; by default 3. May be changed later.
     storage : path or mapping, optional
-        The database file, ``./db.pkl`` by default; or Oríon's ``{"type": "legacy", "database":
-        {"type": "pickleddb", "host": path}}``. ``{"type": "ephemeraldb"}`` is memory; another type
-        is a third party's (see :class:`orion_hpc.journal.base.Opener`).
+        The database file, by default ``./db.pkl``; or Oríon's ``{"type": "legacy", "database":
+        {"type": "pickleddb", "host": path}}``. ``{"type": "ephemeraldb"}`` is memory. Any other
+        type is a third party's (see :class:`orion_hpc.journal.base.Opener`).
     heartbeat : float, optional
-        Seconds between signs of life: 60. Who is silent for four of them loses its trials.
+        Seconds between heartbeats; by default 60. A worker that is silent for four of them loses
+        its trials.
     working_dir : path, optional
-        Where the trials' directories are made, by default beside the database.
+        Where the trials' directories are made; by default beside the database.
+    debug : bool, default False
+        Store the experiment in memory, whatever ``storage`` says.
+    executor : str, mapping or Executor, optional
+        What ``workon`` runs trials with: a name (by default ``joblib``), ``{"name": …, "n_workers":
+        …}`` with the options of :meth:`ExperimentClient.tmp_executor`, or an executor object.
     warm_start : str or mapping, optional
         Another experiment of this space whose completed trials count as history: its name, or
-        ``{"name": …, "version": …, "storage": …}``; by default its highest version, in this
-        storage.
-    debug : bool, default False
-        Whether to take memory for storage, whatever ``storage`` says.
-    executor : str, mapping or Executor, optional
-        What ``workon`` runs trials with: a name (``joblib`` by default), ``{"name": …, "n_workers":
-        …}`` with the options of ``tmp_executor``, or an executor.
+        ``{"name": …, "version": …, "storage": …}``. By default its highest version in this storage.
+
+    Returns
+    -------
+    ExperimentClient
+        With the mode ``x``.
 
     Raises
     ------
     NoConfigurationError
         There is no such experiment, and no space is given.
     ExperimentConflict
-        There is one with another space or algorithm; the message says what differs.
+        The experiment exists with another space or algorithm; the message says what differs.
     ConfigurationError
-        Something given is wrong; the message tells all of it.
+        An argument is wrong; the message lists all that are.
     StorageError
         The database can't be read or written.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import build_experiment
+    >>> experiment = build_experiment(
+    ...     "demo",
+    ...     space={"lr": "loguniform(1e-5, 1)", "model": {"depth": "uniform(1, 9, discrete=True)"}},
+    ...     algorithm={"random": {"seed": 1}},
+    ...     max_trials=10,
+    ...     storage="demo.pkl",
+    ... )
+    >>> list(experiment.space)
+    ['lr', 'model.depth']
+    >>> build_experiment("demo", storage="demo.pkl").max_trials  # it exists now
+    10
     """
     if algorithm is not None and algorithms is not None:
         raise ConfigurationError(
@@ -108,27 +133,33 @@ def build_experiment(
         "warm_start": warm_start,
         "worker": {} if heartbeat is None else {"heartbeat": float(heartbeat)},
     }
-    settings = settings_of("build_experiment", given)
-    place = Place(settings.storage) if other is None else other
-    there = place.open_if_there(lambda one: one.name == name)
-    found = None if there is None else there.refresh().find(name, version)
-    if found is None and settings.space is None:
-        if there is not None:
-            there.close()
-        raise NoConfigurationError(
-            f"there is no experiment {name!r}{_which(version)} in "
-            f"{place.name}, and no space is given to make one",
-            "Give space={'lr': 'loguniform(1e-5, 1)'}, say; or look at the name and the storage.",
-        )
-    spec = ExperimentSpec.of(settings, None if found is None else found.configuration)
-    opened, built = draft(spec, place, search_differences, there).write(time.time())
-    for line in (*built.changes, *built.kept, *built.learned, *built.advice):
-        log.info("%s: %s", built.experiment.title, line)
-    return _client(place, opened, built.experiment, settings, executor, "x")
+    place, opened, experiment, settings = _get_or_create(given, other)
+    return _client(place, opened, experiment, settings, executor, "x")
 
 
 def create_experiment(*args: Any, **kwargs: Any) -> ExperimentClient:
-    """The same as :func:`build_experiment`: Oríon's older name for it."""
+    """Return the experiment of this name: Oríon's older name of :func:`build_experiment`.
+
+    Parameters
+    ----------
+    *args, **kwargs
+        As of :func:`build_experiment`.
+
+    Returns
+    -------
+    ExperimentClient
+
+    Raises
+    ------
+    OrionHpcError
+        As :func:`build_experiment` does.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import create_experiment
+    >>> create_experiment("demo", space={"x": "uniform(0, 1)"}, debug=True)
+    Experiment(name=demo, version=1)
+    """
     return build_experiment(*args, **kwargs)
 
 
@@ -138,17 +169,21 @@ def get_experiment(
     mode: str = "r",
     storage: str | os.PathLike[str] | Mapping[str, Any] | None = None,
 ) -> ExperimentClient:
-    """Return an experiment that is there already.
+    """Return an experiment that exists.
 
     Parameters
     ----------
     name : str
     version : int, optional
-        By default the highest there is.
+        By default the highest that exists.
     mode : {"r", "w", "x"}
-        To read only; to insert and release trials, too; to run them, too.
+        ``r`` to read only, ``w`` to insert and release trials too, ``x`` to run them too.
     storage : path or mapping, optional
         As of :func:`build_experiment`.
+
+    Returns
+    -------
+    ExperimentClient
 
     Raises
     ------
@@ -158,6 +193,15 @@ def get_experiment(
         There is no such mode.
     StorageError
         There is no database, or it can't be read.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import build_experiment, get_experiment
+    >>> built = build_experiment("demo", space={"x": "uniform(0, 1)"}, storage="demo.pkl")
+    >>> trial = built.insert({"x": 0.5}, results=2.0)
+    >>> experiment = get_experiment("demo", storage="demo.pkl")
+    >>> experiment.mode, experiment.stats.best_evaluation
+    ('r', 2.0)
     """
     if mode not in MODES:
         raise ConfigurationError(
@@ -197,16 +241,31 @@ def workon(
         Called with the hyperparameters by name; returns a number to be minimised, or a list of
         results.
     space : mapping
-        As of :func:`build_experiment`; so are ``name``, ``algorithm``, ``max_trials`` and
-        ``max_broken``.
+        As of :func:`build_experiment`.
+    name, algorithm, algorithms, max_trials, max_broken
+        As of :func:`build_experiment`.
     **kwargs
-        Of :meth:`ExperimentClient.workon`, constants for the function among them. Trials run in
-        this thread, unless ``n_workers`` is more than 1.
+        As of :meth:`ExperimentClient.workon`, including constant arguments of the function. Trials
+        run in this thread, unless ``n_workers`` is more than 1.
+
+    Returns
+    -------
+    ExperimentClient
 
     Raises
     ------
     ConfigurationError
-        Something given is wrong. Without ``max_trials``, an algorithm that never ends is, too.
+        An argument is wrong, or ``max_trials`` is missing and the search would never end.
+    BrokenExperiment, InvalidResult
+        As :meth:`ExperimentClient.workon` does.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import workon
+    >>> space = {"x": "choices([1, 2, 3])"}
+    >>> experiment = workon(lambda x, y: x * y, space, max_trials=3, y=10.0)
+    >>> sorted(trial.objective.value for trial in experiment.fetch_trials())
+    [10.0, 20.0, 30.0]
     """
     client = build_experiment(
         name,
@@ -220,7 +279,7 @@ def workon(
     random = list(client.configuration["algorithm"]) == ["random"]
     if max_trials is None and random and client.space.cardinality == math.inf:
         raise ConfigurationError(
-            "max_trials is missing: the search would never end", "Give max_trials=100, say."
+            "max_trials is missing: the search would never end", "Give max_trials=100, for example."
         )
     if kwargs.get("n_workers") in (None, 1):
         with client.tmp_executor("single"):
@@ -228,6 +287,37 @@ def workon(
     else:
         client.workon(function, **kwargs)
     return client
+
+
+def _get_or_create(
+    given: Mapping[str, Any], other: Place | None
+) -> tuple[Place, Storage, ExperimentState, Settings]:
+    """Return the experiment that the arguments name, created if it doesn't exist.
+
+    Parameters
+    ----------
+    given : mapping
+        The arguments of :func:`build_experiment`, as settings.
+    other : Place, optional
+        A storage that isn't a database file of ours.
+    """
+    settings = settings_of("build_experiment", given)
+    place = Place(settings.storage) if other is None else other
+    there = place.open_if_there(lambda one: one.name == settings.name)
+    found = None if there is None else there.refresh().find(str(settings.name), settings.version)
+    if found is None and settings.space is None:
+        if there is not None:
+            there.close()
+        raise NoConfigurationError(
+            f"there is no experiment {given['name']!r}{_which(given['version'])} in "
+            f"{place.name}, and no space is given to make one",
+            "Give space={'lr': 'loguniform(1e-5, 1)'}, or check the name and the storage.",
+        )
+    spec = ExperimentSpec.of(settings, None if found is None else found.configuration)
+    opened, built = draft(spec, place, search_differences, there).write(time.time())
+    for line in (*built.changes, *built.kept, *built.learned, *built.advice):
+        log.info("%s: %s", built.experiment.title, line)
+    return place, opened, built.experiment, settings
 
 
 def _client(

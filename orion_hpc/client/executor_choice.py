@@ -1,37 +1,44 @@
-"""Which executor a client runs trials with: chosen by name and options, or given."""
+"""The executor that a client runs trials with: chosen by name and options, or given as an object.
+
+How executors work is described in :mod:`orion_hpc.executors.base`.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Mapping
 from typing import Any
 
+from orion_hpc.client.arguments import check_count
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.executors.base import Executor, check_executor, make_executor, runs_in_process
 from orion_hpc.worker.job import available_cpus
 
+log = logging.getLogger(__name__)
+
 
 class ExecutorChoice:
-    """An executor that is made when trials are to be run.
+    """An executor that is created when trials are run.
 
     Parameters
     ----------
     executor : str or Executor
-        A name, or an object that has the methods of :class:`orion_hpc.executors.base.Executor`,
-        which stays the caller's to close; but a run that is interrupted ends what runs there by
-        closing it.
+        A name, or an object with the methods of :class:`orion_hpc.executors.base.Executor`. The
+        caller closes such an object; but a run that is interrupted closes it too, to end what
+        runs there.
     n_workers : int, optional
-        Of a named one: the processes that it may use. Trials that run at once share them, so that
-        with 10 of them and 2 trials each trial has 5 for its own inner tasks. -1 or None: the CPUs
+        How many processes an executor chosen by name may use. Trials that run at once share them:
+        with 10 processes and 2 trials, each trial has 5 for its inner tasks. -1 or None: the CPUs
         of this job or machine.
     **options
-        Of a named one: its own.
+        The options of an executor chosen by name.
 
     Raises
     ------
     ConfigurationError
-        There is no executor of that name.
+        There is no executor of that name, or it lacks an option.
     """
 
     def __init__(
@@ -43,8 +50,8 @@ class ExecutorChoice:
         self._lock = threading.Lock()
         if isinstance(executor, str):
             self.name = executor
-            self.asked = None if n_workers in (None, -1) else n_workers
-            check_executor(executor, 1 if self.asked is None else self.asked, options)
+            self.requested = None if n_workers in (None, -1) else n_workers
+            check_executor(executor, 1 if self.requested is None else self.requested, options)
         elif n_workers is not None or options:
             raise ConfigurationError(
                 "n_workers and options are for an executor that is chosen by its name",
@@ -53,7 +60,7 @@ class ExecutorChoice:
         elif all(hasattr(executor, name) for name in ("submit", "wait", "close", "n_workers")):
             self._given = executor
             self.name = type(executor).__name__
-            self.asked = executor.n_workers
+            self.requested = executor.n_workers
         else:
             raise ConfigurationError(
                 f"{executor!r:.100} isn't an executor",
@@ -62,20 +69,47 @@ class ExecutorChoice:
 
     @property
     def is_given(self) -> bool:
-        """Whether it is an object of the caller's."""
+        """Whether the caller gave an object."""
         return self._given is not None
 
     @property
     def n_workers(self) -> int:
-        """How many processes it may use."""
-        if self.asked is not None:
-            return self.asked
+        """How many processes the executor may use."""
+        if self.requested is not None:
+            return self.requested
         return 1 if runs_in_process(self.name) else available_cpus(os.environ)
 
-    def take(self, trials: int) -> Executor:
-        """Return an executor for so many trials at once; nobody else has it, but for a given one.
+    def trials_at_once(self, n_workers: int | None, default: int) -> int:
+        """Return how many trials run at once.
 
-        :meth:`give_back` has to follow.
+        Parameters
+        ----------
+        n_workers : int, optional
+            What the caller of ``workon`` wants; -1: as many as the executor has processes.
+        default : int
+            Used if neither the caller nor the executor gives a number.
+
+        Raises
+        ------
+        ConfigurationError
+            ``n_workers`` is no such number.
+        """
+        check_count("n_workers", None if n_workers == -1 else n_workers, least=1)
+        if n_workers is None:
+            return self.requested or default
+        wanted = self.n_workers if n_workers == -1 else n_workers
+        if self.requested is not None and wanted > self.requested:
+            log.warning(
+                "n_workers=%d of workon is more than the executor's %d, which is taken instead",
+                wanted, self.requested,
+            )  # fmt: skip
+            return self.requested
+        return wanted
+
+    def take(self, trials: int) -> Executor:
+        """Return an executor for so many trials at once.
+
+        Only the caller uses it, unless it is one that was given. :meth:`give_back` must follow.
         """
         if self._given is not None:
             return self._given
@@ -88,7 +122,7 @@ class ExecutorChoice:
         return make_executor(self.name, trials, max(self.n_workers, trials), **self.options)
 
     def give_back(self, executor: Executor, keep: bool) -> None:
-        """Keep the executor for the next time, or end its processes and what they run."""
+        """Keep the executor for the next run, or kill its processes and what they run."""
         if executor is self._given:
             return
         with self._lock:
@@ -98,7 +132,7 @@ class ExecutorChoice:
         executor.close(kill=not keep)
 
     def close(self) -> None:
-        """End the processes of the one that is kept."""
+        """End the processes of the executor that is kept."""
         with self._lock:
             kept, self._kept = self._kept, None
         if kept is not None:

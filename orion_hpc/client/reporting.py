@@ -1,6 +1,6 @@
-"""Reports results from inside a script that ``command:`` runs; Oríon's functions of these names.
+"""Reporting of results from a script that ``command:`` runs: Oríon's functions of the same names.
 
-Outside of a trial they print what they would report, so that the script runs by itself as well.
+Outside of a trial they print the results, so that the script also runs by itself.
 """
 
 from __future__ import annotations
@@ -16,24 +16,36 @@ from orion_hpc.model.result import check_results
 from orion_hpc.sharedfs.atomic import new_file
 
 PATH = "ORION_HPC_RESULTS_PATH"
-"""The variable that names the file for the results."""
+"""The environment variable with the path of the file for the results."""
 
 _reported = False
 
 
 class ReportedTwice(OrionHpcError, RuntimeError):
-    """A trial reports its results once."""
+    """A trial reported its results twice."""
 
 
 def report_objective(objective: float, name: str = "objective") -> None:
     """Report the number to be minimised.
 
+    Parameters
+    ----------
+    objective : float
+        A finite number.
+    name : str, default "objective"
+
     Raises
     ------
     InvalidResult
-        It isn't a finite number.
+        ``objective`` isn't a finite number.
     ReportedTwice
-        Something was reported before.
+        Results were reported before.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import report_objective
+    >>> report_objective(0.25)
+    [{"name": "objective", "type": "objective", "value": 0.25}]
     """
     report_results([{"name": name, "type": "objective", "value": objective}])
 
@@ -43,21 +55,59 @@ def report_bad_trial(
     name: str = "objective",
     data: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
-    """Report a bad objective, for hyperparameters with which there is none; ``data`` are further
-    results."""
-    report_results([{"name": name, "type": "objective", "value": objective}, *(data or ())])
+    """Report a bad objective, for hyperparameters that have no real one.
 
-
-def report_results(data: Sequence[Mapping[str, Any]]) -> None:
-    """Report results: mappings with ``name``, ``type`` and ``value``, at least one of them an
-    objective.
+    Parameters
+    ----------
+    objective : float, default 1e10
+        A finite number that is worse than that of any other trial.
+    name : str, default "objective"
+    data : list of mappings, optional
+        Further results, as of :func:`report_results`.
 
     Raises
     ------
     InvalidResult
-        They aren't results.
+        ``objective`` isn't a finite number, or ``data`` has another form.
     ReportedTwice
-        Something was reported before.
+        Results were reported before.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import report_bad_trial
+    >>> report_bad_trial(objective=100.0)
+    [{"name": "objective", "type": "objective", "value": 100.0}]
+    """
+    report_results([{"name": name, "type": "objective", "value": objective}, *(data or ())])
+
+
+def report_results(data: Sequence[Mapping[str, Any]]) -> None:
+    """Report several results.
+
+    Parameters
+    ----------
+    data : list of mappings
+        Each has ``name``, ``type`` (``objective``, ``constraint``, ``gradient`` or ``statistic``)
+        and ``value``. At least one is an objective.
+
+    Raises
+    ------
+    InvalidResult
+        ``data`` has another form.
+    ReportedTwice
+        Results were reported before.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import report_results
+    >>> report_results(
+    ...     [
+    ...         {"name": "loss", "type": "objective", "value": 0.25},
+    ...         {"name": "epochs", "type": "statistic", "value": 7},
+    ...     ]
+    ... )  # doctest: +NORMALIZE_WHITESPACE
+    [{"name": "loss", "type": "objective", "value": 0.25},
+     {"name": "epochs", "type": "statistic", "value": 7}]
     """
     global _reported
     results = check_results(list(data))

@@ -1,4 +1,7 @@
-"""A trial as the Python API shows it, in Oríon's words: what it was when it was looked at."""
+"""A trial as the Python API shows it, in Oríon's names: a snapshot of when it was read.
+
+Reading, reserving and recording trials is left to the client.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,19 @@ from orion_hpc.worker.checkpoint_copy import inherit
 class Result:
     """One result of a trial.
 
-    Attributes
+    Parameters
     ----------
     name : str
     type : {"objective", "constraint", "gradient", "statistic"}
     value : float, int or list
-        A number; of a gradient or a statistic also nested lists of them.
+        A number; gradients and statistics may be nested lists of numbers.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import workon
+    >>> experiment = workon(lambda x: x / 2, {"x": "choices([1])"}, max_trials=1)
+    >>> experiment.fetch_trials()[0].objective
+    Result(name='objective', type='objective', value=0.5)
     """
 
     name: str
@@ -33,12 +43,25 @@ class Result:
     value: Any
 
     def to_dict(self) -> dict[str, Any]:
-        """Return ``{"name": …, "type": …, "value": …}``."""
+        """Return the result as a mapping, as :meth:`ExperimentClient.observe` takes it.
+
+        Returns
+        -------
+        dict
+            ``{"name": …, "type": …, "value": …}``
+
+        Examples
+        --------
+        >>> from orion_hpc.client import workon
+        >>> experiment = workon(lambda x: x / 2, {"x": "choices([1])"}, max_trials=1)
+        >>> experiment.fetch_trials()[0].objective.to_dict()
+        {'name': 'objective', 'type': 'objective', 'value': 0.5}
+        """
         return {"name": self.name, "type": self.type, "value": self.value}
 
 
 class Home(NamedTuple):
-    """What a trial needs to know of its experiment."""
+    """What a trial knows of its experiment."""
 
     name: str
     version: int
@@ -46,23 +69,79 @@ class Home(NamedTuple):
 
 
 class Parent(NamedTuple):
-    """The trial that another one goes on from: its id, and its working directory."""
+    """The trial that another one continues: its id, and its working directory."""
 
     id: str
     folder: str
 
 
 Leave: TypeAlias = "Callable[[Trial, BaseException | None], None]"
-"""What is done at the end of a ``with`` block on a trial."""
+"""Called at the end of a ``with`` block on a trial, with its exception."""
 
 
 class Trial:
-    """One point of the space and what became of it.
+    """A point of the space with its status and its results.
 
-    A snapshot: the client that gave it brings it up to date when it reserves, observes or releases
-    it. Of :meth:`ExperimentClient.suggest` it is a context manager too, which releases the trial if
-    it wasn't observed: as ``broken`` after an exception, else as ``interrupted``. One that was only
-    read (:mod:`orion_hpc.client.trials`) has no client, and ``leave`` is None.
+    A snapshot: the client that returned it updates it when it reserves, observes or releases the
+    trial, and at no other time. A trial that a client has reserved is also a context manager, which
+    releases the trial if it wasn't observed: as ``broken`` after an exception, otherwise as
+    ``interrupted``.
+
+    Parameters
+    ----------
+    trial, home, folder, leave, parent
+        As the client gives them. ``leave`` is None for a trial that was only read
+        (:mod:`orion_hpc.client.trials`).
+
+    Examples
+    --------
+    The settings of a trial that is reserved:
+
+    >>> from orion_hpc.client import build_experiment
+    >>> space = {"x": "uniform(-5, 5)", "model": {"depth": "choices([3])"}}
+    >>> experiment = build_experiment("demo", space=space, debug=True)
+    >>> trial = experiment.insert({"x": 0.5, "model": {"depth": 3}}, reserve=True)
+    >>> trial.experiment, trial.number, trial.status, trial.params
+    ('demo', 0, 'reserved', {'model': {'depth': 3}, 'x': 0.5})
+    >>> len(trial.id), len(trial.hash_params)
+    (32, 32)
+    >>> trial.attempt, trial.resumed, trial.parent, trial.stop_requested
+    (1, False, None, False)
+    >>> import os
+    >>> os.path.isdir(trial.working_dir)
+    True
+
+    Its results and times, once it is completed:
+
+    >>> experiment.observe(
+    ...     trial,
+    ...     [
+    ...         {"name": "loss", "type": "objective", "value": 0.25},
+    ...         {"name": "memory", "type": "constraint", "value": -1.0},
+    ...         {"name": "slope", "type": "gradient", "value": [1.0, 0.0]},
+    ...         {"name": "epochs", "type": "statistic", "value": 7},
+    ...     ],
+    ... )
+    >>> trial.objective.value, len(trial.objectives), len(trial.results)
+    (0.25, 1, 4)
+    >>> trial.constraints[0].name, trial.gradient.value, trial.statistics[0].value
+    ('memory', [1.0, 0.0], 7)
+    >>> trial.submit_time <= trial.start_time <= trial.end_time
+    True
+    >>> trial.duration == trial.end_time - trial.start_time
+    True
+
+    What is known of a failure:
+
+    >>> with experiment.suggest() as trial:
+    ...     raise ValueError("too deep")
+    Traceback (most recent call last):
+        ...
+    ValueError: too deep
+    >>> trial.status, trial.cause, trial.message.splitlines()[0]
+    ('broken', 'user error', 'ValueError: too deep')
+    >>> trial.worker is None
+    False
     """
 
     def __init__(
@@ -84,12 +163,12 @@ class Trial:
 
     @property
     def id(self) -> str:
-        """32 hex digits that name this point of the space; what an imported trial was called."""
+        """32 hex digits that identify this point of the space; an imported trial keeps its id."""
         return self._trial.id
 
     @property
     def number(self) -> int:
-        """0, 1, 2, … in the order of registration."""
+        """The trial's number, from 0, in the order of registration."""
         return self._trial.number
 
     @property
@@ -99,7 +178,7 @@ class Trial:
 
     @property
     def hash_params(self) -> str:
-        """32 hex digits that trials share which differ at most in their fidelity."""
+        """32 hex digits, the same for trials that differ only in their fidelity."""
         params = self._trial.params.items()
         flat = {name: value for name, value in params if name != self._home.fidelity}
         return model.hash_of(flat)
@@ -111,23 +190,25 @@ class Trial:
 
     @property
     def attempt(self) -> int:
-        """How often it was reserved."""
+        """How many times the trial was reserved."""
         return self._trial.attempt
 
     @property
     def resumed(self) -> bool:
-        """Whether an earlier attempt, or the trial that this one goes on from, may have left
-        something in :attr:`working_dir`."""
+        """Whether an earlier attempt or the parent may have left files in :attr:`working_dir`."""
         return self._trial.attempt > 1 or self._parent is not None
 
     @property
     def parent(self) -> str | None:
-        """The :attr:`id` of the trial that this one goes on from, None if there is none."""
+        """The :attr:`id` of the trial that this one continues, or None."""
         return None if self._parent is None else self._parent.id
 
     @property
     def stop_requested(self) -> bool:
-        """Whether what runs it should save its state and return soon."""
+        """Whether the function should save its state and return soon: False, as nothing runs here.
+
+        The trial that a function gets as its ``trial_arg`` has it, too.
+        """
         return False
 
     @property
@@ -137,22 +218,22 @@ class Trial:
 
     @property
     def objective(self) -> Result | None:
-        """The result to be minimised; of several, the first."""
+        """The first result of type ``objective``, which is minimised; None without one."""
         return next((one for one in self.results if one.type == "objective"), None)
 
     @property
     def objectives(self) -> list[Result]:
-        """The results of type ``objective``, all to be minimised."""
+        """The results of type ``objective``, all of which are minimised."""
         return [one for one in self.results if one.type == "objective"]
 
     @property
     def constraints(self) -> list[Result]:
-        """The results of type ``constraint``; one is kept where it is at most 0."""
+        """The results of type ``constraint``; a value of at most 0 satisfies it."""
         return [one for one in self.results if one.type == "constraint"]
 
     @property
     def gradient(self) -> Result | None:
-        """The result of type ``gradient``."""
+        """The first result of type ``gradient``, or None."""
         return next((one for one in self.results if one.type == "gradient"), None)
 
     @property
@@ -162,31 +243,31 @@ class Trial:
 
     @property
     def submit_time(self) -> datetime:
-        """When it was registered, in UTC without a time zone, as in Oríon."""
+        """When the trial was registered, in UTC without a time zone, as in Oríon."""
         time = _utc(self._trial.submit_time)
         assert time is not None
         return time
 
     @property
     def start_time(self) -> datetime | None:
-        """When its latest attempt began, in UTC; None before that."""
+        """When the latest attempt started, in UTC without a time zone; None before that."""
         return _utc(self._trial.start_time)
 
     @property
     def end_time(self) -> datetime | None:
-        """When its latest attempt ended, in UTC; None before that."""
+        """When the latest attempt ended, in UTC without a time zone; None before that."""
         return _utc(self._trial.end_time)
 
     @property
     def duration(self) -> timedelta | None:
-        """What its latest attempt took; None while there is no such time."""
+        """How long the latest attempt took; None until it has ended."""
         if self.start_time is None or self.end_time is None:
             return None
         return self.end_time - self.start_time
 
     @property
     def worker(self) -> str | None:
-        """Who made the latest attempt."""
+        """The name of the worker that made the latest attempt."""
         return self._trial.worker
 
     @property
@@ -196,17 +277,20 @@ class Trial:
 
     @property
     def message(self) -> str | None:
-        """What is known of that, with the traceback."""
+        """The details of :attr:`cause`, with the traceback."""
         return self._trial.message
 
     @property
     def experiment(self) -> str:
-        """The name of its experiment."""
+        """The experiment's name."""
         return self._home.name
 
     @property
     def working_dir(self) -> str:
-        """Its own directory, the same for all attempts; made here if a client has reserved it."""
+        """The trial's own directory, the same for all attempts.
+
+        If a client has reserved the trial, reading this property creates the directory.
+        """
         if self._leave is not None and self._trial.status == model.RESERVED:
             if self._parent is not None:
                 inherit(self._parent.folder, self._folder, self._trial.attempt)
@@ -214,7 +298,21 @@ class Trial:
         return self._folder
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain data: times as datetimes, ``params`` by flat name."""
+        """Return the trial as a mapping.
+
+        Returns
+        -------
+        dict
+            Times are datetimes, ``params`` are by flat name.
+
+        Examples
+        --------
+        >>> from orion_hpc.client import workon
+        >>> experiment = workon(lambda x: x / 2, {"x": "choices([1])"}, max_trials=1)
+        >>> found = experiment.fetch_trials()[0].to_dict()
+        >>> found["number"], found["status"], found["params"]
+        (0, 'completed', {'x': 1})
+        """
         return {
             "experiment": self.experiment,
             "number": self.number,
@@ -270,11 +368,11 @@ def shown(
     ----------
     trial : model.Trial
     experiment : ExperimentState
-        Which it is of.
+        The trial's experiment.
     folder_of : callable
         Returns a trial's working directory by its number.
     leave : callable, optional
-        Of a client that may reserve it.
+        Called at the end of a ``with`` block, if a client may have reserved the trial.
     """
     home = Home(experiment.name, experiment.version, fidelity_of(experiment.configuration))
     parent = None

@@ -1,9 +1,6 @@
-"""Reads trials from a database: by replay, without the lock, while workers go on.
+"""Functions that read trials from a database file, without an experiment's client.
 
->>> from orion_hpc.client.trials import fetch_trials
->>> trials = fetch_trials("db.pkl", name="quick")  # doctest: +SKIP
->>> min(one.objective.value for one in trials if one.objective)  # doctest: +SKIP
-0.0123
+By replay and without the lock, so that workers aren't delayed.
 """
 
 from __future__ import annotations
@@ -24,23 +21,36 @@ from orion_hpc.sharedfs.layout import trial_folders
 def fetch_trials(
     storage: str | os.PathLike[str], name: str | None = None, version: int | None = None
 ) -> list[Trial]:
-    """Return all trials of an experiment, by their numbers.
+    """Return all trials of an experiment, by number.
 
     Parameters
     ----------
     storage : path
-        The database.
+        The database file.
     name : str, optional
-        May be left out where there is one name only.
+        The experiment; required if the database has several.
     version : int, optional
         By default the highest.
+
+    Returns
+    -------
+    list of Trial
 
     Raises
     ------
     NoConfigurationError
-        There is no such experiment, or it isn't said which of several.
+        There is no such experiment, or there are several and ``name`` isn't given.
     StorageError
         There is no database, or it can't be read.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import build_experiment
+    >>> from orion_hpc.client.trials import fetch_trials
+    >>> experiment = build_experiment("demo", space={"x": "uniform(-5, 5)"}, storage="demo.pkl")
+    >>> trial = experiment.insert({"x": 0.5}, results=2.0)
+    >>> [trial.objective.value for trial in fetch_trials("demo.pkl")]
+    [2.0]
     """
     experiment = read_experiment(storage, name, version)
     return _shown(experiment.trials, experiment, storage)
@@ -52,12 +62,33 @@ def fetch_trials_by_status(
     name: str | None = None,
     version: int | None = None,
 ) -> list[Trial]:
-    """Return the trials of one status, by their numbers; else as :func:`fetch_trials`.
+    """Return the trials of one status, by number.
+
+    Parameters
+    ----------
+    status : {"new", "reserved", "suspended", "completed", "interrupted", "broken"}
+    storage, name, version
+        As of :func:`fetch_trials`.
+
+    Returns
+    -------
+    list of Trial
 
     Raises
     ------
     ConfigurationError
         There is no such status.
+    NoConfigurationError, StorageError
+        As :func:`fetch_trials` does.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import build_experiment
+    >>> from orion_hpc.client.trials import fetch_trials_by_status
+    >>> experiment = build_experiment("demo", space={"x": "uniform(-5, 5)"}, storage="demo.pkl")
+    >>> trial = experiment.insert({"x": 0.5})
+    >>> [trial.params for trial in fetch_trials_by_status("new", "demo.pkl")]
+    [{'x': 0.5}]
     """
     check_status(status)
     experiment = read_experiment(storage, name, version)
@@ -68,10 +99,35 @@ def fetch_trials_by_status(
 def pareto_front(
     storage: str | os.PathLike[str], name: str | None = None, version: int | None = None
 ) -> list[Trial]:
-    """Return the trials of several objectives that none other is better than in all of them; else
-    as :func:`fetch_trials`.
+    """Return the completed trials that no other one dominates.
 
-    Only feasible ones, once there is one. With one objective, the best trials.
+    A trial dominates another if it is as good in every objective and better in one. Trials that
+    violate a constraint are left out once there is one that doesn't.
+
+    Parameters
+    ----------
+    storage, name, version
+        As of :func:`fetch_trials`.
+
+    Returns
+    -------
+    list of Trial
+        With a single objective, the best trials.
+
+    Raises
+    ------
+    NoConfigurationError, StorageError
+        As :func:`fetch_trials` does.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import build_experiment
+    >>> from orion_hpc.client.trials import pareto_front
+    >>> experiment = build_experiment("demo", space={"x": "uniform(-5, 5)"}, storage="demo.pkl")
+    >>> for x in (0.5, 1.5):
+    ...     trial = experiment.insert({"x": x}, results=x**2)
+    >>> [trial.params for trial in pareto_front("demo.pkl")]
+    [{'x': 0.5}]
     """
     experiment = read_experiment(storage, name, version)
     return _shown(pareto.front(experiment.finalists()), experiment, storage)
@@ -83,16 +139,86 @@ def get_trial(
     name: str | None = None,
     version: int | None = None,
 ) -> Trial:
-    """Return the trial of a number or an id (or the beginning of an id that only one has).
+    """Return one trial.
+
+    Parameters
+    ----------
+    trial : int or str
+        Its number, its id, or the beginning of its id if no other trial's id begins so.
+    storage, name, version
+        As of :func:`fetch_trials`.
+
+    Returns
+    -------
+    Trial
 
     Raises
     ------
     ConfigurationError
-        There is none.
+        There is no such trial.
+    NoConfigurationError, StorageError
+        As :func:`fetch_trials` does.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import build_experiment
+    >>> from orion_hpc.client.trials import get_trial
+    >>> experiment = build_experiment("demo", space={"x": "uniform(-5, 5)"}, storage="demo.pkl")
+    >>> trial = experiment.insert({"x": 0.5})
+    >>> get_trial(0, "demo.pkl").id == get_trial(trial.id[:8], "demo.pkl").id == trial.id
+    True
     """
     experiment = read_experiment(storage, name, version)
     (found,) = _shown([find_trial(experiment, trial)], experiment, storage)
     return found
+
+
+def to_pandas(
+    storage: str | os.PathLike[str],
+    name: str | None = None,
+    version: int | None = None,
+    with_evc_tree: bool = False,
+) -> frames.DataFrame:
+    """Return the trials of an experiment as a table, one row for each.
+
+    Parameters
+    ----------
+    storage, name, version
+        As of :func:`fetch_trials`.
+    with_evc_tree : bool, default False
+        Whether to include all versions of the experiment.
+
+    Returns
+    -------
+    pandas.DataFrame
+        First the columns of Oríon's ``to_pandas``: ``id``, ``experiment_id`` (``NAME-vVERSION``),
+        ``status``, ``suggested``, ``reserved``, ``completed`` (times in UTC; NaT where there is
+        none), ``objective``, and one for each hyperparameter by its flat name. After them those of
+        ``orion-hpc db export``: ``experiment``, ``version``, ``number``, ``attempt``, further
+        objectives, constraints and statistics by name, ``submit_time``, ``start_time``,
+        ``end_time``, ``worker``, ``cause``, ``message``, ``parent``.
+
+    Raises
+    ------
+    ConfigurationError
+        pandas isn't installed.
+    NoConfigurationError, StorageError
+        As :func:`fetch_trials` does.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import build_experiment
+    >>> from orion_hpc.client.trials import to_pandas
+    >>> experiment = build_experiment("demo", space={"x": "uniform(-5, 5)"}, storage="demo.pkl")
+    >>> trial = experiment.insert({"x": 0.5}, results=2.0)
+    >>> to_pandas("demo.pkl")[["experiment_id", "status", "objective", "x"]]
+      experiment_id     status  objective    x
+    0       demo-v1  completed        2.0  0.5
+    """
+    one = read_experiment(storage, name, version)
+    experiments = read_experiments(storage, one.name) if with_evc_tree else [one]
+    records = [record(each, trial) for each in experiments for trial in each.trials]
+    return frames.data_frame(suggested_columns(records))
 
 
 def _shown(
@@ -102,33 +228,3 @@ def _shown(
         os.fspath(storage), experiment.title, experiment.configuration.get("working_dir")
     )
     return [shown(trial, experiment, folder_of) for trial in trials]
-
-
-def to_pandas(
-    storage: str | os.PathLike[str],
-    name: str | None = None,
-    version: int | None = None,
-    with_evc_tree: bool = False,
-) -> frames.DataFrame:
-    """Return the trials of an experiment as a table, a row for each.
-
-    Returns
-    -------
-    pandas.DataFrame
-        First the columns of Oríon's ``to_pandas``: ``id``, ``experiment_id`` (``NAME-vVERSION``),
-        ``status``, ``suggested``, ``reserved``, ``completed`` (times, UTC; NaT where there is
-        none), ``objective``, and one for each hyperparameter, by its flat name. Behind them what
-        ``orion-hpc db export`` writes: ``experiment``, ``version``, ``number``, ``attempt``,
-        further objectives, constraints and statistics by their names, ``submit_time``,
-        ``start_time``, ``end_time``, ``worker``, ``cause``, ``message``, ``parent``.
-        ``with_evc_tree`` takes in all versions of the name.
-
-    Raises
-    ------
-    ConfigurationError
-        pandas isn't installed.
-    """
-    one = read_experiment(storage, name, version)
-    experiments = read_experiments(storage, one.name) if with_evc_tree else [one]
-    records = [record(each, trial) for each in experiments for trial in each.trials]
-    return frames.data_frame(suggested_columns(records))

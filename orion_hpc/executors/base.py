@@ -1,6 +1,7 @@
-"""The seam of executors: what runs a worker's trials, and how a process's death is told.
+"""The protocol of executors, which run a worker's trials, and their errors.
 
-Which executors there are is looked up by name; what they run is left to :mod:`orion_hpc.worker`.
+A third party registers one as an entry point of ``orion_hpc.executors``. What executors run is left
+to :mod:`orion_hpc.worker`.
 """
 
 from __future__ import annotations
@@ -28,41 +29,70 @@ BUILTIN = {
 class Executor(Protocol):
     """Runs functions, up to ``n_workers`` at once.
 
-    Constructed as ``(n_workers, cpus, **options)``; the options are the executor's own, and
-    ConfigurationError tells of a wrong one.
+    Constructed as ``(n_workers, cpus, **options)``. The options are the executor's own; a wrong one
+    raises ConfigurationError.
 
     Attributes
     ----------
     n_workers : int
-        How many run at once; further ones wait.
+        How many functions run at once; further ones wait.
     in_process : bool
-        Whether functions run in the very thread that submits them.
-    shares_memory : bool
-        Whether they run in this process, so that nothing needs to be pickled. A class without this
-        attribute says no.
+        Whether functions run in the thread that submits them.
+    shares_memory : bool, optional
+        Whether functions run in this process, so that nothing is pickled. False if it is missing.
+
+    Examples
+    --------
+    >>> from orion_hpc.executors.base import make_executor
+    >>> executor = make_executor("poolexecutor", n_workers=2, cpus=2, backend="thread")
+    >>> futures = {executor.submit(abs, number) for number in (-1, -2)}
+    >>> executor.wait(futures, timeout=None) <= futures
+    True
+    >>> sorted(future.result() for future in futures)
+    [1, 2]
+    >>> executor.close()
     """
 
     n_workers: int
     in_process: bool
 
     def submit(self, function: Callable[[A], R], argument: A) -> Future[R]:
-        """Run ``function(argument)``.
+        """Run ``function(argument)`` as soon as fewer than ``n_workers`` functions run.
 
-        The future's exception is the function's own, :class:`ProcessDied` or :class:`ExecutorLost`.
+        Returns
+        -------
+        concurrent.futures.Future
+            Its exception is the function's own, :class:`ProcessDied` or :class:`ExecutorLost`.
+
+        Raises
+        ------
+        RuntimeError
+            The executor is closed.
         """
 
     def wait(self, futures: Collection[Future[Any]], timeout: float | None) -> set[Future[Any]]:
-        """Return those that are done, once there is one; none of them after ``timeout`` seconds."""
+        """Wait until one of ``futures`` is done; return all that are.
+
+        Parameters
+        ----------
+        futures : collection of Future
+        timeout : float or None
+            Seconds after which to return an empty set; None: no limit.
+        """
 
     def close(self, kill: bool = False) -> None:
-        """Wait for all that was submitted and leave no process behind.
+        """Wait for all functions that were submitted, and end all processes.
 
-        With ``kill`` what waits is cancelled, and what runs is ended with its child processes.
+        Parameters
+        ----------
+        kill : bool, default False
+            Instead of waiting, cancel functions that haven't started, and kill those that run with
+            their child processes.
         """
 
 
 class ProcessDied(OrionHpcError):
-    """The process in which a function ran ended before the function did.
+    """The process in which a function ran ended before the function returned.
 
     Parameters
     ----------
@@ -70,7 +100,13 @@ class ProcessDied(OrionHpcError):
     cause : str
         ``KILLED`` or ``OUT_OF_MEMORY`` of :mod:`orion_hpc.model.trial`.
     exit_status : int or None
-        The exit code; the negative number of the signal that ended it; None if unknown.
+        The exit code, or the negative number of the signal that killed it; None if unknown.
+
+    Examples
+    --------
+    >>> from orion_hpc.executors.base import ProcessDied
+    >>> print(ProcessDied.of(-11, oom_killed=False))
+    the trial's process died with SIGSEGV
     """
 
     def __init__(self, message: str, cause: str = KILLED, exit_status: int | None = None) -> None:
@@ -84,9 +120,14 @@ class ProcessDied(OrionHpcError):
 
     @classmethod
     def of(cls, exit_status: int | None, oom_killed: bool) -> ProcessDied:
-        """Return the error for a process that left with ``exit_status``.
+        """Return the error for a process that ended with ``exit_status``.
 
-        ``oom_killed``: whether the kernel killed processes for want of memory meanwhile.
+        Parameters
+        ----------
+        exit_status : int or None
+            As in the class.
+        oom_killed : bool
+            Whether the kernel's out-of-memory killer killed processes at that time.
         """
         if exit_status == -signal.SIGKILL and oom_killed:
             message = "the trial's process was killed by the kernel: out of memory"
@@ -95,11 +136,14 @@ class ProcessDied(OrionHpcError):
 
 
 class ExecutorLost(OrionHpcError):
-    """The executor runs nothing any more: its cluster is gone, say. No trial is at fault."""
+    """The executor can't run functions any more, because its cluster is gone for example.
+
+    No trial is at fault.
+    """
 
 
 def death_notice(exit_status: int | None) -> str:
-    """Return the words for an exit status: ``'died with SIGSEGV'``, ``'exited with code 3'``."""
+    """Return an exit status in words: ``'died with SIGSEGV'``, ``'exited with code 3'``."""
     if exit_status is None:
         return "died"
     if exit_status >= 0:
@@ -111,12 +155,21 @@ def death_notice(exit_status: int | None) -> str:
 
 
 def check_executor(name: str, n_workers: int, options: Collection[str] = ()) -> None:
-    """Find out whether there is such an executor, runs so many, and has such options; starts
-    nothing.
+    """Check the name and the arguments of an executor, without starting it.
+
+    Parameters
+    ----------
+    name : str
+    n_workers : int
+        How many functions it would run at once.
+    options : collection of str
+        The names of its options.
 
     Raises
     ------
     ConfigurationError
+        There is no executor of that name, it can't run ``n_workers`` at once, or it lacks an
+        option.
     """
     _check_options(name, load("executor", name, BUILTIN), options)
     if isinstance(n_workers, bool) or not isinstance(n_workers, int):
@@ -132,7 +185,7 @@ def check_executor(name: str, n_workers: int, options: Collection[str] = ()) -> 
 
 
 def check_backend(executor: str, backend: str, known: Collection[str]) -> None:
-    """Raise ConfigurationError if ``backend`` isn't one of those that the executor has."""
+    """Raise ConfigurationError unless ``backend`` is one of the executor's ``known`` ones."""
     if backend not in known:
         raise ConfigurationError(
             f"the executor {executor!r} has no backend {backend!r}{did_you_mean(backend, known)}",
@@ -146,20 +199,36 @@ def runs_in_process(name: str) -> bool:
     Raises
     ------
     ConfigurationError
-        There is none of that name.
+        There is no executor of that name.
     """
     return bool(getattr(load("executor", name, BUILTIN), "in_process", False))
 
 
 def make_executor(name: str, n_workers: int, cpus: int, **options: Any) -> Executor:
-    """Return a new executor for a worker that has ``cpus`` CPUs.
+    """Return a new executor.
 
-    ``options`` are the executor's own: ``backend`` of ``joblib``, ``address`` of ``dask``, ….
+    Parameters
+    ----------
+    name : str
+        ``joblib``, ``dask``, ``poolexecutor``, ``single``, or a third party's.
+    n_workers : int
+        How many functions run at once.
+    cpus : int
+        How many CPUs they share.
+    **options
+        The executor's own: ``backend`` of ``joblib``, ``address`` of ``dask``, ….
 
     Raises
     ------
     ConfigurationError
-        There is none of that name, it doesn't run ``n_workers`` at once, or has no such option.
+        As :func:`check_executor` does; or a library that it needs isn't installed.
+
+    Examples
+    --------
+    >>> from orion_hpc.executors.base import make_executor
+    >>> executor = make_executor("single", n_workers=1, cpus=1)
+    >>> executor.submit(abs, -3).result()
+    3
     """
     check_executor(name, n_workers, options)
     executor: Executor = load("executor", name, BUILTIN)(n_workers, cpus, **options)

@@ -1,4 +1,4 @@
-"""The executor on dask: a cluster of processes here, one that runs already, or Slurm jobs.
+"""The executor on dask: a local cluster, one that is already running, or one of Slurm jobs.
 
 The only importer of dask, distributed and dask_jobqueue.
 """
@@ -21,14 +21,14 @@ from orion_hpc.executors import limits
 from orion_hpc.executors.base import ExecutorLost, ProcessDied, check_executor
 from orion_hpc.executors.joblib import import_joblib
 from orion_hpc.executors.main_module import check_guarded
-from orion_hpc.executors.processes import leave_terminal
+from orion_hpc.executors.trial_process import leave_terminal
 from orion_hpc.sharedfs.process_control import kill_tree
 
 A = TypeVar("A")
 R = TypeVar("R")
 
 _LEFT = (*limits.THREADS, "PYTHONHASHSEED", "__DASK_PARENT_PID")
-"""What dask leaves in the environment of the process that starts a cluster."""
+"""Variables that dask sets in the environment of the process that starts a cluster."""
 
 _START_TIMEOUT = 60.0
 _CLOSE_TIMEOUT = 10.0
@@ -42,15 +42,17 @@ class DaskExecutor:
     n_workers : int
         How many functions run at once.
     cpus : int
-        How many dask workers the cluster has, with a thread each. A function that starts tasks of
-        its own (``joblib.parallel_backend("dask")``) shares them with the others.
+        How many dask workers the cluster has, each with one thread. A function that starts tasks
+        itself (``joblib.parallel_backend("dask")``) shares them with the other functions.
     address : str, optional
-        Of a scheduler that runs already; ``cpus`` doesn't matter then, and the cluster stays.
+        The address of a running scheduler. ``cpus`` has no effect then, and the cluster isn't
+        closed.
     cluster : optional
-        A cluster of dask's, which stays; or ``{"slurm": options}`` for one of Slurm jobs, with the
-        options of ``dask_jobqueue.SLURMCluster``, which ends with this executor.
+        A cluster object of dask, which isn't closed; or ``{"slurm": options}`` for a cluster of
+        Slurm jobs, which ends with this executor. The options are those of
+        ``dask_jobqueue.SLURMCluster``.
     client : optional
-        A ``distributed.Client``, which stays.
+        A ``distributed.Client``, which isn't closed.
 
     Raises
     ------
@@ -96,9 +98,9 @@ class DaskExecutor:
             self._own = cluster = _named_cluster(cluster, max(cpus, n_workers))
         elif address is None and cluster is None:
             check_guarded("dask")
-            # When a worker's process is started, dask sets these in this one as well.
-            self._with.enter_context(_kept(_LEFT))
-            with _kept(_LEFT):
+            # dask also sets these variables here when it starts a worker's process.
+            self._with.enter_context(_restored(_LEFT))
+            with _restored(_LEFT):
                 self._own = cluster = _local_cluster(max(cpus, n_workers))
         try:
             self._client = distributed.Client(
@@ -147,7 +149,7 @@ class DaskExecutor:
         self._with.close()
 
     def _start(self) -> None:
-        """Hand tasks to dask while fewer than ``n_workers`` are there."""
+        """Submit tasks to dask while fewer than ``n_workers`` are running."""
         while True:
             with self._lock:
                 if len(self._running) >= self.n_workers or not self._waiting:
@@ -161,7 +163,7 @@ class DaskExecutor:
                 try:
                     task = self._client.submit(*words, pure=False, retries=0)
                 except Exception as lost:
-                    _set(future, error=_gone(str(lost) or type(lost).__name__))
+                    _set(future, error=_cluster_lost(str(lost) or type(lost).__name__))
                     continue
                 self._running[future] = task
             task.add_done_callback(lambda task, future=future: self._end(future, task))
@@ -174,17 +176,17 @@ class DaskExecutor:
             if task.status == "finished":
                 _set(future, task.result())
             elif error is not None:
-                _set(future, error=_told(error))
+                _set(future, error=_own_error(error))
             else:
-                _set(future, error=_gone(f"a trial was {task.status}"))
+                _set(future, error=_cluster_lost(f"a trial was {task.status}"))
         except Exception as lost:
-            _set(future, error=_gone(str(lost) or type(lost).__name__))
+            _set(future, error=_cluster_lost(str(lost) or type(lost).__name__))
         self._start()
 
     def _kill(self) -> None:
         tasks = list(self._running.values())
         if self._own is None:
-            # What runs there can't be ended from here without ending others' tasks.
+            # The running functions can't be killed without killing tasks of other users.
             with contextlib.suppress(Exception):
                 self._client.cancel(tasks, force=True)
             return
@@ -194,8 +196,8 @@ class DaskExecutor:
                 kill_tree(pid)
 
     def _prepare(self) -> None:
-        """Make the workers ready, those that come later too."""
-        plugin = _prepared(ours=self._own is not None)
+        """Set the workers up, including those that join later."""
+        plugin = _worker_plugin(ours=self._own is not None)
         self._client.register_plugin(plugin)
         if self._own is None:
             self._with.callback(self._forget, plugin.name)
@@ -211,13 +213,13 @@ class DaskExecutor:
             self._own = None
 
 
-def _prepared(ours: bool) -> Any:
-    """Return the plugin that makes a worker's process ready for trials.
+def _worker_plugin(ours: bool) -> Any:
+    """Return the plugin that sets a worker's process up for trials.
 
-    A function that runs its tasks on dask imports joblib in its thread, while the tasks of another
-    one bring joblib's objects to the thread that reads messages: of two threads that import a
-    package with circles, one may meet it half made, and the worker loses what it was to run. So it
-    is imported before there is anything to run.
+    It imports joblib before any task runs. Otherwise a function that starts tasks on dask may
+    import joblib in its thread while the thread that reads messages unpickles joblib's objects. As
+    joblib has circular imports, one of the threads may see a partly imported module, and the worker
+    loses its task.
     """
     from distributed import WorkerPlugin
 
@@ -241,16 +243,18 @@ def _set(future: cf.Future[Any], result: Any = None, error: BaseException | None
             future.set_exception(error)
 
 
-def _gone(why: str) -> ExecutorLost:
+def _cluster_lost(why: str) -> ExecutorLost:
     return ExecutorLost(
         f"the dask cluster is gone: {why}",
-        "Its trials are released. Start it anew, and run the same again.",
+        "Its trials are released. Start the cluster again, and run the same program again.",
     )
 
 
 def _once(token: str, function: Callable[[A], R], argument: A) -> R:
-    """Run the function, unless it was begun before: a cluster of others' begins a task again whose
-    process died, as often as its scheduler likes."""
+    """Run the function, unless it was started before; then raise ProcessDied.
+
+    A user's own cluster restarts a task whose process died, as often as its scheduler is set to.
+    """
     from distributed import Variable, get_client
 
     begun = Variable(token, client=get_client())
@@ -266,8 +270,8 @@ def _once(token: str, function: Callable[[A], R], argument: A) -> R:
         begun.delete()
 
 
-def _told(error: BaseException) -> BaseException:
-    """Return the error, or that the worker's process died, in our own words."""
+def _own_error(error: BaseException) -> BaseException:
+    """Return the error; ProcessDied instead of dask's error for a worker's death."""
     if type(error).__name__ == "KilledWorker":
         return ProcessDied.of(None, oom_killed=False)
     return error
@@ -278,12 +282,12 @@ def _local_cluster(n_workers: int) -> Any:
     import distributed
 
     settings = {
-        # A trial whose process died is ours to judge: dask mustn't run it again behind our back.
+        # Whether a trial whose process died runs again is decided by our worker, not by dask.
         "distributed.scheduler.allowed-failures": 0,
-        # Who was suspended with all its processes comes back to workers that were silent for longer
-        # than the five minutes which they have by default; of their deaths the nannies tell.
+        # A job that was suspended with all its processes resumes with workers that were silent for
+        # more than dask's limit of five minutes. The nannies report the death of a worker.
         "distributed.scheduler.worker-ttl": None,
-        # A daemon's process couldn't start an inner pool.
+        # A daemonic process couldn't start an inner pool.
         "distributed.worker.daemon": False,
         "distributed.nanny.pre-spawn-environ": _limits(),
         "distributed.comm.timeouts.connect": _START_TIMEOUT,
@@ -302,14 +306,14 @@ def _local_cluster(n_workers: int) -> Any:
 
 
 def _limits() -> dict[str, str]:
-    """Return the variables that hold a worker's libraries to one thread."""
+    """Return the variables that limit a worker's libraries to one thread."""
     found = limits.environment(1, os.environ)
     return {name: text for name, text in found.items() if name in limits.THREADS}
 
 
 @contextlib.contextmanager
-def _kept(names: Collection[str]) -> Iterator[None]:
-    """Leave variables of the environment as they are now, whatever the block does to them."""
+def _restored(names: Collection[str]) -> Iterator[None]:
+    """Restore variables of the environment at the end of the block."""
     before = {name: os.environ.get(name) for name in names}
     try:
         yield

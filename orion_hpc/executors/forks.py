@@ -1,7 +1,7 @@
-"""Runs functions in forks of this process, which have its memory as it was (multiprocessing).
+"""Slots that run functions in forks of this process, with a copy of its memory (multiprocessing).
 
-Quick to start, and for whoever needs what this process has loaded. A fork of a process with threads
-may find locks that nobody will open again; ``loky``'s fresh processes don't.
+They start quickly and share what this process has loaded. A fork of a process with threads may
+deadlock on a lock that another thread held; the fresh processes of ``loky`` don't.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from typing import Any, TypeVar
 
 from orion_hpc.executors.base import ProcessDied
-from orion_hpc.executors.processes import become_trial, exit_status
+from orion_hpc.executors.trial_process import become_trial, exit_status
 from orion_hpc.sharedfs.process_control import OomWatch, kill_group, kill_tree
 
 A = TypeVar("A")
@@ -24,17 +24,19 @@ R = TypeVar("R")
 
 
 _one_fork = threading.Lock()
-"""A process is known to be alive by a pipe's end that it holds. Another one that is forked at the
-same moment would hold it, too, and outlive it."""
+"""One fork at a time. The end of a process is noticed when the pipe end that it holds is closed; a
+process that is forked at the same time would inherit that end and keep it open."""
 
 
 class ForkSlot:
-    """One process at a time, and a new one after a death.
+    """Runs one function at a time in a process, which is replaced if it dies.
 
     Parameters
     ----------
     cpus : int
+        How many CPUs the function may use.
     memory : OomWatch
+        Counts the kernel's out-of-memory kills.
     call : callable
         Calls the function, in the process: ``call(function, argument, cpus)``.
     """
@@ -57,7 +59,7 @@ class ForkSlot:
             return result
         except BrokenProcessPool as error:
             if not pool._broken and not self._closed:
-                raise  # it is the function's own: its inner pool's
+                raise  # raised by the function: its own inner pool broke
             with self._lock:
                 if self._pool is pool:
                     self._drop()
@@ -68,13 +70,13 @@ class ForkSlot:
         if self._closed:
             raise cf.CancelledError("the executor is closed")
         if self._process is not None and not self._process.is_alive():
-            self._drop()  # it died while it was idle: that is no trial's death
+            self._drop()  # it died while it was idle, so no trial is lost
         if self._pool is None:
             self._pool = cf.ProcessPoolExecutor(
                 1, get_context("fork"), initializer=become_trial, initargs=(os.getpid(),)
             )
         with _one_fork, warnings.catch_warnings():
-            # Python 3.12 warns of forks beside threads; who chose this executor knows.
+            # Python 3.12 warns of forks in a process with threads; users of this executor chose it.
             warnings.simplefilter("ignore", DeprecationWarning)
             future: cf.Future[R] = self._pool.submit(self._call, function, argument, self._cpus)
         (self._process,) = self._pool._processes.values()

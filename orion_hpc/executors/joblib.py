@@ -1,7 +1,7 @@
 """The executor on joblib's processes (loky), and joblib's settings inside a trial.
 
-The only importer of joblib. Every slot is a pool of one process, so that a process's death is one
-trial's and no other's. How many CPUs a process may use is worked out in ``limits``.
+The only importer of joblib. Every slot is a pool of one process, so that the death of a process
+ends one trial only. Limits on CPUs are computed in ``limits``.
 """
 
 from __future__ import annotations
@@ -19,30 +19,29 @@ from typing import Any, TypeVar
 from orion_hpc.executors import limits
 from orion_hpc.executors.base import ProcessDied, check_backend, check_executor
 from orion_hpc.executors.forks import ForkSlot
-from orion_hpc.executors.processes import become_inner, become_trial, exit_status
 from orion_hpc.executors.slots import Slot, SlotExecutor
 from orion_hpc.executors.threads import ThreadSlot
+from orion_hpc.executors.trial_process import become_inner, become_trial, exit_status
 from orion_hpc.sharedfs.process_control import VMSTAT, OomWatch, kill_group, kill_tree
 
 A = TypeVar("A")
 R = TypeVar("R")
 
 _SAFE_PATH = "PYTHONSAFEPATH"
-"""loky starts its processes with ``python -m``, which would take a ``queue.py`` in the working
-directory for Python's own (Python 3.11)."""
-
+"""loky starts its processes with ``python -m``, which would import a ``queue.py`` in the working
+directory instead of Python's own. This variable prevents that (Python 3.11)."""
 
 BACKENDS = ("loky", "multiprocessing", "threading")
-"""Of joblib's words for where functions run. ``loky`` starts fresh processes."""
+"""joblib's names for where functions run. ``loky`` starts fresh processes."""
 
 
 def import_joblib() -> None:
-    """Import joblib with all that its objects need to be unpickled.
+    """Import joblib with all modules that unpickling its objects needs.
 
     Raises
     ------
     ImportError
-        joblib isn't installed: another cluster's workers may lack it.
+        joblib isn't installed, as may be so on the workers of a user's cluster.
     """
     import joblib  # noqa: F401
     from joblib.externals import loky  # noqa: F401
@@ -51,17 +50,18 @@ def import_joblib() -> None:
 class JoblibExecutor(SlotExecutor):
     """Runs each function in one of ``n_workers`` processes, each with its share of ``cpus``.
 
-    Processes start with the first function and are used again, except after a death. Functions are
-    passed as joblib does it: by name, or by value (cloudpickle) where a name doesn't do.
+    Processes start when they are first needed, and are reused until they die. Functions are passed
+    as joblib does it: by name if possible, otherwise by value (cloudpickle).
 
     Parameters
     ----------
     n_workers, cpus : int
+        As of :func:`orion_hpc.executors.base.make_executor`.
     backend : {"loky", "multiprocessing", "threading"}
-        Fresh processes, forks of this one, or threads of this one, which share its memory and its
-        interpreter's lock, and whose death is this process's.
+        Fresh processes, forks of this process, or threads of this process. Threads share its memory
+        and the interpreter's lock, and a crash ends all of them.
     vmstat : str
-        Where the kernel's count of out-of-memory kills is read.
+        The file with the kernel's count of out-of-memory kills.
 
     Raises
     ------
@@ -74,7 +74,7 @@ class JoblibExecutor(SlotExecutor):
     ) -> None:
         check_executor("joblib", n_workers)
         check_backend("joblib", backend, BACKENDS)
-        import joblib  # noqa: F401  # a broken installation shows now, and not with the first trial
+        import joblib  # noqa: F401  # so that a broken installation fails now, not at the first trial
 
         share = limits.cpus_per_trial(cpus, n_workers)
         self.shares_memory = backend == "threading"
@@ -87,9 +87,9 @@ class JoblibExecutor(SlotExecutor):
 
 
 class _Slot:
-    """One process at a time; a new one after a death. loky's pools are only touched under the lock:
+    """Runs one function at a time in a process of loky, which is replaced if it dies.
 
-    two threads in ``shutdown`` of one pool trip over each other.
+    loky's pool is used under the lock only, as ``shutdown`` of a pool isn't thread-safe.
     """
 
     def __init__(self, cpus: int, memory: OomWatch) -> None:
@@ -100,30 +100,31 @@ class _Slot:
         self._closed = False
 
     def run(self, function: Callable[[A], R], argument: A) -> R:
-        """Return what ``function`` returns in this slot's process; called by one thread at a time.
+        """Return ``function(argument)``, run in this slot's process, for one thread at a time.
 
         Raises
         ------
         ProcessDied
+            The process ended before the function returned.
         """
         kills = self._memory.mark()
         dead: list[Any] = []
         with self._lock:
             pool, future = self._submit(function, argument)
-            # Called by the pool's own thread, before it forgets the processes that it had.
+            # The pool's own thread calls this before it drops its list of processes.
             future.add_done_callback(lambda _: dead.extend(pool._processes.values()))
         try:
             result: R = future.result()
             return result
         except Exception as error:
-            # A BrokenProcessPool may also be the function's own: its inner pool's.
+            # The function itself may raise BrokenProcessPool, if its own inner pool broke.
             broken = pool._flags.broken is error
             if not broken and not self._closed:
                 raise
             with self._lock:
                 self._drop(pool)
             if broken and not isinstance(error, _terminated()) and not self._closed:
-                raise  # what was sent or returned can't be unpickled: the message says so
+                raise  # the argument or the result can't be unpickled, as the message says
             for process in dead:
                 kill_group(process.pid)
             status = exit_status(dead[0]) if dead else None
@@ -133,7 +134,7 @@ class _Slot:
         if self._closed:
             raise cf.CancelledError("the executor is closed")
         if self._pool is not None and self._pool._flags.broken is not None:
-            self._drop(self._pool)  # its process died while it was idle: that is no trial's death
+            self._drop(self._pool)  # the process died while it was idle, so no trial is lost
         if self._pool is None:
             self._pool = _start_pool(self._cpus)
         return self._pool, self._pool.submit(_call, function, argument, self._cpus)
@@ -144,7 +145,7 @@ class _Slot:
             pool.shutdown(wait=True)
 
     def close(self, kill: bool) -> None:
-        """End the process, with all its descendants if ``kill``; no other is started."""
+        """End the process, and if ``kill``, all its descendants; start no further one."""
         with self._lock:
             self._closed = True
             if self._pool is None:
@@ -161,8 +162,8 @@ def _start_pool(cpus: int) -> Any:
     from joblib.externals.loky import ProcessPoolExecutor
 
     _start_trackers()
-    # A process that has grown by 300 MB leaves after its trial, which is welcome; where the next
-    # trial has been sent meanwhile loky starts another one and warns of it.
+    # loky ends a process that has grown by 300 MB after its trial, which is fine. If the next trial
+    # was already sent to it, loky starts another process and warns.
     warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
     return ProcessPoolExecutor(
         max_workers=1,
@@ -174,10 +175,11 @@ def _start_pool(cpus: int) -> Any:
 
 
 def _start_trackers() -> None:
-    """Start the resource trackers, which all processes below share, so that they do their work.
+    """Start the resource trackers, which all child processes share, with suitable settings.
 
-    They remove the semaphores and folders that a killed trial left. loky's would tell of it on
-    stderr; and of the signals that Slurm sends to all of a job's processes they ignore only two.
+    They remove the semaphores and folders that a killed trial left. loky's tracker would warn of
+    that on stderr. And of the signals that Slurm sends to all processes of a job, trackers ignore
+    only two, so the others are blocked.
     """
     from multiprocessing import resource_tracker as standard
 
@@ -205,11 +207,11 @@ def _terminated() -> type[Exception]:
     return terminated
 
 
-# What follows runs in a trial's process.
+# The functions below run in a trial's process.
 
 
 def _prepare_trial(worker: int, cpus: int, safe_path: str | None) -> None:
-    os.environ.pop(_SAFE_PATH, None)  # it was for this process's start alone
+    os.environ.pop(_SAFE_PATH, None)  # it was set for the start of this process only
     if safe_path is not None:
         os.environ[_SAFE_PATH] = safe_path
     become_trial(worker)
@@ -217,13 +219,13 @@ def _prepare_trial(worker: int, cpus: int, safe_path: str | None) -> None:
 
 
 def _register_backend(cpus: int) -> None:
-    """Make joblib's processes share the trial's CPUs, whatever the machine says it has."""
+    """Limit joblib's inner processes to the trial's CPUs, however many the machine has."""
     from joblib import register_parallel_backend
     from joblib._parallel_backends import LokyBackend
 
     class TrialBackend(LokyBackend):  # type: ignore[misc]
         def effective_n_jobs(self, n_jobs: int | None) -> int:
-            # joblib would never count more CPUs than the machine has, nor PYTHON_CPU_COUNT's.
+            # joblib would limit n_jobs to the machine's CPUs, and ignore PYTHON_CPU_COUNT.
             if n_jobs is not None and n_jobs < 0:
                 n_jobs = max(1, cpus + 1 + n_jobs)
             effective: int = super().effective_n_jobs(n_jobs)
@@ -235,7 +237,8 @@ def _register_backend(cpus: int) -> None:
             return super().configure(*args, **options)
 
         def _prepare_worker_env(self, n_jobs: int) -> dict[str, str]:
-            # joblib lets the trial's own OMP_NUM_THREADS win: n_jobs times as many as it has CPUs.
+            # joblib would pass the trial's OMP_NUM_THREADS on to each of n_jobs processes, which
+            # together would start n_jobs times as many threads as the trial has CPUs.
             env: dict[str, str] = super()._prepare_worker_env(n_jobs)
             share = limits.environment(max(1, cpus // n_jobs), os.environ)
             if self.inner_max_num_threads is not None:
@@ -246,16 +249,16 @@ def _register_backend(cpus: int) -> None:
 
 
 def _call(function: Callable[[A], R], argument: A, cpus: int) -> R:
-    """Run ``function`` where ``joblib.Parallel()`` without ``n_jobs`` means the trial's CPUs."""
+    """Run ``function`` so that ``joblib.Parallel()`` without ``n_jobs`` uses the trial's CPUs."""
     from joblib import parallel_config
 
     try:
-        # No backend is named: so ``prefer="threads"`` of a library (scikit-learn's forests) counts.
+        # Without a backend, so that ``prefer="threads"`` of scikit-learn's forests has its effect.
         with parallel_config(n_jobs=cpus):
             return function(argument)
     finally:
-        # A process that dies later takes what it has buffered with it. The function may have closed
-        # or replaced either, and a worker without a terminal has none.
+        # If the process dies later, buffered output would be lost. The function may have closed or
+        # replaced a stream, and a worker without a terminal has none.
         for stream in (sys.stdout, sys.stderr):
             with suppress(Exception):
                 stream.flush()

@@ -1,7 +1,7 @@
-"""Whether new processes may run the main program's file again, as those do that are spawned.
+"""Check that spawned processes can import the main program.
 
-Such a process imports the main program to find what it defines. A program that starts processes
-when it is imported would start them again in each of its processes, and they in theirs.
+A spawned process imports the file of the main program. A program that starts processes when it is
+imported would start them again in each of its processes, without end.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from types import FrameType
 from orion_hpc.errors import ConfigurationError
 
 _HINT = (
-    "Put what your program does behind the line  if __name__ == '__main__':  and indent it; or use "
+    "Put the code that runs behind the line  if __name__ == '__main__':  and indent it; or use "
     "the executor 'joblib', which doesn't import the program again."
 )
 
 
 def check_guarded(executor: str) -> None:
-    """Raise ConfigurationError if processes that are spawned now would run this very call again.
+    """Raise ConfigurationError if processes that are spawned now would run this call again.
 
     Parameters
     ----------
     executor : str
-        Who wants to start them.
+        The name of the executor that spawns them.
     """
     if getattr(multiprocessing.current_process(), "_inheriting", False):
         raise ConfigurationError(
@@ -47,7 +47,7 @@ def check_guarded(executor: str) -> None:
         with open(path, "rb") as file:
             tree = ast.parse(file.read())
     except (OSError, SyntaxError, ValueError):
-        return  # typed in: nothing can be imported again
+        return  # typed in at a prompt: there is no file to import
     if not _is_guarded(tree, frame.f_lineno):
         raise ConfigurationError(
             f"the executor {executor!r} starts processes that import {path}, which would start "
@@ -57,7 +57,7 @@ def check_guarded(executor: str) -> None:
 
 
 def _main_frame() -> FrameType | None:
-    """Return the frame of the main program's own lines, if they are what calls this."""
+    """Return the frame of the main program's module level, if this call comes from there."""
     frame: FrameType | None = sys._getframe()
     while frame is not None:
         if frame.f_globals.get("__name__") == "__main__" and frame.f_code.co_name == "<module>":

@@ -1,4 +1,7 @@
-"""The executor on Python's own processes or threads; Oríon's name for it."""
+"""The executor on Python's own processes or threads, with Oríon's name.
+
+The slots are in ``forks`` and ``threads``.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +27,10 @@ class PoolExecutor(SlotExecutor):
     Parameters
     ----------
     n_workers, cpus : int
-        joblib inside of a function isn't told of its share of ``cpus``; the executor ``joblib``
-        does that.
+        As of :func:`orion_hpc.executors.base.make_executor`. joblib inside a function doesn't know
+        its share of ``cpus``; with the executor ``joblib`` it does.
     backend : {"multiprocess", "thread"}
+        Forks or threads.
 
     Raises
     ------

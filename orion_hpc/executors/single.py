@@ -1,7 +1,7 @@
 """The executor without a pool: a trial runs in the worker's own process and thread.
 
-For debuggers, profilers and tests, and for trials too short for a process's start. It doesn't
-protect the worker from a trial that crashes, and it doesn't limit threads: they have started.
+For debuggers, profilers and tests, and for trials that are shorter than the start of a process. A
+trial that crashes ends the worker, and the threads of libraries aren't limited.
 """
 
 from __future__ import annotations
@@ -17,7 +17,12 @@ R = TypeVar("R")
 
 
 class SingleExecutor:
-    """Runs a function within :meth:`submit`.
+    """Runs each function within :meth:`submit`.
+
+    Parameters
+    ----------
+    n_workers, cpus : int, default 1
+        As of :func:`orion_hpc.executors.base.make_executor`; ``cpus`` has no effect.
 
     Raises
     ------
@@ -38,7 +43,7 @@ class SingleExecutor:
             raise RuntimeError("the executor is closed")
         future: Future[R] = Future()
         future.set_running_or_notify_cancel()
-        # KeyboardInterrupt isn't the function's: it is meant for the worker, whose thread this is.
+        # KeyboardInterrupt is meant for the worker, as this is its thread, so it isn't caught.
         try:
             future.set_result(function(argument))
         except (Exception, SystemExit) as error:

@@ -1,6 +1,6 @@
-"""What executors with several slots have in common: a thread for each, and futures.
+"""Base class of executors with several slots: a thread for each slot, and futures.
 
-A slot runs one function at a time, wherever it likes; the thread waits for it.
+A slot runs one function at a time, in a process or a thread; how, is left to its class.
 """
 
 from __future__ import annotations
@@ -17,31 +17,33 @@ A = TypeVar("A")
 R = TypeVar("R")
 
 _PATIENCE = 2.0
-"""Seconds in which a slot that was closed by force lets go of its thread. One that doesn't is left
-behind with it, and ends with this process at the latest."""
+"""Seconds to wait for the thread of a slot that was killed. A thread that is still busy then keeps
+running, and ends with this process at the latest."""
 
 
 class Slot(Protocol):
     """Runs one function at a time."""
 
     def run(self, function: Callable[[A], R], argument: A) -> R:
-        """Return what ``function(argument)`` returns, or raise what it raises, or ProcessDied."""
+        """Return ``function(argument)``; raise what it raises, or ProcessDied."""
         ...
 
     def close(self, kill: bool) -> None:
-        """Run no other; ``kill`` ends what runs."""
+        """Run no further function; if ``kill``, end the one that runs."""
         ...
 
 
 class SlotExecutor:
     """An executor on slots: see :class:`~orion_hpc.executors.base.Executor`.
 
-    A slot is made when no other one is free, and used again: trials that come one by one share one.
+    A slot is created only if no other one is free, so trials that run one after another share one.
 
     Parameters
     ----------
     n_workers : int
+        The greatest number of slots.
     make_slot : callable
+        Returns a new :class:`Slot`.
     """
 
     in_process = False
@@ -68,8 +70,9 @@ class SlotExecutor:
                 self._idle -= 1
             elif len(self._slots) < self.n_workers:
                 self._slots.append(self._make_slot())
-                # Daemons: what a thread can't be got out of mustn't keep this process from ending.
-                # A thread starts its slot's process and has to outlive it: see die_with_parent.
+                # Daemons, so that a function that can't be interrupted doesn't keep this process
+                # alive. The thread starts its slot's process and must outlive it, as the process
+                # gets a signal when the thread that started it ends (see die_with_parent).
                 thread = threading.Thread(
                     target=self._serve, args=(self._slots[-1],), name="trial", daemon=True
                 )
@@ -111,7 +114,7 @@ class SlotExecutor:
                         future.set_exception(error)
                 else:
                     future.set_result(result)
-                    del result  # it may be large, and the next one may be long in coming
+                    del result  # it may be large, and the next function may start much later
             del task, future, function, argument
             with self._lock:
                 self._idle += 1

@@ -1,5 +1,7 @@
-"""Runs functions in threads of this process: for functions that release the interpreter's lock, or
-that mostly wait."""
+"""Slots that run functions in threads of this process.
+
+For functions that release the interpreter's lock, or that mostly wait.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ class ThreadSlot:
     Parameters
     ----------
     cpus : int
+        How many CPUs the function may use.
     call : callable
         Calls the function: ``call(function, argument, cpus)``.
     """
@@ -39,8 +42,10 @@ class ThreadSlot:
                 self._thread = None
 
     def close(self, kill: bool) -> None:
-        """With ``kill``, raise KeyboardInterrupt in the function, as Ctrl-C would in the main
-        thread; a call into C is only left when it returns."""
+        """If ``kill``, raise KeyboardInterrupt in the function's thread.
+
+        As with Ctrl-C in the main thread, it takes effect when a running call into C returns.
+        """
         with self._lock:
             if kill and self._thread is not None:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(

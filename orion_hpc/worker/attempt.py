@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import NoReturn
 
 from orion_hpc.errors import TrialInterrupted
-from orion_hpc.executors.processes import notices
+from orion_hpc.executors.trial_process import notices
 from orion_hpc.model.result import check_results
 from orion_hpc.model.trial import CANCELLED, COMPLETED, INTERRUPTED
 from orion_hpc.sharedfs.process_control import OomWatch

@@ -10,7 +10,7 @@ import copy
 import time
 from typing import Any
 
-from orion_hpc.executors.processes import notices
+from orion_hpc.executors.trial_process import notices
 from orion_hpc.sharedfs.layout import make_folder
 from orion_hpc.worker.notice import posted
 from orion_hpc.worker.task import TrialTask

@@ -107,7 +107,7 @@ def test_shaken_values_stay_in_the_space() -> None:
     ends = {"kind": "a", "lr": 1.0, "size": 63}
     import random
 
-    shaken = [pbt._shaken({"epochs": 1, **ends}, random.Random(seed)) for seed in range(20)]
+    shaken = [pbt._perturbed({"epochs": 1, **ends}, random.Random(seed)) for seed in range(20)]
     for params in shaken:
         SPACE.check(params)
     assert {one["lr"] for one in shaken} == {1.0, 0.8333}

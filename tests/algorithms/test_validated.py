@@ -13,7 +13,7 @@ import pytest
 
 from orion_hpc.algorithms.base import WAIT, Branch, draw_generator
 from orion_hpc.algorithms.factory import make_algorithm
-from orion_hpc.algorithms.validated import Guarded
+from orion_hpc.algorithms.validated import ValidatedAlgorithm
 from orion_hpc.errors import AlgorithmError
 from orion_hpc.model import wire
 from orion_hpc.model.space import Space
@@ -40,7 +40,7 @@ def suggested(thing: Any) -> Any:
     """Return what comes of it, with one trial completed before."""
     history = FakeHistory()
     history.complete(history.register({"n": 1, "x": 0.1}), 1.0)
-    guarded = Guarded("theirs", Fixed(thing), SPACE)
+    guarded = ValidatedAlgorithm("theirs", Fixed(thing), SPACE)
     for event in plan.reservations(history, guarded, 1, "w", 1, 0.0):
         wire.decode(wire.encode(event))
     return guarded.suggest(history, 1, draw_generator(1, 1))
@@ -58,7 +58,7 @@ def test_what_is_no_point_is_told(thing: Any) -> None:
 @pytest.mark.parametrize("parent", [-1, 1, 99, "a", True, 0.0, numpy.int64(1)])
 def test_a_trial_that_is_not_there_is_no_parent(parent: Any) -> None:
     """The journal couldn't tell of it."""
-    with pytest.raises(AlgorithmError, match=r"theirs suggested to go on from .*isn't the num"):
+    with pytest.raises(AlgorithmError, match=r"theirs suggested to continue .*isn't the num"):
         suggested(Branch({"n": 2, "x": 0.5}, parent))
 
 
@@ -112,7 +112,7 @@ def test_a_transform_that_there_is_not() -> None:
 
 def test_who_waits_waits_for_a_trial() -> None:
     """With none pending the workers would be idle for ever; one that is proposed beside counts."""
-    history, guarded = FakeHistory(), Guarded("theirs", Fixed(WAIT), SPACE)
+    history, guarded = FakeHistory(), ValidatedAlgorithm("theirs", Fixed(WAIT), SPACE)
     with pytest.raises(AlgorithmError, match="theirs suggested to wait"):
         guarded.suggest(history, 0, draw_generator(1, 0))
     assert guarded.suggest(history, 1, draw_generator(1, 1)) is WAIT
@@ -131,6 +131,6 @@ def test_who_waits_waits_for_a_trial() -> None:
 def test_a_choice_of_probability_0_is_never_taken(prior: str, never: Any) -> None:
     """Nor as an element; a random point takes its place."""
     space = Space.parse({"kind": prior, "x": "uniform(0, 1)"})
-    guarded = Guarded("theirs", Fixed({"kind": never, "x": 0.5}), space)
+    guarded = ValidatedAlgorithm("theirs", Fixed({"kind": never, "x": 0.5}), space)
     found = guarded.suggest(FakeHistory(), 0, draw_generator(1, 0))
     assert "b" not in str(found["kind"])

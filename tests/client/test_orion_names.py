@@ -130,7 +130,7 @@ def test_every_method_is_there_or_left_out_for_a_reason():
     """With a docstring that says what it does."""
     for name, where in METHODS.items():
         assert hasattr(ExperimentClient, name) == (where == HERE), name
-    public = {name for name in vars(ExperimentClient) if not name.startswith("_")}
+    public = {name for name in dir(ExperimentClient) if not name.startswith("_")}
     assert public == {name for name, where in METHODS.items() if where == HERE} | OURS
     for name in public:
         assert inspect.getdoc(getattr(ExperimentClient, name)), name

@@ -177,8 +177,8 @@ def test_an_unknown_one_is_told_with_all_there_are(call, told, known):
         ("unmade", "algorithm unmade can't be made: AttributeError: 'Space' object has no"),
         ("careless", "algorithm careless lacks cheap"),
         ("mute", "algorithm mute lacks suggest"),
-        ("journals", "algorithm journals is {}, which is no class"),
-        ({"asha": {"sampler": "journals"}}, "algorithm journals is {}, which is no class"),
+        ("journals", "algorithm journals is {}, which is not a class"),
+        ({"asha": {"sampler": "journals"}}, "algorithm journals is {}, which is not a class"),
         ("unsure", "algorithm unsure can't be made: ZeroDivisionError: division"),
         ("checking", "algorithm checking can't check its options: ZeroDivisionError: division"),
     ],
@@ -207,7 +207,7 @@ def test_an_error_is_told_with_the_place_in_their_code(code, told):
     """Rather than where this package called it, or was called by it."""
     with pytest.raises(Exception) as caught:  # noqa: PT011 - any
         exec(compile(code, "their.py", "exec"), {})
-    assert told in plugins.told(caught.value)
+    assert told in plugins.describe_error(caught.value)
 
 
 def test_an_error_without_a_place_of_theirs_names_none():

@@ -235,11 +235,16 @@ def test_how_much_is_run_can_be_limited(single):
 
 def test_the_defaults_of_orions_arguments(experiment):
     """n_workers is one; more than the executor has is cut, and -1 means all of them."""
-    assert experiment._at_once(None) == 1
+    assert experiment.executor.trials_at_once(None, 1) == 1
     with experiment.tmp_executor("joblib", n_workers=3):
-        assert [experiment._at_once(number) for number in (None, 2, 8, -1)] == [3, 2, 3, 3]
+        assert [experiment.executor.trials_at_once(number, 1) for number in (None, 2, 8, -1)] == [
+            3,
+            2,
+            3,
+            3,
+        ]
     with pytest.raises(ConfigurationError, match="at least 1"):
-        experiment._at_once(0)
+        experiment.workon(lambda x: x, n_workers=0)
 
 
 def test_an_executor_of_ones_own_is_taken_and_left_open(experiment):

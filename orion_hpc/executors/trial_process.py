@@ -1,6 +1,6 @@
-"""What a process has to do first to be a trial's: bound to its worker, and deaf to its notices.
+"""Set-up of a trial's process: it ends with its worker, and leaves stop notices to the worker.
 
-Called in the new process by the pool that started it. Which pool that is doesn't matter here.
+The pool that starts the process calls these functions in it.
 """
 
 from __future__ import annotations
@@ -15,19 +15,18 @@ from orion_hpc.sharedfs.process_control import die_with_parent
 
 _NOTICES = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
-
 _seen = 0
 
 
 def notices() -> int:
-    """Return how many stop notices this process has had and left to its worker."""
+    """Return how many stop notices this process has received and left to its worker."""
     return _seen
 
 
 def exit_status(process: Any) -> int | None:
-    """Return the exit code of one of multiprocessing's processes that has ended, or None."""
-    # multiprocessing polls all children whenever one is started, in whichever thread: that thread
-    # may have collected the status and not have noted it yet.
+    """Return the exit code of a multiprocessing process that has ended, or None if unknown."""
+    # Whenever multiprocessing starts a process, in any thread, it polls all children. That thread
+    # may have collected the exit status without having stored it yet.
     for _ in range(200):
         status: int | None = process.exitcode
         if status is not None:
@@ -37,33 +36,34 @@ def exit_status(process: Any) -> int | None:
 
 
 def become_trial(worker: int) -> None:
-    """Set this process up to run the trials of the worker with the process id ``worker``."""
-    # A session of its own: Ctrl-C in the terminal is the worker's, and after a crash all that is
-    # left of the trial is found by its process group.
+    """Set this process up to run trials for the worker with the process id ``worker``."""
+    # In a session of its own, so that Ctrl-C in the terminal reaches the worker only, and so that
+    # after a crash the rest of the trial can be killed by its process group.
     os.setsid()
     die_with_parent(worker)
     _leave_notices_to_the_worker()
 
 
 def leave_terminal() -> None:
-    """Put this process out of reach of a terminal's Ctrl-C and of a job's stop notices."""
+    """Detach this process from the terminal's Ctrl-C and from the job's stop notices."""
     os.setsid()
     if threading.current_thread() is threading.main_thread():
         _leave_notices_to_the_worker()
 
 
 def become_inner(trial: int) -> None:
-    """Set this process up as one of the inner pool of the trial in the process ``trial``."""
+    """Set this process up as part of the inner pool of the trial with the process id ``trial``."""
     _leave_notices_to_the_worker(parent=trial)
-    # Not SIGKILL: a thread of the trial that used the pool and ended would take the pool with it.
+    # Not SIGKILL: the kernel sends the signal when the thread that started the process ends, and a
+    # trial's thread may use the pool and end before the trial does.
     die_with_parent(trial, signal.SIGTERM)
 
 
 def _leave_notices_to_the_worker(parent: int | None = None) -> None:
-    """Outlive the signals that Slurm sends to every process of a job: the worker acts on them.
+    """Count the signals that Slurm sends to all processes of a job, as the worker acts on them.
 
-    Handlers and not SIG_IGN, which programs started from here would inherit; and none in forks,
-    where SIGTERM is how multiprocessing's pools end.
+    With handlers and not SIG_IGN, which child programs would inherit. Forks get the default
+    handlers again, as multiprocessing ends the processes of its pools by SIGTERM.
     """
     mask = threading.local()
 
@@ -74,8 +74,8 @@ def _leave_notices_to_the_worker(parent: int | None = None) -> None:
             os._exit(1)
 
     def hold() -> None:
-        # Between the fork and ``forget`` the handler would swallow a signal meant for the child;
-        # blocked, the signal stays pending.
+        # Between the fork and ``forget``, the handler would swallow a signal meant for the child.
+        # While it is blocked, the signal stays pending.
         mask.before = signal.pthread_sigmask(signal.SIG_BLOCK, _NOTICES)
 
     def release() -> None:
