@@ -21,7 +21,8 @@ from orion_hpc.experiments.location import Place
 from orion_hpc.experiments.summary import experiment_summary
 from orion_hpc.jobs.base import Jobs, LaunchRequest
 from orion_hpc.jobs.code_snapshot import code_for
-from orion_hpc.jobs.submission import choose_launcher, launch_event, launch_request, useful_tasks
+from orion_hpc.jobs.launch_request import launch_request
+from orion_hpc.jobs.submission import choose_launcher, launch_event, useful_tasks
 from orion_hpc.journal.heartbeat import signs
 from orion_hpc.sharedfs import layout
 from orion_hpc.worker.grace import GRACE
