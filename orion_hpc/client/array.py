@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import os
 import threading
 import time
@@ -19,15 +18,14 @@ from orion_hpc.config.settings import Settings, known_keys
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.experiments.location import Place
 from orion_hpc.experiments.summary import experiment_summary
-from orion_hpc.jobs.base import Jobs, LaunchRequest
+from orion_hpc.jobs.base import Jobs
 from orion_hpc.jobs.code_snapshot import code_for
 from orion_hpc.jobs.launch_request import launch_request
 from orion_hpc.jobs.submission import choose_launcher, launch_event, useful_tasks
 from orion_hpc.journal.heartbeat import signs
 from orion_hpc.sharedfs import layout
-from orion_hpc.worker.grace import GRACE
-from orion_hpc.worker.job import WorkerJob
 from orion_hpc.worker.portable import pack, write_packed
+from orion_hpc.worker.shutdown import GRACE
 
 _SHORTEST_LOOK = 0.1
 _LONGEST_LOOK = 5.0
@@ -129,15 +127,14 @@ def submit(
     with code_for(settings, state.title, _directory(fct)) as code:
         request = launch_request(settings, launcher, state, tasks, code)
         layout.make_folder(request.folder)
-        job = replace(
+        spec = replace(
             request.argument,
             function=write_packed(data, request.folder),
             trial_arg=trial_arg,
             options=dict(choice.options),
         )
         with _one_launch:
-            command = _command(request, job) if settings.template else request.command
-            jobs = launcher.launch(replace(request, argument=job, command=command))
+            jobs = launcher.launch(replace(request, argument=spec, spec=spec.to_json()))
         try:
             launched = launch_event(launcher, jobs, code)
             session.transact(lambda seen: [launched])
@@ -145,22 +142,6 @@ def submit(
             jobs.stop(0)
             raise
     return SubmittedJobs(jobs.ids, tasks, jobs.logs, jobs, session)
-
-
-def _command(request: LaunchRequest, job: WorkerJob) -> tuple[str, ...]:
-    """Return the command line that does the same as ``job``, for a site's template."""
-    words = [*request.command, "--function", str(job.function)]
-    if job.trial_arg is not None:
-        words += ["--trial-arg", job.trial_arg]
-    if job.options:
-        try:
-            words += ["--options", json.dumps(dict(job.options))]
-        except TypeError as error:
-            raise ConfigurationError(
-                f"the executor's options can't be written on a command line: {error}",
-                "With a site's template they have to be plain numbers, texts, lists and mappings.",
-            ) from error
-    return tuple(words)
 
 
 def _settings(

@@ -38,7 +38,7 @@ from orion_hpc.model.trial import (
 )
 from orion_hpc.worker import plan
 from orion_hpc.worker.failure import failure
-from orion_hpc.worker.making import seed_of
+from orion_hpc.worker.runtime import seed_of
 from orion_hpc.worker.task import Outcome
 
 _TRIES = 10
@@ -58,7 +58,7 @@ class Reservations:
     def __init__(self, session: Session, space: Space) -> None:
         self._session = session
         self._space = space
-        self._recovery = session.place.recovery(session.state, session.interval, session.awake)
+        self._recovery = session.make_recovery()
         self._next_look = 0.0
 
     @cached_property

@@ -1,7 +1,7 @@
-"""One client's dealings with its experiment: who it is, what it holds, and its sign of life.
+"""A client's session with its experiment: its writer id, the trials it holds, its sign of life.
 
-May be used from several threads, and from forks of a process: there it is somebody else, who holds
-nothing.
+May be used from several threads, and from forks of a process: a fork takes a new writer id, and
+holds nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ from orion_hpc.model.event import Event
 from orion_hpc.model.state import ExperimentState, State
 from orion_hpc.model.trial import RESERVED, Trial
 from orion_hpc.sharedfs import process_identity
-from orion_hpc.worker.job_states import OnSuspend
+from orion_hpc.worker.job_spec import OnSuspend
+from orion_hpc.worker.recovery import Recovery
+from orion_hpc.worker.runtime import make_heartbeat, make_recovery
 
 _numbers = itertools.count(1)
 
@@ -69,7 +71,7 @@ class Session:
         self.on_suspend = on_suspend
         self._storage = storage
         self._heartbeat: Heartbeat | None = None
-        self._be_somebody()
+        self._take_new_id()
 
     def refresh(self) -> ExperimentState:
         """Return the experiment as it is now."""
@@ -94,16 +96,16 @@ class Session:
     def lock(self) -> contextlib.AbstractContextManager[Any]:
         """Held for steps that belong together; in a fork of a process, one of its own."""
         if self._pid != os.getpid():
-            self._be_somebody()
+            self._take_new_id()
         return self._lock
 
     @property
     def name(self) -> str:
-        """The worker's name in the journal; to be asked with the lock held."""
+        """The worker's name in the journal; to be read with the lock held."""
         return self._name
 
     def hold(self, trial: Trial) -> None:
-        """Take note that this session has reserved ``trial``."""
+        """Record that this session has reserved ``trial``."""
         self.held[trial.number] = trial.attempt
 
     def holds(self, trial: Trial) -> bool:
@@ -114,17 +116,22 @@ class Session:
         """Give signs of life from now on; before the first reservation."""
         if self._heartbeat is None and self.place.is_shared:
             experiment = self._storage.state.experiments[self.number]
-            beat = self.place.heartbeat(experiment, self.name, self.interval, 1, self.on_suspend)
+            files = self.place.files_of(experiment)
+            beat = make_heartbeat(files, self.name, self.interval, 1, self.on_suspend)
             if beat is not None:
                 beat.start()
                 self._heartbeat = beat
                 self._end = weakref.finalize(self, _stop, beat, os.getpid(), self.held)
 
     def awake(self) -> float:
-        """Return seconds of a clock that stands still, if it can be known, while this process is
-        stopped."""
+        """Return seconds of a clock without the time in which this process was stopped, where that
+        can be detected."""
         beat = self._heartbeat
         return time.monotonic() if beat is None else beat.awake()
+
+    def make_recovery(self) -> Recovery:
+        """Return what finds lost workers of the experiment."""
+        return make_recovery(self.place.files_of(self.state), self.interval, self.awake)
 
     def close(self) -> None:
         """Give no more signs of life."""
@@ -133,7 +140,7 @@ class Session:
         self._heartbeat = None
         self._storage.close()
 
-    def _be_somebody(self) -> None:
+    def _take_new_id(self) -> None:
         self._pid = os.getpid()
         self._name = new_name()
         self.held: dict[int, int] = {}
@@ -142,6 +149,6 @@ class Session:
 
 
 def _stop(beat: Heartbeat, pid: int, held: dict[int, int]) -> None:
-    """End the signs of life; who still holds a trial leaves the last one to grow old."""
+    """End the signs of life; with a trial still held, leave the last one to grow old."""
     if os.getpid() == pid:
         beat.stop(remove=not held)

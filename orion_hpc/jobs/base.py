@@ -1,6 +1,6 @@
-"""What a launcher is: it starts jobs that each run one worker.
+"""The seam of launchers, which start jobs that each run one worker.
 
-A launcher knows nothing of experiments: it gets a function, its argument, and how many jobs.
+A launcher knows nothing of experiments: it gets a function, its argument, and a number of jobs.
 """
 
 from __future__ import annotations
@@ -28,10 +28,14 @@ class LaunchRequest:
         Each job calls ``function(argument)``; both are pickled.
     command : tuple of str
         The same as a command line, for launchers that take no function.
+    spec : str or None
+        The content of a file in the launch's folder from which each job reads its settings. Its
+        path takes the place of ``argument``, which is for a job in this process, and becomes the
+        last word of ``command``: see :func:`orion_hpc.jobs.folder.in_folder`.
     tasks : int
         How many jobs.
     folder : str
-        Where scripts and logs go.
+        Where each launch makes a folder of its own for scripts and logs.
     title : str
         What the jobs are called where the options don't say.
     options : mapping of str to (str or True)
@@ -51,6 +55,7 @@ class LaunchRequest:
     options: Mapping[str, str | bool] = field(default_factory=dict)
     throttle: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    spec: str | None = None
 
 
 class Jobs(Protocol):

@@ -1,4 +1,4 @@
-"""What a launcher is asked for: one job's settings, its command line and its options of ``sbatch``.
+"""The request to a launcher: a job's settings, its command line and its options of ``sbatch``.
 
 Nothing is written or started here.
 """
@@ -17,8 +17,9 @@ from orion_hpc.jobs.code_snapshot import Code
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.sharedfs import layout
 from orion_hpc.slurm.site import ask_site
-from orion_hpc.worker.grace import KILL_WAIT
-from orion_hpc.worker.job import WAIT_FOR_EXPERIMENT, WorkerJob, available_cpus, run_job
+from orion_hpc.worker.job import available_cpus, run_job
+from orion_hpc.worker.job_spec import JobSpec
+from orion_hpc.worker.shutdown import KILL_WAIT
 
 
 def sbatch_options(settings: Settings) -> dict[str, str | bool]:
@@ -38,59 +39,37 @@ def launch_request(
     code: Code,
     reopens: bool = False,
 ) -> LaunchRequest:
-    """Return what a launcher is asked for; nothing is written.
+    """Return the request to the launcher for ``tasks`` jobs; nothing is written.
 
-    ``reopens``: the experiment was closed, and isn't any more when jobs have been submitted.
+    ``reopens``: the experiment was closed, and is open again once the jobs have been submitted.
     """
-    worker = settings.worker
     cpus = settings.slurm.cpus_per_task
     if cpus is None and launcher.name == "local":
         # Slurm keeps jobs apart; here they have to share the machine.
         cpus = max(1, available_cpus(os.environ) // tasks)
-    job = WorkerJob(
+    spec = JobSpec(
         storage=settings.storage,
         name=experiment.name,
         version=experiment.version,
-        n_workers=worker.n_workers,
-        executor=worker.executor,
-        heartbeat=worker.heartbeat,
-        idle_timeout=worker.idle_timeout,
-        on_suspend=worker.on_suspend,
-        grace=worker.grace,
+        **settings.worker.model_dump(),
         kill_wait=(ask_site().kill_wait if launcher.detached else None) or KILL_WAIT,
-        max_requeues=worker.max_requeues,
-        trial_time=worker.trial_time,
         cpus=cpus,
         path=code.path,
         imports=code.imports,
         reopens=reopens and launcher.detached,
     )
-    command = [
-        sys.executable, "-m", "orion_hpc", "worker",
-        "--storage", job.storage, "--name", job.name, "--version", str(job.version),
-        "--n-workers", str(job.n_workers), "--executor", job.executor,
-        "--heartbeat", f"{job.heartbeat:g}", "--idle-timeout", f"{job.idle_timeout:g}",
-        "--on-suspend", job.on_suspend,
-        "--grace", f"{job.grace:g}", "--kill-wait", f"{job.kill_wait:g}",
-        "--max-requeues", str(job.max_requeues), "--trial-time", f"{job.trial_time}",
-        "--path", code.path, "--wait", f"{WAIT_FOR_EXPERIMENT:g}",
-        *(word for place in code.imports for word in ("--import-from", place)),
-    ]  # fmt: skip
-    if cpus is not None:
-        command += ["--cpus", str(cpus)]
-    if job.reopens:
-        command += ["--reopens"]
     size = settings.slurm.array_size
     return LaunchRequest(
         function=run_job,
-        argument=job,
-        command=tuple(command),
+        argument=spec,
+        command=(sys.executable, "-m", "orion_hpc", "worker", "--spec"),
+        spec=spec.to_json(),
         tasks=tasks,
         folder=layout.jobs_folder(settings.storage, experiment.title),
         title=experiment.name,
         options=sbatch_options(settings),
         throttle=size.throttle if size else None,
-        environment=_environment(worker.executor, cpus),
+        environment=_environment(settings.worker.executor, cpus),
     )
 
 

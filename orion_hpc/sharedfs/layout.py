@@ -31,6 +31,9 @@ from orion_hpc.sharedfs.hints import DEAD_MOUNT, hint
 LAUNCHER = ".launcher"
 """The file in a launch's folder that says whose processes' folder it is, as long as they run."""
 
+JOB_SPEC = "worker.json"
+"""The file in a launch's folder from which its jobs read their settings."""
+
 _GROUP = stat.S_ISGID | stat.S_IRWXG
 
 

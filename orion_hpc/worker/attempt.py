@@ -21,9 +21,9 @@ from orion_hpc.worker import portable
 from orion_hpc.worker.checkpoint_copy import inherit_in_time
 from orion_hpc.worker.failure import failure
 from orion_hpc.worker.function import call_function
-from orion_hpc.worker.notice import posted
 from orion_hpc.worker.resource_usage import gauge
 from orion_hpc.worker.script import run_command
+from orion_hpc.worker.shutdown import read_notice
 from orion_hpc.worker.task import CallableTarget, CommandTarget, Outcome, TrialTask
 
 _memory = OomWatch()
@@ -42,12 +42,12 @@ def _noticed(task: TrialTask, before: int) -> bool:
     """
     if isinstance(task.target, CommandTarget):
         time.sleep(_SIGNALS_APART)
-    return notices() > before or bool(posted(task.notice))
+    return notices() > before or bool(read_notice(task.notice))
 
 
 def _inherit(task: TrialTask, parent: str, before: int) -> None:
     def stopped() -> bool:
-        return notices() > before or bool(posted(task.notice))
+        return notices() > before or bool(read_notice(task.notice))
 
     if not inherit_in_time(parent, task.working_dir, task.attempt, stopped):
         raise TrialInterrupted(f"there was no room for a copy of {parent}")

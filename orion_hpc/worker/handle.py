@@ -12,7 +12,7 @@ from typing import Any
 
 from orion_hpc.executors.processes import notices
 from orion_hpc.sharedfs.layout import make_folder
-from orion_hpc.worker.notice import posted
+from orion_hpc.worker.shutdown import read_notice
 from orion_hpc.worker.task import TrialTask
 
 _LOOK = 0.1
@@ -75,7 +75,7 @@ class TrialHandle:
         """
         if not self._stop_requested and (now := time.monotonic()) >= self._next_look:
             self._next_look = now + _LOOK
-            self._stop_requested = notices() > self._noticed or bool(posted(self._task.notice))
+            self._stop_requested = notices() > self._noticed or bool(read_notice(self._task.notice))
         return self._stop_requested
 
     def __repr__(self) -> str:

@@ -10,7 +10,6 @@ import logging
 import os
 from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import Literal, TypeAlias
 
 from orion_hpc.journal.heartbeat import (
     Sign,
@@ -38,16 +37,6 @@ CLUSTER = "cluster"
 
 ON_SUSPEND = "on_suspend"
 """What it calls what becomes of the worker's trials while it is suspended."""
-
-OnSuspend: TypeAlias = Literal["auto", "keep", "release"]
-"""``release``: they are handed on as soon as Slurm says so. ``keep``: never.
-
-``auto``: they are handed on when the worker has been silent for as long as counts as lost of one
-that isn't suspended (nearly four heartbeats). That is longer than the turns of gang scheduling, of
-30 s by default (slurm.conf, SchedulerTimeSlice), in which little would be gained by another start.
-And it isn't longer than idle workers wait for a trial, so that at the end of a search there is
-still somebody to take it.
-"""
 
 _CAUSES = {
     "PREEMPTED": PREEMPTED,

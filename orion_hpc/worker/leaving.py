@@ -14,9 +14,6 @@ from orion_hpc.slurm.own_job import OwnJob
 
 log = logging.getLogger(__name__)
 
-MAX_REQUEUES = 100
-"""By default: at a time limit of one hour, a weekend and more."""
-
 
 def leave(
     job: OwnJob, state: ExperimentState, cause: str | None, folder: str, max_requeues: int

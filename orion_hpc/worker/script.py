@@ -23,10 +23,10 @@ from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.sharedfs.layout import make_folder
 from orion_hpc.sharedfs.processes import die_with_parent, kill_group, kill_tree, oom_kills
 from orion_hpc.worker.failure import CommandFailed
-from orion_hpc.worker.notice import posted
 from orion_hpc.worker.placeholders import check_placeholders, fill
 from orion_hpc.worker.resource_usage import gauge
 from orion_hpc.worker.script_results import LOG, RESULTS, from_output, read_results
+from orion_hpc.worker.shutdown import read_notice
 from orion_hpc.worker.task import CommandTarget, TrialTask
 
 __all__ = ["check_placeholders", "run_command"]
@@ -176,7 +176,7 @@ class _Forward:
             return
         if notices() > self._before:
             self._done = True
-        elif name := posted(self._notice):
+        elif name := read_notice(self._notice):
             self._done = True
             number = getattr(signal, name, signal.SIGTERM)
             with suppress(ProcessLookupError):

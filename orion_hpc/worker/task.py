@@ -80,7 +80,7 @@ class TrialTask:
     parent, parent_dir : str or None
         The id and the working directory of the trial that it goes on from.
     notice : str or None
-        The file that tells of the worker's stop notice: see :mod:`orion_hpc.worker.notice`.
+        The file of the worker's stop notice: see :class:`orion_hpc.worker.shutdown.NoticeFile`.
     """
 
     target: Target

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orion_hpc.worker.grace import NO_GRACE, Grace, grace_of, time_to_notice
+from orion_hpc.worker.shutdown import NO_GRACE, Grace, grace_of, time_to_notice
 from orion_hpc.worker.task import CallableTarget, CommandTarget, FunctionTarget
 
 COMMAND = CommandTarget(("x",), "/")

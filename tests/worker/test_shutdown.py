@@ -7,12 +7,13 @@ import signal
 import time
 
 import pytest
+from orion_hpc.worker.shutdown import StopNotice
+from orion_hpc.worker.walltime import notice_before_limit
 
 from orion_hpc.model.trial import CANCELLED, TIMED_OUT
 from orion_hpc.sharedfs.awake_clock import AwakeClock
 from orion_hpc.slurm.own_job import OwnJob
-from orion_hpc.worker import job, stop
-from orion_hpc.worker.stop import StopNotice
+from orion_hpc.worker import shutdown
 from tests.rigs.fake_slurm import FakeSlurm
 from tests.rigs.waiting import wait_until
 
@@ -26,7 +27,7 @@ def waits(notice: StopNotice) -> float:
 
 def test_an_announced_suspension_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """SIGTSTP stops nothing by itself; SIGCONT, or time, ends the waiting."""
-    monkeypatch.setattr(stop, "_SUSPENSION_DELAY", 1.0)
+    monkeypatch.setattr(shutdown, "_SUSPENSION_DELAY", 1.0)
     notice = StopNotice()
     with notice.listening(in_job=True):
         assert waits(notice) < 0.1
@@ -71,7 +72,7 @@ def test_after_a_suspension_slurm_is_asked_for_the_new_limit(fake_slurm: FakeSlu
     """Slurm stops the clock of a suspended job: what is left then is more than was thought."""
     fake_slurm.answer("squeue", "9:58\n")
     one = Suspended()
-    with job._time_limit(one.notice, one.job, 60.0, one.awake):
+    with notice_before_limit(one.notice, one.job, 60.0, one.awake):
         wait_until(lambda: one.notice.limit is not None, 10, "the limit is known")
         before = one.notice.limit
         assert before is not None
@@ -87,7 +88,7 @@ def test_a_limit_that_has_come_near_meanwhile_is_heeded(fake_slurm: FakeSlurm) -
     """As after SIGSTOP by hand, for which Slurm's clock doesn't stop."""
     fake_slurm.answer("squeue", "0:20\n")
     one = Suspended()
-    with job._time_limit(one.notice, one.job, 60.0, one.awake):
+    with notice_before_limit(one.notice, one.job, 60.0, one.awake):
         wait_until(lambda: one.notice.limit is not None, 10, "the limit is known")
         one.come_back()
         wait_until(lambda: one.notice.cause is not None, 10, "the notice is given")
@@ -98,7 +99,7 @@ def test_without_an_answer_the_old_limit_holds(fake_slurm: FakeSlurm) -> None:
     """It is the earlier one: to be wrong is to leave too soon, not to be killed."""
     fake_slurm.fail("squeue", "Access denied")
     one = Suspended()
-    with job._time_limit(one.notice, one.job, 60.0, one.awake):
+    with notice_before_limit(one.notice, one.job, 60.0, one.awake):
         wait_until(lambda: one.notice.limit is not None, 10, "the limit is known")
         before = one.notice.limit
         assert before is not None
