@@ -65,11 +65,10 @@ def run_job(job: JobSpec | str, wait: float = WAIT_FOR_EXPERIMENT) -> Summary:
     """
     _log_to_stderr()
     stop = StopNotice()
+    spec = read_job_spec(job, wait) if isinstance(job, str) else job
 
     def stopped() -> bool:
         return bool(stop.cause)
-
-    spec = read_job_spec(job, wait, stopped) if isinstance(job, str) else job
 
     def wanted(experiment: ExperimentState) -> bool:
         return (experiment.name, experiment.version) == (spec.name, spec.version)

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import time
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
@@ -147,9 +147,7 @@ class JobSpec:
             ) from error
 
 
-def read_job_spec(
-    path: str, wait: float = 0.0, hurried: Callable[[], bool] = lambda: False
-) -> JobSpec:
+def read_job_spec(path: str, wait: float = 0.0) -> JobSpec:
     """Return the settings in the file ``path``.
 
     Parameters
@@ -157,8 +155,6 @@ def read_job_spec(
     path : str
     wait : float, default 0
         Seconds to wait for the file: a client of a network file system may see it late.
-    hurried : callable
-        Returns whether not to wait any longer.
 
     Raises
     ------
@@ -173,7 +169,7 @@ def read_job_spec(
         except UnicodeDecodeError as error:
             raise _wrong(path, "isn't text in UTF-8") from error
         except OSError as error:
-            late = hurried() or time.monotonic() >= deadline
+            late = time.monotonic() >= deadline
             if not isinstance(error, FileNotFoundError) or late:
                 raise ConfigurationError(
                     f"can't read the job's settings {path}: {error.strerror}",
