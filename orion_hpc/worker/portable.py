@@ -1,6 +1,6 @@
-"""Sends a user's function to other processes by value: one of ``__main__`` or a notebook, too.
+"""Pickles a user's function by value for other processes: one of ``__main__`` or a notebook, too.
 
-The one file that knows cloudpickle. Functions of modules go by their names, as pickles always do.
+The one file that imports cloudpickle. Functions of modules are pickled by name, as always.
 """
 
 from __future__ import annotations

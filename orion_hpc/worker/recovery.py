@@ -1,6 +1,6 @@
 """Finds trials whose workers are lost, ends what those left running, and saves what they kept.
 
-Used by workers that look for work and by commands. What becomes of a found trial is decided in
+Used by workers that look for work and by commands. What happens to a found trial is decided in
 :mod:`orion_hpc.worker.plan`.
 """
 
@@ -27,13 +27,12 @@ log = logging.getLogger(__name__)
 MARK = "ORION_HPC_WORKER_ID"
 """The variable in the environment of all that a worker starts: its name."""
 
-
-_UNTOLD = 60.0
-"""Seconds between signs of life, where a worker doesn't tell."""
+_INTERVAL = 60.0
+"""Seconds between signs of life, for workers whose sign doesn't say."""
 
 
 class Watches(Protocol):
-    """Tells who is lost; :class:`orion_hpc.journal.heartbeat.Watch` does."""
+    """Detects lost workers, as :class:`orion_hpc.journal.heartbeat.Watch` does."""
 
     def lost(self, workers: Collection[str]) -> set[str]:
         """Return those of ``workers`` that are."""
@@ -49,7 +48,7 @@ class Recovery:
     folder_of : callable
         Returns a trial's working directory by its number.
     causes : callable
-        Tells of workers that are gone why, where that is known.
+        Returns why workers are gone, where that is known.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class Recovery:
         self._causes = causes
 
     def look(self, state: ExperimentState, me: str = "") -> Loss:
-        """Return who of those that hold trials, other than ``me``, is lost or hands them on.
+        """Return the workers with trials, other than ``me``, that are lost or hand them on.
 
         On return nothing runs any more of what they left on this host.
         """
@@ -79,7 +78,7 @@ class Recovery:
         return self.own(state, lost)._replace(causes=causes)
 
     def own(self, state: ExperimentState, workers: Collection[str]) -> Loss:
-        """Return what is left of workers that are known to have ended."""
+        """Return the loss for workers that are known to have ended."""
         kept = {
             (trial.number, trial.attempt): results
             for trial in state.having(RESERVED)
@@ -90,12 +89,12 @@ class Recovery:
         return Loss(workers, kept)
 
     def settle(self, loss: Loss) -> None:
-        """Remove what was kept aside, once it stands in the journal."""
+        """Remove the saved results, once they are in the journal."""
         for number, attempt in loss.kept:
             unrecorded_results.forget(self._folder_of(number), attempt)
 
     def keep(self, number: int, attempt: int, results: Results) -> None:
-        """Put results that the database didn't take where the next worker will find them."""
+        """Save results that the database didn't take where the next worker will find them."""
         try:
             path = unrecorded_results.keep(self._folder_of(number), attempt, results)
             log.error("trial %d: its results are kept in %s", number, path)
@@ -117,7 +116,7 @@ def release_lost(storage: PickledDB, number: int) -> int:
     )
     # How long silence must last doesn't matter for one look.
     states = JobStates(signs)
-    recovery = Recovery(Watch(signs, _UNTOLD, states), folder_of, states.causes)
+    recovery = Recovery(Watch(signs, _INTERVAL, states), folder_of, states.causes)
     loss = recovery.look(experiment)
     if not loss.workers:
         return 0

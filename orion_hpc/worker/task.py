@@ -1,6 +1,6 @@
-"""One attempt at a trial: what crosses the border to the process that runs it, and what comes back.
+"""One attempt at a trial: what is sent to the process that runs it, and what comes back.
 
-Plain data both ways, but for functions that users pass from Python. How an attempt is made is left
+Plain data both ways, except functions that users pass from Python. How an attempt is made is left
 to ``attempt``, and when to ``loop``.
 """
 
@@ -74,7 +74,7 @@ class TrialTask:
     params, flat_params : dict
         The same values, nested and by names joined with dots.
     working_dir : str
-        Needn't exist yet: whoever uses it creates it.
+        Needn't exist yet: it is created where it is used.
     experiment : str
         Its name.
     parent, parent_dir : str or None

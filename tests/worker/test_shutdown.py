@@ -7,13 +7,13 @@ import signal
 import time
 
 import pytest
-from orion_hpc.worker.shutdown import StopNotice
-from orion_hpc.worker.walltime import notice_before_limit
 
 from orion_hpc.model.trial import CANCELLED, TIMED_OUT
 from orion_hpc.sharedfs.awake_clock import AwakeClock
 from orion_hpc.slurm.own_job import OwnJob
 from orion_hpc.worker import shutdown
+from orion_hpc.worker.shutdown import StopNotice
+from orion_hpc.worker.walltime import notice_before_limit
 from tests.rigs.fake_slurm import FakeSlurm
 from tests.rigs.waiting import wait_until
 
