@@ -20,12 +20,13 @@ from orion_hpc.experiments.location import Place
 from orion_hpc.journal.base import Storage
 from orion_hpc.journal.heartbeat import Heartbeat
 from orion_hpc.model.event import Event
-from orion_hpc.model.state import ExperimentState, State
+from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import RESERVED, Trial
 from orion_hpc.sharedfs import process_identity
 from orion_hpc.worker.job_spec import OnSuspend
-from orion_hpc.worker.recovery import Recovery
-from orion_hpc.worker.runtime import make_heartbeat, make_recovery
+from orion_hpc.worker.recorder import ExperimentJournal
+from orion_hpc.worker.recovery import Recovery, make_recovery
+from orion_hpc.worker.runtime import make_heartbeat
 
 _numbers = itertools.count(1)
 
@@ -69,28 +70,24 @@ class Session:
         self.number = number
         self.interval = interval
         self.on_suspend = on_suspend
-        self._storage = storage
+        self._journal = ExperimentJournal(storage, number)
         self._heartbeat: Heartbeat | None = None
         self._take_new_id()
 
     def refresh(self) -> ExperimentState:
         """Return the experiment as it is now."""
         with self.lock:
-            return self._storage.refresh().experiments[self.number]
+            return self._journal.refresh()
 
     @property
     def state(self) -> ExperimentState:
         """The experiment as it was read last."""
-        return self._storage.state.experiments[self.number]
+        return self._journal.state
 
     def transact(self, plan: Callable[[ExperimentState], Sequence[Event]]) -> ExperimentState:
         """Append what ``plan`` decides; return the experiment as it is then."""
         with self.lock:
-
-            def decide(state: State) -> Sequence[Event]:
-                return plan(state.experiments[self.number])
-
-            return self._storage.transact(self.number, decide).experiments[self.number]
+            return self._journal.transact(plan)
 
     @property
     def lock(self) -> contextlib.AbstractContextManager[Any]:
@@ -115,8 +112,7 @@ class Session:
     def live(self) -> None:
         """Give signs of life from now on; before the first reservation."""
         if self._heartbeat is None and self.place.is_shared:
-            experiment = self._storage.state.experiments[self.number]
-            files = self.place.files_of(experiment)
+            files = self.place.files_of(self.state)
             beat = make_heartbeat(files, self.name, self.interval, 1, self.on_suspend)
             if beat is not None:
                 beat.start()
@@ -138,7 +134,7 @@ class Session:
         if self._heartbeat is not None and self._pid == os.getpid():
             self._end()
         self._heartbeat = None
-        self._storage.close()
+        self._journal.storage.close()
 
     def _take_new_id(self) -> None:
         self._pid = os.getpid()

@@ -17,7 +17,7 @@ from orion_hpc.journal.memory import MemoryStorage, SharedJournal
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.sharedfs import layout
-from orion_hpc.worker.runtime import ExperimentFiles
+from orion_hpc.worker.recovery import ExperimentFiles
 
 MEMORY = "ephemeraldb"
 FILE = "pickleddb"

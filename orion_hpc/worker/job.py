@@ -28,9 +28,9 @@ from orion_hpc.worker.job_spec import JobSpec, read_job_spec
 from orion_hpc.worker.leaving import leave
 from orion_hpc.worker.portable import read_packed
 from orion_hpc.worker.recorder import Summary
-from orion_hpc.worker.recovery import MARK
+from orion_hpc.worker.recovery import MARK, ExperimentFiles
 from orion_hpc.worker.resource_usage import own_peak
-from orion_hpc.worker.runtime import ExperimentFiles, WorkerRuntime
+from orion_hpc.worker.runtime import WorkerRuntime
 from orion_hpc.worker.runtime_options import RuntimeOptions
 from orion_hpc.worker.shutdown import StopNotice, grace_of, in_batch_job
 from orion_hpc.worker.task import CallableTarget, CommandTarget, FunctionTarget, Target

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from orion_hpc.journal.heartbeat import Watch
@@ -29,6 +30,39 @@ MARK = "ORION_HPC_WORKER_ID"
 
 _INTERVAL = 60.0
 """Seconds between signs of life, for workers whose sign doesn't say."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExperimentFiles:
+    """Where the files of an experiment's workers lie.
+
+    Attributes
+    ----------
+    signs, notices : str
+        Folders of signs of life and of stop notices.
+    folder_of : callable
+        Returns a trial's working directory by its number.
+    is_shared : bool
+        Whether other processes may work on the experiment.
+    """
+
+    signs: str
+    notices: str
+    folder_of: Callable[[int], str]
+    is_shared: bool = True
+
+    @classmethod
+    def beside(
+        cls, path: str, experiment: ExperimentState, is_shared: bool = True
+    ) -> ExperimentFiles:
+        """Return those beside the database ``path``."""
+        title, working_dir = experiment.title, experiment.configuration.get("working_dir")
+        return cls(
+            layout.workers_folder(path, title),
+            layout.notices_folder(path, title),
+            layout.trial_folders(path, title, working_dir),
+            is_shared,
+        )
 
 
 class Watches(Protocol):
@@ -102,6 +136,28 @@ class Recovery:
             log.error("trial %d: its results can't be kept (%s): %s", number, error, results)
 
 
+def make_recovery(
+    files: ExperimentFiles,
+    interval: float,
+    awake: Callable[[], float] = time.monotonic,
+    for_worker: bool = True,
+) -> Recovery:
+    """Return what finds lost workers.
+
+    Parameters
+    ----------
+    files : ExperimentFiles
+    interval : float
+        Seconds between signs of life, for workers whose sign doesn't say.
+    awake : callable
+        As of :class:`~orion_hpc.journal.heartbeat.Watch`.
+    for_worker : bool, default True
+        As of :class:`~orion_hpc.worker.job_states.JobStates`.
+    """
+    states = JobStates(files.signs, for_worker)
+    return Recovery(Watch(files.signs, interval, states, awake), files.folder_of, states.causes)
+
+
 def release_lost(storage: PickledDB, number: int) -> int:
     """Take the trials of experiment ``number`` from workers that are known to be gone.
 
@@ -109,19 +165,14 @@ def release_lost(storage: PickledDB, number: int) -> int:
     """
     storage.recover()  # a result that a late write destroyed is no lost worker's trial
     experiment = storage.state.experiments[number]
-    configuration = experiment.configuration
-    signs = layout.workers_folder(storage.path, experiment.title)
-    folder_of = layout.trial_folders(
-        storage.path, experiment.title, configuration.get("working_dir")
-    )
     # How long silence must last doesn't matter for one look.
-    states = JobStates(signs)
-    recovery = Recovery(Watch(signs, _INTERVAL, states), folder_of, states.causes)
+    files = ExperimentFiles.beside(storage.path, experiment)
+    recovery = make_recovery(files, _INTERVAL, for_worker=False)
     loss = recovery.look(experiment)
     if not loss.workers:
         return 0
     held = sum(trial.worker in loss.workers for trial in experiment.having(RESERVED))
-    most = configuration.get("max_attempts", 3)
+    most = experiment.configuration.get("max_attempts", 3)
     storage.transact(
         number, lambda state: plan.losses(state.experiments[number], loss, most, time.time())
     )

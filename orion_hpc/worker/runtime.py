@@ -1,7 +1,7 @@
 """The runtime of one worker: its sign of life, recovery, algorithm, tasks and loop, assembled.
 
-Used by jobs and by ``workon``; a program that runs single trials itself takes the sign of life and
-the recovery. Whoever has a storage open and an executor made assembles one.
+Used by jobs and by ``workon``; a program that runs single trials itself takes the sign of life
+alone. Opening the storage and making the executor are left to the caller.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any
 from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.executors.base import Executor
 from orion_hpc.journal.base import Storage
-from orion_hpc.journal.heartbeat import Heartbeat, Watch
+from orion_hpc.journal.heartbeat import Heartbeat
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import CANCELLED, INTERRUPTED, Trial
-from orion_hpc.sharedfs import layout, process_identity
+from orion_hpc.sharedfs import process_identity
 from orion_hpc.sharedfs.awake_clock import AwakeClock
 from orion_hpc.slurm.own_job import own_job
 from orion_hpc.worker.attempt import run_task
 from orion_hpc.worker.job_spec import OnSuspend
-from orion_hpc.worker.job_states import CLUSTER, ON_SUSPEND, JobStates
+from orion_hpc.worker.job_states import CLUSTER, ON_SUSPEND
 from orion_hpc.worker.loop import TrialRunner, Worker
 from orion_hpc.worker.recorder import ExperimentJournal, Recorder
-from orion_hpc.worker.recovery import Recovery
+from orion_hpc.worker.recovery import ExperimentFiles, make_recovery
 from orion_hpc.worker.runtime_options import RuntimeOptions
 from orion_hpc.worker.scheduler import Scheduler
 from orion_hpc.worker.shutdown import (
@@ -45,39 +45,6 @@ from orion_hpc.worker.task import Outcome, Target, TrialTask
 _INTERRUPTED = Outcome(INTERRUPTED, cause=CANCELLED, message="interrupted")
 
 
-@dataclass(frozen=True, slots=True)
-class ExperimentFiles:
-    """Where the files of an experiment's workers lie.
-
-    Attributes
-    ----------
-    signs, notices : str
-        Folders of signs of life and of stop notices.
-    folder_of : callable
-        Returns a trial's working directory by its number.
-    is_shared : bool
-        Whether other processes may work on the experiment.
-    """
-
-    signs: str
-    notices: str
-    folder_of: Callable[[int], str]
-    is_shared: bool = True
-
-    @classmethod
-    def beside(
-        cls, path: str, experiment: ExperimentState, is_shared: bool = True
-    ) -> ExperimentFiles:
-        """Return those beside the database ``path``."""
-        title, working_dir = experiment.title, experiment.configuration["working_dir"]
-        return cls(
-            layout.workers_folder(path, title),
-            layout.notices_folder(path, title),
-            layout.trial_folders(path, title, working_dir),
-            is_shared,
-        )
-
-
 def make_heartbeat(
     files: ExperimentFiles, name: str, interval: float, n_workers: int, on_suspend: OnSuspend
 ) -> Heartbeat | None:
@@ -91,15 +58,6 @@ def make_heartbeat(
     if job is not None:
         about |= {CLUSTER: job.cluster, ON_SUSPEND: on_suspend}
     return Heartbeat(files.signs, name, interval, about)
-
-
-def make_recovery(
-    files: ExperimentFiles, interval: float, awake: Callable[[], float] = time.monotonic
-) -> Recovery:
-    """Return what finds lost workers; ``interval`` and ``awake`` are as of :class:`Watch`."""
-    states = JobStates(files.signs, for_worker=True)
-    watch = Watch(files.signs, interval, states, awake)
-    return Recovery(watch, files.folder_of, states.causes)
 
 
 @dataclass(frozen=True, slots=True)
