@@ -8,7 +8,7 @@
     db.pkl.files/NAME-vVERSION/   one folder for each experiment, with
         workers/                  a sign of life for each worker
         notices/                  a file for each worker that was told to stop
-        jobs/                     what launchers leave: scripts, logs
+        jobs/                     a folder for each launch: settings, scripts, logs
         code/DIGEST/              what the workers import, where it was frozen
         trials/NUMBER/            a trial's working directory, once it is used
 

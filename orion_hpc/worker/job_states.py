@@ -75,7 +75,7 @@ class JobStates:
     def __init__(self, folder: str, for_worker: bool = False) -> None:
         self._folder = folder
         self._for_worker = for_worker
-        self._told: dict[str, str] = {}
+        self._known: dict[str, str] = {}
         self._asked: set[str] = set()
         self._suspended: set[str] = set()
 
@@ -85,7 +85,7 @@ class JobStates:
         ``silent`` would count as lost otherwise. About them it asks without turns, unless others
         know already: the answer decides whether their trials are at fault.
         """
-        self._told, self._asked = {}, set()
+        self._known, self._asked = {}, set()
         runs = self.runs(signs)
         due, believed = set(runs), set()
         if self._for_worker:
@@ -100,7 +100,7 @@ class JobStates:
             tell_suspended(self._folder, suspended)
         self._remember(signs, due, suspended)
         handed_on = {name for name in suspended if self._hands_on(signs[name], name in silent)}
-        self._told |= dict.fromkeys(handed_on, _HANDED_ON)
+        self._known |= dict.fromkeys(handed_on, _HANDED_ON)
         return Verdict(handed_on.union(ended), suspended - handed_on)
 
     def causes(self, workers: Collection[str]) -> dict[str, str]:
@@ -108,7 +108,7 @@ class JobStates:
 
         Asks without turns: once about each, and the answer decides whether its trial is at fault.
         """
-        known = {name: how for name, how in self._told.items() if name in workers}
+        known = {name: how for name, how in self._known.items() if name in workers}
         rest = [name for name in workers if name not in known and name not in self._asked]
         if any(map(run_of, rest)):
             found = signs(self._folder)
@@ -128,10 +128,10 @@ class JobStates:
         answer = known_runs(set(runs.values()))
         if answer is None:
             return {}, self._suspended & set(runs)
-        told = {name: answer.ended[run] for name, run in runs.items() if run in answer.ended}
-        self._told |= told
+        ended = {name: answer.ended[run] for name, run in runs.items() if run in answer.ended}
+        self._known |= ended
         self._asked |= set(runs)
-        return told, {name for name, run in runs.items() if run in answer.suspended}
+        return ended, {name for name, run in runs.items() if run in answer.suspended}
 
     def _remember(self, signs: Mapping[str, Sign], asked: set[str], suspended: set[str]) -> None:
         """Record the suspended workers, until something else is known or there is a new sign."""

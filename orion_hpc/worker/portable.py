@@ -105,7 +105,7 @@ def read_packed(path: str) -> bytes:
     Raises
     ------
     ConfigurationError
-        It isn't there, or it is somebody else's: loading it would run what they like.
+        It isn't there, or it is another user's: loading it would run their code.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
