@@ -1,21 +1,29 @@
-"""What a worker does about the announcement of a suspension, and its time limit about the end of
-one."""
+"""A worker's shutdown: signals, the time that trials have, and the file that notifies them."""
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
 import pytest
 
-from orion_hpc.model.trial import CANCELLED, TIMED_OUT
-from orion_hpc.sharedfs.awake_clock import AwakeClock
-from orion_hpc.slurm.own_job import OwnJob
+from orion_hpc.model.trial import CANCELLED
 from orion_hpc.worker import shutdown
-from orion_hpc.worker.shutdown import StopNotice
-from orion_hpc.worker.walltime import notice_before_limit
-from tests.rigs.fake_slurm import FakeSlurm
-from tests.rigs.waiting import wait_until
+from orion_hpc.worker.shutdown import (
+    NO_GRACE,
+    Grace,
+    NoticeFile,
+    StopNotice,
+    grace_of,
+    read_notice,
+    time_to_notice,
+)
+from orion_hpc.worker.task import CallableTarget, CommandTarget, FunctionTarget
+
+COMMAND = CommandTarget(("x",), "/")
+FUNCTION = FunctionTarget("/", "a:b", {})
+LISTENING = FunctionTarget("/", "a:b", {}, "trial")
 
 
 def waits(notice: StopNotice) -> float:
@@ -55,56 +63,81 @@ def test_outside_of_a_job_ctrl_z_stops_at_once() -> None:
         assert signal.getsignal(signal.SIGTSTP) == signal.SIG_DFL
 
 
-class Suspended:
-    """A job of ten minutes, whose process comes back at some moment as if from an hour of sleep."""
-
-    def __init__(self) -> None:
-        self._jump = 0.0
-        self.awake = AwakeClock(lambda: time.monotonic() + self._jump)
-        self.notice = StopNotice()
-        self.job = OwnJob("12_3", "12", "quick", 0, time.time() + 600)
-
-    def come_back(self) -> None:
-        self._jump += 3600.0
-
-
-def test_after_a_suspension_slurm_is_asked_for_the_new_limit(fake_slurm: FakeSlurm) -> None:
-    """Slurm stops the clock of a suspended job: what is left then is more than was thought."""
-    fake_slurm.answer("squeue", "9:58\n")
-    one = Suspended()
-    with notice_before_limit(one.notice, one.job, 60.0, one.awake):
-        wait_until(lambda: one.notice.limit is not None, 10, "the limit is known")
-        before = one.notice.limit
-        assert before is not None
-        one.come_back()
-        wait_until(lambda: one.notice.limit not in (None, before), 10, "it is asked for anew")
-        assert one.notice.limit is not None
-        assert 590 < one.notice.limit - time.monotonic() < 598.5
-        assert len(fake_slurm.calls("squeue")) == 1
-    assert one.notice.cause is None
+@pytest.mark.parametrize(
+    ("grace", "now", "terminated", "left"),
+    [
+        (NO_GRACE, 100, None, 0),
+        (Grace(60), 100, None, 60),
+        (Grace(60), 130, 100, 30),
+        (Grace(60), 161, None, -1),
+        (Grace(60, 30), 100, None, 60),
+        (Grace(60, 30), 100, 100, 24),
+        (Grace(10, 30), 100, 100, 10),
+        (Grace(60, 30), 130, 130, 24),
+        (Grace(60, 10), 100, 100, 5),
+        (Grace(60, 2), 100, 100, 1),
+        (Grace(600, 300), 100, 100, 290),
+        (Grace(60, 0), 100, 100, 0),
+    ],
+)
+def test_the_time_ends_with_the_grace_or_before_the_kill(grace, now, terminated, left):
+    assert grace.left(now, 100.0, terminated) == left
 
 
-def test_a_limit_that_has_come_near_meanwhile_is_heeded(fake_slurm: FakeSlurm) -> None:
-    """As after SIGSTOP by hand, for which Slurm's clock doesn't stop."""
-    fake_slurm.answer("squeue", "0:20\n")
-    one = Suspended()
-    with notice_before_limit(one.notice, one.job, 60.0, one.awake):
-        wait_until(lambda: one.notice.limit is not None, 10, "the limit is known")
-        one.come_back()
-        wait_until(lambda: one.notice.cause is not None, 10, "the notice is given")
-    assert one.notice.cause == TIMED_OUT
+@pytest.mark.parametrize(
+    ("target", "kill_wait", "seconds"),
+    [
+        (COMMAND, None, 60),
+        (LISTENING, None, 60),
+        (FUNCTION, None, 0),
+        (FUNCTION, 30.0, 60),
+        (CallableTarget(print), None, 0),
+        (CallableTarget(print, "trial"), None, 60),
+    ],
+)
+def test_a_person_does_not_wait_for_who_cannot_know(target, kill_wait, seconds):
+    assert grace_of(60, target, kill_wait) == Grace(seconds, kill_wait)
 
 
-def test_without_an_answer_the_old_limit_holds(fake_slurm: FakeSlurm) -> None:
-    """It is the earlier one: to be wrong is to leave too soon, not to be killed."""
-    fake_slurm.fail("squeue", "Access denied")
-    one = Suspended()
-    with notice_before_limit(one.notice, one.job, 60.0, one.awake):
-        wait_until(lambda: one.notice.limit is not None, 10, "the limit is known")
-        before = one.notice.limit
-        assert before is not None
-        one.come_back()
-        wait_until(lambda: len(fake_slurm.calls("squeue")) == 1, 10, "Slurm is asked")
-        wait_until(lambda: one.notice.limit is not None, 10, "the limit is known again")
-        assert one.notice.limit == pytest.approx(before, abs=0.5)
-    assert one.notice.cause is None
+@pytest.mark.parametrize(
+    ("left", "delay"), [(10, 8), (3600, 3600 - 70), (200, 160), (1e6, 1e6 - 70)]
+)
+def test_the_notice_leaves_time_before_the_limit(left, delay):
+    """The grace and the worker's own ten seconds, of a short job no more than a fifth."""
+    assert time_to_notice(left, 60.0) == delay
+
+
+@pytest.mark.parametrize(("limit", "left"), [(170, 60), (150, 40), (108, 4), (99, 60), (None, 60)])
+def test_the_time_ends_before_the_jobs_does(limit, left):
+    """A worker needs some of it to release its trials, and to be requeued."""
+    assert Grace(60, 30).left(100, 100.0, None, limit) == left
+
+
+def test_a_notice_is_seen_until_it_is_withdrawn(tmp_path):
+    path = str(tmp_path / "notices" / "me")
+    notice = NoticeFile(path)
+    assert read_notice(path) == ""
+    notice.post("SIGTERM")
+    notice.post("SIGINT")
+    assert read_notice(path) == "SIGTERM"
+    assert os.listdir(tmp_path / "notices") == ["me"]
+    notice.withdraw()
+    notice.post("SIGTERM")  # by a thread that was late
+    assert read_notice(path) == ""
+    assert os.listdir(tmp_path / "notices") == []
+
+
+def test_nothing_happens_without_a_place_or_where_it_cannot_be(tmp_path):
+    """A trial that can't be told is ended in the end; that is no reason for the worker to fail."""
+    NoticeFile(None).post("SIGTERM")
+    assert read_notice(None) == ""
+    (tmp_path / "file").touch()
+    notice = NoticeFile(str(tmp_path / "file" / "me"))
+    notice.post("SIGTERM")
+    notice.withdraw()
+    assert read_notice(notice.path) == ""
+
+
+def test_what_stands_in_the_file_is_bounded(tmp_path):
+    (tmp_path / "me").write_bytes(b"\xff" * 100_000)
+    assert len(read_notice(str(tmp_path / "me"))) == 32
