@@ -75,8 +75,8 @@ def test_a_random_search_worker_imports_nothing_heavy(tmp_path, executor):
     storage.transact(1, lambda state: [ChangeLimits(3, 3, 0.0)])
     code = (
         "import sys; from orion_hpc.worker.job import run_recorded; "
-        "done = run_recorded(sys.argv[1], 'quick', None, 0, "
-        "{'executor': sys.argv[2]}); "
+        "given = {'storage': sys.argv[1], 'name': 'quick', 'executor': sys.argv[2]}; "
+        "done = run_recorded(given, 0); "
         "assert done.completed == 2; print(*sys.modules)"
     )
     loaded = set(run(sys.executable, "-c", code, config.parent / "db.pkl", executor).split())

@@ -33,7 +33,7 @@ from orion_hpc.model.trial import BROKEN, COMPLETED
 from orion_hpc.sharedfs import layout
 from orion_hpc.text import counted_are
 from orion_hpc.worker.recovery import release_lost
-from orion_hpc.worker.stop import StopNotice
+from orion_hpc.worker.shutdown import StopNotice
 
 _QUEUE_INTERVAL = 10.0
 """Seconds between two requests to Slurm."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import os
 import threading
 import time
@@ -22,16 +21,16 @@ from orion_hpc.config.settings import Settings, known_keys
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.experiments.location import Place
 from orion_hpc.experiments.summary import experiment_summary
-from orion_hpc.jobs.base import Jobs, LaunchRequest
+from orion_hpc.jobs.base import Jobs
 from orion_hpc.jobs.code_snapshot import code_for
-from orion_hpc.jobs.submission import choose_launcher, launch_event, launch_request, useful_tasks
+from orion_hpc.jobs.launch_request import launch_request
+from orion_hpc.jobs.submission import choose_launcher, launch_event, useful_tasks
 from orion_hpc.journal.heartbeat import signs
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.sharedfs import layout
-from orion_hpc.worker.grace import GRACE
-from orion_hpc.worker.job import WorkerJob
 from orion_hpc.worker.portable import pack, write_packed
+from orion_hpc.worker.shutdown import GRACE
 
 _SHORTEST_LOOK = 0.1
 _LONGEST_LOOK = 5.0
@@ -209,15 +208,14 @@ def submit(
     with code_for(settings, state.title, _directory(request.fct)) as code:
         launch = launch_request(settings, launcher, state, tasks, code)
         layout.make_folder(launch.folder)
-        job = replace(
+        spec = replace(
             launch.argument,
             function=write_packed(data, launch.folder),
             trial_arg=request.trial_arg,
             options=dict(choice.options),
         )
         with _one_launch:
-            command = _command(launch, job) if settings.template else launch.command
-            jobs = launcher.launch(replace(launch, argument=job, command=command))
+            jobs = launcher.launch(replace(launch, argument=spec, spec=spec.to_json()))
         try:
             launched = launch_event(launcher, jobs, code)
             session.transact(lambda seen: [launched])
@@ -225,22 +223,6 @@ def submit(
             jobs.stop(0)
             raise
     return SubmittedJobs(jobs.ids, tasks, jobs.logs, jobs, session)
-
-
-def _command(request: LaunchRequest, job: WorkerJob) -> tuple[str, ...]:
-    """Return the command line for a site's template that does the same as ``job``."""
-    words = [*request.command, "--function", str(job.function)]
-    if job.trial_arg is not None:
-        words += ["--trial-arg", job.trial_arg]
-    if job.options:
-        try:
-            words += ["--options", json.dumps(dict(job.options))]
-        except TypeError as error:
-            raise ConfigurationError(
-                f"the executor's options can't be written on a command line: {error}",
-                "With a site's template they must be plain numbers, texts, lists and mappings.",
-            ) from error
-    return tuple(words)
 
 
 def _settings(

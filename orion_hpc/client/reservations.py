@@ -38,7 +38,7 @@ from orion_hpc.model.trial import (
 )
 from orion_hpc.worker import plan
 from orion_hpc.worker.failure import failure
-from orion_hpc.worker.making import seed_of
+from orion_hpc.worker.runtime import seed_of
 from orion_hpc.worker.task import Outcome
 
 _TRIES = 10
@@ -58,7 +58,7 @@ class Reservations:
     def __init__(self, session: Session, space: Space) -> None:
         self._session = session
         self._space = space
-        self._recovery = session.place.recovery(session.state, session.interval, session.awake)
+        self._recovery = session.make_recovery()
         self._next_look = 0.0
 
     @cached_property
@@ -148,9 +148,9 @@ class Reservations:
             return self.release(trial, INTERRUPTED, message="left without results")
         if not isinstance(error, Exception):
             return self.release(trial, INTERRUPTED, message=f"by {type(error).__name__}")
-        told = failure(error)
-        message = "\n".join(part for part in (told.message, told.detail) if part)
-        return self.release(trial, BROKEN, told.cause, message)
+        found = failure(error)
+        message = "\n".join(part for part in (found.message, found.detail) if part)
+        return self.release(trial, BROKEN, found.cause, message)
 
     def reserve(self, trial: Trial) -> Trial:
         """Reserve this one; see :meth:`ExperimentClient.reserve`."""
@@ -212,7 +212,7 @@ class Reservations:
             return trial
 
     def _release_lost(self, state: ExperimentState) -> ExperimentState:
-        """Look for lost workers, now and then, and take their trials from them."""
+        """Look for lost workers, from time to time, and take their trials."""
         session, now = self._session, time.monotonic()
         if not session.place.is_shared or now < self._next_look:
             return state
@@ -254,7 +254,7 @@ def _same(state: ExperimentState, trial: Trial) -> Trial:
 
 
 def _nothing(state: ExperimentState) -> OrionHpcError:
-    """Return why there is no trial to be had."""
+    """Return the error that says why there is no trial to reserve."""
     if state.is_done:
         return CompletedExperiment(f"experiment {state.title} is done")
     if state.is_broken:

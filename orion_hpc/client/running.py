@@ -1,7 +1,7 @@
 """Runs a Python function on an experiment's trials, in the calling process and its executor.
 
-How trials are reserved, run and recorded is the worker's business, as in a job; what errors of
-trials mean to the caller is decided here.
+How trials are reserved, run and recorded is left to ``worker``, as in a job; what errors of trials
+mean to the caller is decided here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -21,17 +20,17 @@ from orion_hpc.client.session import new_name
 from orion_hpc.errors import BrokenExperiment, InvalidResult, LazyWorkers, StorageError
 from orion_hpc.executors.base import Executor
 from orion_hpc.experiments.location import Place
+from orion_hpc.journal.base import Storage
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import BROKEN, CANCELLED, Trial
 from orion_hpc.text import counted
-from orion_hpc.worker.grace import KILL_WAIT, NO_GRACE, grace_of
-from orion_hpc.worker.job_states import OnSuspend
-from orion_hpc.worker.loop import Summary, WorkerOptions
-from orion_hpc.worker.making import make_worker, seed_of
-from orion_hpc.worker.notice import Notice
+from orion_hpc.worker.job_spec import OnSuspend
 from orion_hpc.worker.portable import pack, unpack_error
+from orion_hpc.worker.recorder import Summary
 from orion_hpc.worker.recovery import MARK
-from orion_hpc.worker.stop import StopNotice, in_batch_job, notice_delay
+from orion_hpc.worker.runtime import TrialHooks, WorkerRuntime
+from orion_hpc.worker.runtime_options import RuntimeOptions
+from orion_hpc.worker.shutdown import KILL_WAIT, NO_GRACE, StopNotice, grace_of, in_batch_job
 from orion_hpc.worker.task import CallableTarget, Outcome
 
 log = logging.getLogger(__name__)
@@ -39,10 +38,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What :meth:`ExperimentClient.workon` was asked for.
+    """The arguments of :meth:`ExperimentClient.workon`.
 
-    ``on_error`` is told the trial, the exception and the number of broken trials so far, and
-    returns whether it counts; ``prepare_trial`` a trial before it begins.
+    ``on_error`` is called with the trial, the exception and the number of broken trials so far, and
+    returns whether it counts; ``prepare_trial`` with a trial before it begins.
     """
 
     function: Callable[..., Any]
@@ -109,10 +108,35 @@ def run_trials(
     BrokenExperiment, LazyWorkers, InvalidResult, StorageError
         As :meth:`ExperimentClient.workon` says.
     """
-    name = new_name()
-    stop = StopNotice()
-    in_job = in_batch_job(os.environ)
-    judge = _Judge(run)
+    name, stop, judge = new_name(), StopNotice(), _Judge(run)
+    storage = _open(place, experiment)
+    runtime = _runtime(storage, place, experiment, executor, run, name, stop)
+    worker = runtime.make_worker(TrialHooks(judge.watch, run.prepare_trial))
+    with _environment(name), _listening(stop), contextlib.closing(storage), runtime.alive():
+        try:
+            summary = worker.run()
+        except BaseException as error:
+            left.add(name)
+            if stop.count > 1:
+                # No time for more: the lock may be long in coming. They are released later.
+                executor.close(kill=True)
+                raise
+            worker.abandon(CANCELLED, f"the run ended with {type(error).__name__}")
+            left.discard(name)
+            runtime.in_order = True
+            raise
+        runtime.in_order = True
+    if stop.cause is not None and not stop.why:
+        if stop.signal != "SIGINT":
+            place.discard()  # the program may end by it, and nothing else would
+        _pass_on(stop)
+    if judge.error is not None:
+        raise judge.error
+    return summary
+
+
+def _open(place: Place, experiment: ExperimentState) -> Storage:
+    """Open the storage; StorageError if the experiment isn't there any more."""
     number = experiment.number
     storage = place.open(lambda one: one.number == number)
     found = storage.refresh().experiments
@@ -122,67 +146,37 @@ def run_trials(
             f"{place.name} isn't the database any more that {experiment.title} was opened in",
             "Build or get the experiment again.",
         )
+    return storage
+
+
+def _runtime(
+    storage: Storage,
+    place: Place,
+    experiment: ExperimentState,
+    executor: Executor,
+    run: Run,
+    name: str,
+    stop: StopNotice,
+) -> WorkerRuntime:
+    """Return the runtime of the worker ``name`` for ``run``."""
     bound = functools.partial(run.function, **run.kwargs) if run.kwargs else run.function
     here = executor.in_process or getattr(executor, "shares_memory", False)
     target = CallableTarget(bound if here else pack(bound), run.trial_arg)
-    beat = place.heartbeat(experiment, name, run.heartbeat, run.n_workers, run.on_suspend)
-    awake = time.monotonic if beat is None else beat.awake
-    worker = make_worker(
-        storage,
-        experiment,
-        executor,
-        target,
-        place.recovery(experiment, run.heartbeat, awake),
-        place.folder_of(experiment),
-        stop,
-        WorkerOptions(
-            name=name,
-            heartbeat=run.heartbeat,
-            idle_timeout=run.idle_timeout,
-            seed=seed_of(experiment.configuration["algorithm"]),
-            max_attempts=experiment.configuration["max_attempts"],
-            notice_delay=notice_delay(os.environ),
-            n_workers=run.n_workers,
-            max_trials=run.max_trials,
-            max_attempts_here=run.max_trials_per_worker,
-            impatient=run.impatient,
-            # Who presses Ctrl-C in a program or a notebook waits for the prompt.
-            grace=grace_of(run.grace, target, KILL_WAIT) if in_job else NO_GRACE,
-        ),
-        Notice(place.notice_path(experiment, name)),
-        judge.watch,
-        run.prepare_trial,
-        awake,
+    # A person who presses Ctrl-C in a program or a notebook waits for the prompt.
+    in_job = in_batch_job(os.environ)
+    grace = grace_of(run.grace, target, KILL_WAIT) if in_job else NO_GRACE
+    options = RuntimeOptions(
+        name=name,
+        heartbeat=run.heartbeat,
+        idle_timeout=run.idle_timeout,
+        n_workers=run.n_workers,
+        on_suspend=run.on_suspend,
+        max_trials=run.max_trials,
+        max_attempts_here=run.max_trials_per_worker,
+        impatient=run.impatient,
     )
-    orderly = False
-    with _environment(name), _listening(stop):
-        if beat is not None:
-            beat.start()
-        try:
-            try:
-                summary = worker.run()
-            except BaseException as error:
-                left.add(name)
-                if stop.count > 1:
-                    # No time for more: the lock may be long in coming. They are released later.
-                    executor.close(kill=True)
-                    raise
-                worker.abandon(CANCELLED, f"the run ended with {type(error).__name__}")
-                left.discard(name)
-                orderly = True
-                raise
-            orderly = True
-        finally:
-            if beat is not None:
-                beat.stop(remove=orderly)
-            storage.close()
-    if stop.cause is not None and not stop.why:
-        if stop.signal != "SIGINT":
-            place.discard()  # it may be the end of this program, without further words
-        _pass_on(stop)
-    if judge.error is not None:
-        raise judge.error
-    return summary
+    files = place.files_of(experiment)
+    return WorkerRuntime(storage, experiment, files, executor, target, stop, grace, options)
 
 
 def _which(experiment: ExperimentState) -> tuple[str, int, float]:
@@ -190,15 +184,15 @@ def _which(experiment: ExperimentState) -> tuple[str, int, float]:
 
 
 def broken_error(state: ExperimentState) -> BrokenExperiment:
-    """Return the error that tells why an experiment is broken, with the last traceback."""
+    """Return the error that says why an experiment is broken, with the last traceback."""
     broken = state.having(BROKEN)
     last = broken[-1]
-    told = (last.message or last.cause or "").splitlines() or [""]
-    detail = "\n".join(told[1:])
+    lines = (last.message or last.cause or "").splitlines() or [""]
+    detail = "\n".join(lines[1:])
     return BrokenExperiment(
         f"experiment {state.title} is broken: {counted(len(broken), 'trial')} broke, and "
         f"max_broken is {state.max_broken}. The last one, {last.number}, by: "
-        + (detail if detail.startswith("Traceback") else told[0]),
+        + (detail if detail.startswith("Traceback") else lines[0]),
         "Mend the cause, and build the experiment with a higher max_broken to go on.",
     )
 
@@ -228,7 +222,7 @@ def _environment(worker: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _listening(stop: StopNotice) -> Iterator[None]:
-    """Take the signals that stop a run, where they can be taken: in the main thread."""
+    """Handle the signals that stop a run, where that is possible: in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -240,6 +234,6 @@ def _listening(stop: StopNotice) -> Iterator[None]:
 
 
 def _pass_on(stop: StopNotice) -> None:
-    """Let the signal do now what it would have done without us."""
+    """Raise the signal again, for whatever would have handled it without this package."""
     signal.raise_signal(signal.Signals[stop.signal])
     raise KeyboardInterrupt(stop.signal)  # it has a handler that returns

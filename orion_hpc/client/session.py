@@ -1,7 +1,7 @@
-"""One client's dealings with its experiment: who it is, what it holds, and its sign of life.
+"""A client's session with its experiment: its writer id, the trials it holds, its sign of life.
 
-May be used from several threads, and from forks of a process: there it is somebody else, who holds
-nothing.
+May be used from several threads, and from forks of a process: a fork takes a new writer id, and
+holds nothing.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from orion_hpc.experiments.location import Place
 from orion_hpc.journal.base import Storage
 from orion_hpc.journal.heartbeat import Heartbeat
 from orion_hpc.model.event import Event
-from orion_hpc.model.state import ExperimentState, State
+from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial import RESERVED, Trial
 from orion_hpc.sharedfs import process_identity
-from orion_hpc.worker.job_states import OnSuspend
+from orion_hpc.worker.job_spec import OnSuspend
+from orion_hpc.worker.recorder import ExperimentJournal
+from orion_hpc.worker.recovery import Recovery, make_recovery
+from orion_hpc.worker.runtime import make_heartbeat
 
 _numbers = itertools.count(1)
 
@@ -67,43 +70,39 @@ class Session:
         self.number = number
         self.interval = interval
         self.on_suspend = on_suspend
-        self._storage = storage
+        self._journal = ExperimentJournal(storage, number)
         self._heartbeat: Heartbeat | None = None
-        self._be_somebody()
+        self._take_new_id()
 
     def refresh(self) -> ExperimentState:
         """Return the experiment as it is now."""
         with self.lock:
-            return self._storage.refresh().experiments[self.number]
+            return self._journal.refresh()
 
     @property
     def state(self) -> ExperimentState:
         """The experiment as it was read last."""
-        return self._storage.state.experiments[self.number]
+        return self._journal.state
 
     def transact(self, plan: Callable[[ExperimentState], Sequence[Event]]) -> ExperimentState:
         """Append what ``plan`` decides; return the experiment as it is then."""
         with self.lock:
-
-            def decide(state: State) -> Sequence[Event]:
-                return plan(state.experiments[self.number])
-
-            return self._storage.transact(self.number, decide).experiments[self.number]
+            return self._journal.transact(plan)
 
     @property
     def lock(self) -> contextlib.AbstractContextManager[Any]:
         """Held for steps that belong together; in a fork of a process, one of its own."""
         if self._pid != os.getpid():
-            self._be_somebody()
+            self._take_new_id()
         return self._lock
 
     @property
     def name(self) -> str:
-        """The worker's name in the journal; to be asked with the lock held."""
+        """The worker's name in the journal; to be read with the lock held."""
         return self._name
 
     def hold(self, trial: Trial) -> None:
-        """Take note that this session has reserved ``trial``."""
+        """Record that this session has reserved ``trial``."""
         self.held[trial.number] = trial.attempt
 
     def holds(self, trial: Trial) -> bool:
@@ -113,27 +112,31 @@ class Session:
     def live(self) -> None:
         """Give signs of life from now on; before the first reservation."""
         if self._heartbeat is None and self.place.is_shared:
-            experiment = self._storage.state.experiments[self.number]
-            beat = self.place.heartbeat(experiment, self.name, self.interval, 1, self.on_suspend)
+            files = self.place.files_of(self.state)
+            beat = make_heartbeat(files, self.name, self.interval, 1, self.on_suspend)
             if beat is not None:
                 beat.start()
                 self._heartbeat = beat
                 self._end = weakref.finalize(self, _stop, beat, os.getpid(), self.held)
 
     def awake(self) -> float:
-        """Return seconds of a clock that stands still, if it can be known, while this process is
-        stopped."""
+        """Return seconds of a clock without the time in which this process was stopped, where that
+        can be detected."""
         beat = self._heartbeat
         return time.monotonic() if beat is None else beat.awake()
+
+    def make_recovery(self) -> Recovery:
+        """Return what finds lost workers of the experiment."""
+        return make_recovery(self.place.files_of(self.state), self.interval, self.awake)
 
     def close(self) -> None:
         """Give no more signs of life."""
         if self._heartbeat is not None and self._pid == os.getpid():
             self._end()
         self._heartbeat = None
-        self._storage.close()
+        self._journal.storage.close()
 
-    def _be_somebody(self) -> None:
+    def _take_new_id(self) -> None:
         self._pid = os.getpid()
         self._name = new_name()
         self.held: dict[int, int] = {}
@@ -142,6 +145,6 @@ class Session:
 
 
 def _stop(beat: Heartbeat, pid: int, held: dict[int, int]) -> None:
-    """End the signs of life; who still holds a trial leaves the last one to grow old."""
+    """End the signs of life; with a trial still held, leave the last one to grow old."""
     if os.getpid() == pid:
         beat.stop(remove=not held)

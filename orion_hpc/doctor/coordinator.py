@@ -34,7 +34,8 @@ from orion_hpc.doctor.probes import Rehearsal
 from orion_hpc.doctor.quota import quota_command, read_quota
 from orion_hpc.errors import ConfigurationError, LaunchError, OrionHpcError, StorageError
 from orion_hpc.jobs.base import Jobs, Launcher, LaunchRequest
-from orion_hpc.jobs.submission import choose_launcher, sbatch_options
+from orion_hpc.jobs.launch_request import sbatch_options
+from orion_hpc.jobs.submission import choose_launcher
 from orion_hpc.journal import creation
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.sharedfs import removal

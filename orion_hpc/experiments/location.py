@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-import time
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,14 +14,11 @@ from orion_hpc import plugins
 from orion_hpc.config.experiment_spec import ExperimentSpec
 from orion_hpc.journal import creation
 from orion_hpc.journal.base import Opener, Storage
-from orion_hpc.journal.heartbeat import Heartbeat, Watch
 from orion_hpc.journal.memory import MemoryStorage, SharedJournal
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.sharedfs import layout
-from orion_hpc.slurm.own_job import own_job
-from orion_hpc.worker.job_states import CLUSTER, ON_SUSPEND, JobStates, OnSuspend
-from orion_hpc.worker.recovery import Recovery
+from orion_hpc.worker.recovery import ExperimentFiles
 
 MEMORY = "ephemeraldb"
 FILE = "pickleddb"
@@ -93,40 +89,9 @@ class Place:
             self._base(), experiment.title, experiment.configuration["working_dir"]
         )
 
-    def heartbeat(
-        self,
-        experiment: ExperimentState,
-        name: str,
-        interval: float,
-        n_workers: int,
-        on_suspend: OnSuspend,
-    ) -> Heartbeat | None:
-        """Return what tells others that this worker lives; nobody needs to know it in memory."""
-        if not self.is_shared:
-            return None
-        about = {"host": os.uname().nodename, "pid": os.getpid(), "job": "", "n_workers": n_workers}
-        if (job := own_job(os.environ)) is not None:
-            about |= {CLUSTER: job.cluster, ON_SUSPEND: on_suspend}
-        return Heartbeat(self._signs(experiment), name, interval, about)
-
-    def notice_path(self, experiment: ExperimentState, name: str) -> str:
-        """Return where a worker's stop notice lies for its trials."""
-        return os.path.join(layout.notices_folder(self._base(), experiment.title), name)
-
-    def recovery(
-        self,
-        experiment: ExperimentState,
-        interval: float,
-        awake: Callable[[], float] = time.monotonic,
-    ) -> Recovery:
-        """Return what finds lost workers; ``awake`` is as of :class:`Watch`."""
-        signs = self._signs(experiment)
-        states = JobStates(signs, for_worker=True)
-        watch = Watch(signs, interval, states, awake)
-        return Recovery(watch, self.folder_of(experiment), states.causes)
-
-    def _signs(self, experiment: ExperimentState) -> str:
-        return layout.workers_folder(self._base(), experiment.title)
+    def files_of(self, experiment: ExperimentState) -> ExperimentFiles:
+        """Return where the files of the experiment's workers lie."""
+        return ExperimentFiles.beside(self._base(), experiment, self.is_shared)
 
     def _base(self) -> str:
         """Return the path beside which files go: in memory, in a folder that ends with this."""

@@ -1,6 +1,6 @@
-"""What a launcher is: it starts jobs that each run one worker.
+"""The seam of launchers, which start jobs that each run one worker.
 
-A launcher knows nothing of experiments: it gets a function, its argument, and how many jobs.
+A launcher knows nothing of experiments: it gets a function, its argument, and a number of jobs.
 """
 
 from __future__ import annotations
@@ -28,12 +28,16 @@ class LaunchRequest:
         Each job calls ``function(argument)``; both are pickled.
     command : tuple of str
         The same as a command line, for launchers that take no function.
+    spec : str or None
+        The content of a file in the launch's folder from which each job reads its settings. Its
+        path takes the place of ``argument``, which is for a job in this process, and becomes the
+        last word of ``command``: see :func:`orion_hpc.jobs.folder.in_folder`.
     tasks : int
         How many jobs.
     folder : str
-        Where scripts and logs go.
+        Where each launch makes a folder of its own for scripts and logs.
     title : str
-        What the jobs are called where the options don't say.
+        The jobs' name where the options don't give one.
     options : mapping of str to (str or True)
         Options of ``sbatch`` by their long names, without dashes in front.
     throttle : int or None
@@ -51,6 +55,7 @@ class LaunchRequest:
     options: Mapping[str, str | bool] = field(default_factory=dict)
     throttle: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    spec: str | None = None
 
 
 class Jobs(Protocol):
@@ -59,13 +64,13 @@ class Jobs(Protocol):
     Attributes
     ----------
     ids : tuple of str
-        As the launcher calls them; one id for a whole array.
+        The launcher's ids; one for a whole array.
     logs : str
         Where their output goes; a pattern that the shell understands.
     stopped : bool
         Whether a stop notice ended them before the launch was over.
 
-    ``alive`` and ``failures`` tell of jobs on this machine only.
+    ``alive`` and ``failures`` are for jobs on this machine only.
     """
 
     @property
@@ -75,15 +80,15 @@ class Jobs(Protocol):
     @property
     def stopped(self) -> bool: ...
     def alive(self) -> int:
-        """Return how many run still."""
+        """Return how many still run."""
         ...
 
     def ended(self) -> bool:
-        """Whether all are known to have ended; False also means that nobody can tell."""
+        """Return whether all are known to have ended; False also means that it is unknown."""
         ...
 
     def stop(self, wait: float, force: bool = True) -> None:
-        """Give the jobs their stop notice and ``wait`` seconds; then end them by ``force``."""
+        """Give the jobs their stop notice and ``wait`` seconds; with ``force``, then kill them."""
         ...
 
     def failures(self) -> list[str]:
@@ -99,7 +104,7 @@ class Launcher(Protocol):
 
     @property
     def detached(self) -> bool:
-        """Whether jobs go on by themselves, and may refuse to start at all (a batch system)."""
+        """Whether jobs outlive this process, and may be refused (a batch system)."""
         ...
 
     def check(self) -> None:
@@ -117,11 +122,11 @@ class Launcher(Protocol):
         ...
 
     def preview(self, request: LaunchRequest) -> str:
-        """Return what :meth:`launch` would hand over, as text; start nothing."""
+        """Return what :meth:`launch` would start, as text; start nothing."""
         ...
 
 
 def make_launcher(name: str) -> Launcher:
-    """Return the launcher that is called ``name``; ConfigurationError lists those there are."""
+    """Return the launcher called ``name``; ConfigurationError lists those there are."""
     launcher: Launcher = plugins.load("launcher", name, BUILTIN)()
     return launcher

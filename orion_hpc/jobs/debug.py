@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import dataclass
 
 from orion_hpc.jobs.base import LaunchRequest
+from orion_hpc.jobs.folder import job_preview
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,4 +44,4 @@ class DebugLauncher:
         return EndedJobs((f"debug-{os.getpid()}",), bool(getattr(summary, "stopped", False)))
 
     def preview(self, request: LaunchRequest) -> str:
-        return "# in this process:\n" + shlex.join(request.command)
+        return f"# in this process:\n{job_preview(request)}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from orion_hpc.jobs.base import LaunchRequest
 from orion_hpc.jobs.environment import SAFE_PATH, restoring
-from orion_hpc.jobs.folder import new_folder, provided
+from orion_hpc.jobs.folder import in_folder, job_preview, new_folder, provided
 from orion_hpc.jobs.leftovers import remove
 from orion_hpc.sharedfs import layout, process_identity
 from orion_hpc.sharedfs.process_control import kill_tree
@@ -31,7 +30,9 @@ class LocalJobs:
         self._processes = processes
         self.ids = tuple(process.id for process in processes)
         self.logs = os.path.join(folder, "*.out")
-        self._owner = os.path.join(folder, layout.LAUNCHER)
+        self._owned = tuple(
+            os.path.join(folder, name) for name in (layout.LAUNCHER, layout.JOB_SPEC)
+        )
         self.stopped = False
         self._next_notice = 0.0
 
@@ -71,7 +72,7 @@ class LocalJobs:
             if not process.running:
                 process.tidy()
         if not self.alive():
-            remove((self._owner,))
+            remove(self._owned)
 
 
 class LocalLauncher:
@@ -89,20 +90,18 @@ class LocalLauncher:
         # Logs are named by process ids, which are reused: each launch gets a folder of its own.
         folder = new_folder(request.folder, self.name)
         hidden = {variable: os.environ.get(variable) for variable in _HIDDEN}
+        request = in_folder(request, folder)
         local = replace(
             request,
             tasks=min(request.tasks, request.throttle or request.tasks),
-            folder=folder,
             function=restoring,
             argument=(request.function, request.argument, hidden),
             environment={**request.environment, SAFE_PATH: "1"},
         )
-        with provided(folder):
+        with provided(local):
             with open(os.path.join(folder, layout.LAUNCHER), "x", encoding="utf-8") as file:
                 file.write(str(process_identity.own()))
             return LocalJobs(submitit_launcher.local_processes(local), folder)
 
     def preview(self, request: LaunchRequest) -> str:
-        return f"# {request.tasks} processes on this machine, each of them:\n" + shlex.join(
-            request.command
-        )
+        return f"# {request.tasks} processes on this machine, each of them:\n{job_preview(request)}"

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from orion_hpc.config.settings import Settings
 from orion_hpc.jobs.base import Jobs, Launcher
-from orion_hpc.jobs.submission import (
-    Submission,
-    launch_event,
-    launch_request,
-    missing_tasks,
-    useful_tasks,
-)
+from orion_hpc.jobs.launch_request import launch_request
+from orion_hpc.jobs.submission import Submission, launch_event, missing_tasks, useful_tasks
 from orion_hpc.model.state import ExperimentState
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from orion_hpc.errors import LaunchError
 from orion_hpc.jobs.base import LaunchRequest
-from orion_hpc.jobs.folder import new_folder, provided
+from orion_hpc.jobs.folder import in_folder, new_folder, provided
 from orion_hpc.jobs.sbatch import check_slurm
 from orion_hpc.slurm.queue import cancel, queued
 from orion_hpc.slurm.site import ask_site
@@ -138,8 +138,9 @@ class SlurmLauncher:
         from orion_hpc.jobs import submitit_launcher
 
         folder = new_folder(request.folder, self.name)
-        with provided(folder):
-            ids = submit_parts(replace(request, folder=folder), submitit_launcher.slurm_array)
+        request = in_folder(request, folder)
+        with provided(request):
+            ids = submit_parts(request, submitit_launcher.slurm_array)
         task = "_*" if request.tasks > 1 else ""
         name = f"{ids[0]}{task}_0_log.out" if len(ids) == 1 else "*_0_log.out"
         return SlurmJobs(ids, str(request.options.get("output") or os.path.join(folder, name)))
@@ -148,4 +149,4 @@ class SlurmLauncher:
         from orion_hpc.jobs import submitit_launcher
 
         folder = new_folder(request.folder, self.name)
-        return preview_parts(replace(request, folder=folder), submitit_launcher.slurm_script)
+        return preview_parts(in_folder(request, folder), submitit_launcher.slurm_script)

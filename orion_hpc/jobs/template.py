@@ -9,14 +9,13 @@ import os
 import re
 import shlex
 import subprocess
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.jobs.base import LaunchRequest
 from orion_hpc.jobs.environment import for_sbatch, safe_python
-from orion_hpc.jobs.folder import escaped, new_folder, provided
+from orion_hpc.jobs.folder import escaped, in_folder, new_folder, provided
 from orion_hpc.jobs.sbatch import check_slurm, defaults, refusal
 from orion_hpc.jobs.slurm import SlurmJobs, preview_parts, submit_parts
 
@@ -98,9 +97,9 @@ class TemplateLauncher:
 
     def launch(self, request: LaunchRequest) -> SlurmJobs:
         folder = new_folder(request.folder, self.name)
-        request = replace(request, folder=folder)
+        request = in_folder(request, folder)
         render(self._text, request)  # an error in it is raised before a folder is created
-        with provided(folder):
+        with provided(request):
             ids = submit_parts(request, self._submit)
         name = f"{ids[0]}_*.out" if len(ids) == 1 else "*.out"
         return SlurmJobs(ids, str(request.options.get("output") or os.path.join(folder, name)))
@@ -122,4 +121,4 @@ class TemplateLauncher:
 
     def preview(self, request: LaunchRequest) -> str:
         folder = new_folder(request.folder, self.name)
-        return preview_parts(replace(request, folder=folder), lambda one: render(self._text, one))
+        return preview_parts(in_folder(request, folder), lambda one: render(self._text, one))

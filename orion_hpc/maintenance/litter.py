@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from orion_hpc.journal.heartbeat import SUSPENDED
 from orion_hpc.model.trial import BROKEN, COMPLETED
-from orion_hpc.sharedfs.layout import LAUNCHER
+from orion_hpc.sharedfs.layout import JOB_SPEC, LAUNCHER
 from orion_hpc.sharedfs.process_identity import Identity
 
 DAY = 86400.0
@@ -40,8 +40,11 @@ _JOB_FILE = re.compile(
     r"|_log\.(?:out|err)|\.(?:out|err))"
 )
 _LAUNCH = re.compile(r"(?P<launcher>slurm|local)-\d{8}-\d{6}-\d+-[0-9a-f]{8}")
-_UNNAMED = re.compile(r"[0-9a-f]{32}\.pkl|\.submission_file_[0-9a-f]{32}\.sh")
-"""Names of submitit's files before a job has its id."""
+_UNNAMED = re.compile(
+    r"[0-9a-f]{32}\.pkl|\.submission_file_[0-9a-f]{32}\.sh"
+    rf"|{re.escape(JOB_SPEC)}\.[0-9a-f]{{12}}\.new"
+)
+"""Names of files before they have their final one, as submitit's before a job has its id."""
 _PACKED = re.compile(r"function-[0-9a-f]{16}\.pkl")
 _PACKING = re.compile(r"\.function-\w+")
 _MARK = re.compile(r"\.over-(?P<job>\d+)")
@@ -136,6 +139,15 @@ def launch_litter(launch: str, names: Mapping[str, float], use: Use, gone: bool)
     }
     if local and ended and LAUNCHER in names and over == set(youngest):
         kinds[LAUNCHER] = JOBS
+    if JOB_SPEC in names and over == set(youngest):
+        # Without files of jobs in the folder, jobs may be about to be submitted.
+        old = names[JOB_SPEC] > DAY
+        if local:
+            unused = ended and (old or LAUNCHER in names)
+        else:
+            unused = not use.alive and not use.may_begin and (old or (use.is_done and bool(over)))
+        if unused:
+            kinds[JOB_SPEC] = JOBS
     # Of a submission that is in progress, or failed.
     kinds |= {name: JOBS for name, age in names.items() if _UNNAMED.fullmatch(name) and age > DAY}
     return kinds

@@ -8,7 +8,7 @@
     db.pkl.files/NAME-vVERSION/   one folder for each experiment, with
         workers/                  a heartbeat for each worker
         notices/                  a stop notice for each worker that has to stop
-        jobs/                     scripts and logs of the launchers
+        jobs/                     a folder for each launch: settings, scripts, logs
         code/DIGEST/              a snapshot of the code that the workers import
         trials/NUMBER/            a trial's working directory, once it is used
 
@@ -30,6 +30,9 @@ from orion_hpc.sharedfs.hints import DEAD_MOUNT, hint
 
 LAUNCHER = ".launcher"
 """The file in a launch's folder that names the launching process as long as it runs."""
+
+JOB_SPEC = "worker.json"
+"""The file in a launch's folder from which its jobs read their settings."""
 
 _GROUP = stat.S_ISGID | stat.S_IRWXG
 

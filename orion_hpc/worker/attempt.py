@@ -1,7 +1,7 @@
 """Makes one attempt at a trial, in whatever process it is called.
 
-How functions and commands are called is left to ``function`` and ``script``, and what is told of a
-failure to ``failure``.
+How functions and commands are called is left to ``function`` and ``script``, and the description of
+a failure to ``failure``.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from orion_hpc.worker import portable
 from orion_hpc.worker.checkpoint_copy import inherit_in_time
 from orion_hpc.worker.failure import failure
 from orion_hpc.worker.function import call_function
-from orion_hpc.worker.notice import posted
 from orion_hpc.worker.resource_usage import gauge
 from orion_hpc.worker.script import run_command
+from orion_hpc.worker.shutdown import read_notice
 from orion_hpc.worker.task import CallableTarget, CommandTarget, Outcome, TrialTask
 
 _memory = OomWatch()
@@ -35,19 +35,19 @@ _SIGNALS_APART = 0.02
 
 
 def _noticed(task: TrialTask, before: int) -> bool:
-    """Whether a stop notice came during the attempt: then its end is the notice's doing.
+    """Return whether a stop notice came during the attempt, and so explains its end.
 
     Slurm sends it to every process of the job, the command's and the inner pool's too, which die of
-    it or, worse, go on with half of their work: a shell whose program died prints its value.
+    it or, worse, go on with half of their work: a shell whose program died prints its result.
     """
     if isinstance(task.target, CommandTarget):
         time.sleep(_SIGNALS_APART)
-    return notices() > before or bool(posted(task.notice))
+    return notices() > before or bool(read_notice(task.notice))
 
 
 def _inherit(task: TrialTask, parent: str, before: int) -> None:
     def stopped() -> bool:
-        return notices() > before or bool(posted(task.notice))
+        return notices() > before or bool(read_notice(task.notice))
 
     if not inherit_in_time(parent, task.working_dir, task.attempt, stopped):
         raise TrialInterrupted(f"there was no room for a copy of {parent}")
@@ -56,7 +56,7 @@ def _inherit(task: TrialTask, parent: str, before: int) -> None:
 def _leave(code: object) -> NoReturn:
     """End this process, a fork that the trial's function made and didn't end itself.
 
-    It would go on with the worker's life beside the worker.
+    Otherwise it would go on as a second copy of the worker.
     """
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
@@ -65,10 +65,11 @@ def _leave(code: object) -> NoReturn:
 
 
 def run_task(task: TrialTask) -> Outcome:
-    """Make the attempt; whatever the user's code raises is told in the outcome, nothing is raised.
+    """Make the attempt; whatever the user's code raises is in the outcome, nothing is raised.
 
-    An attempt that ends with a stop notice is no fault of the trial. In the executor ``single`` the
-    notice comes as KeyboardInterrupt, which only the worker can tell from the function's own.
+    An attempt that ends with a stop notice doesn't count as a fault of the trial. In the executor
+    ``single`` the notice comes as KeyboardInterrupt, which only the worker can distinguish from the
+    function's own.
     """
     start, kills, noticed = time.monotonic(), _memory.mark(), notices()
     process = os.getpid()
@@ -89,22 +90,23 @@ def run_task(task: TrialTask) -> Outcome:
         if os.getpid() != process:
             _leave(error.code if isinstance(error, SystemExit) else 1)
         usage = gauge.end()
-        told = failure(error, out_of_memory=_memory.risen(kills))
+        found = failure(error, out_of_memory=_memory.risen(kills))
         duration = time.monotonic() - start
         # A command raises nothing in this process.
         sent = isinstance(error, KeyboardInterrupt) and isinstance(task.target, CommandTarget)
         itself = isinstance(error, TrialInterrupted)
         if sent or _noticed(task, noticed):
-            said = "" if itself and not told.message else f" ({told.message})"
-            message = f"interrupted by a stop notice{said}"
+            reason = "" if itself and not found.message else f" ({found.message})"
+            message = f"interrupted by a stop notice{reason}"
             return Outcome(INTERRUPTED, None, CANCELLED, message, "", duration, None, usage)
         if itself:
-            message = f"{ITSELF}: {told.message or 'it raised TrialInterrupted'}"
+            message = f"{ITSELF}: {found.message or 'it raised TrialInterrupted'}"
             return Outcome(INTERRUPTED, None, CANCELLED, message, "", duration, None, usage)
-        asked = isinstance(task.target, CallableTarget)  # by whoever passed the function
-        pickled = portable.pack_error(error) if asked else None
+        # A program that passed the function itself gets the exception.
+        passed = isinstance(task.target, CallableTarget)
+        pickled = portable.pack_error(error) if passed else None
         return Outcome(
-            told.status, None, told.cause, told.message, told.detail, duration, pickled, usage
+            found.status, None, found.cause, found.message, found.detail, duration, pickled, usage
         )
     usage = gauge.end()
     return Outcome(COMPLETED, results, duration=time.monotonic() - start, usage=usage)

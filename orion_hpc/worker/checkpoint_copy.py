@@ -1,8 +1,7 @@
-"""Gives a trial that goes on from another one a copy of what that left in its working directory.
+"""Copies the working directory of a trial for another trial that goes on from it.
 
-A copy, since the other one may be gone on from more than once. It is made beside the directory and
-put in its place when it is whole, so that a process killed meanwhile leaves nothing that looks like
-a checkpoint.
+A copy, since several trials may go on from one. It is made beside the directory and renamed to it
+when it is complete, so that a process killed meanwhile leaves nothing that looks like a checkpoint.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ _SHORTEST, _LONGEST = 0.5, 15.0
 def inherit_in_time(parent: str, folder: str, attempt: int, stopped: Callable[[], bool]) -> bool:
     """Do as :func:`inherit`; where the disk is full, wait for room.
 
-    That is no fault of the trial, and every one that goes on now would break of it.
+    A full disk is no fault of the trial, and would break every one that goes on now.
 
     Parameters
     ----------
     stopped : callable
-        Whether there is no time left to wait.
+        Returns whether there is no time left to wait.
 
     Returns
     -------
     bool
-        Whether it was done, and not given up as there is no time left.
+        Whether it was done; False: given up, since there is no time left.
 
     Raises
     ------
@@ -97,13 +96,13 @@ def inherit(parent: str, folder: str, attempt: int) -> None:
     except BaseException as error:
         _remove(copy)
         if isinstance(error, OSError) and os.path.isdir(folder):
-            return  # an attempt that is thought lost was faster
+            return  # an attempt that counts as lost was faster
         if isinstance(error, OSError):
-            raise _told(error, parent) from None
+            raise _explained(error, parent) from None
         raise
 
 
-def _told(error: OSError, parent: str) -> OSError:
+def _explained(error: OSError, parent: str) -> OSError:
     """Return the error with what couldn't be done; of several, which come as texts, the first."""
     number, why = error.errno, error.strerror or str(error)
     if isinstance(error, shutil.Error):
@@ -119,7 +118,7 @@ def _copy(folder: str, attempt: int) -> str:
 
 
 def _left_out(parent: str) -> Callable[[str, list[str]], list[str]]:
-    """Return what tells ``copytree`` of a directory and its names which aren't copied."""
+    """Return a filter for ``copytree``: from a directory and its names, those not to copy."""
 
     def left_out(folder: str, names: list[str]) -> list[str]:
         # Below the top, files of these names are the user's.
@@ -135,11 +134,11 @@ def _left_out(parent: str) -> Callable[[str, list[str]], list[str]]:
 
 
 def _is_special(path: str) -> bool:
-    """Whether it is a socket, a pipe or a device, of which there is no copy."""
+    """Return whether it is a socket, a pipe or a device, which can't be copied."""
     try:
         mode = os.lstat(path).st_mode
     except OSError:
-        return False  # copytree tells it better
+        return False  # copytree reports it better
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
 
 

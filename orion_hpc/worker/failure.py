@@ -1,6 +1,6 @@
-"""What is told of an attempt that failed: cause, one line, the traceback of the user's code.
+"""The description of an attempt that failed: cause, one line, the traceback of the user's code.
 
-Takes any exception, also one that can't be printed. What to do about it is left to the worker.
+Takes any exception, also one that can't be printed. What follows from it is left to the worker.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class Failure:
 
 
 def failure(error: BaseException, out_of_memory: bool = False) -> Failure:
-    """Return what to tell of ``error``.
+    """Return the description of ``error``.
 
-    ``out_of_memory``: whether the kernel killed processes for want of memory during the attempt.
+    ``out_of_memory``: whether the kernel killed processes for lack of memory during the attempt.
     """
     if isinstance(error, CommandFailed):
         return Failure(error.cause, one_line(error.message), bounded(error.output))
@@ -71,7 +71,7 @@ def failure(error: BaseException, out_of_memory: bool = False) -> Failure:
         cause = OUT_OF_MEMORY
     elif any(kind.__name__ == "BrokenProcessPool" for kind in type(error).__mro__):
         # A process of the trial's inner pool died: by a fault of its own, or as the one that held
-        # the most memory. Told by its name, so that no pool is imported for it.
+        # the most memory. Recognised by its name, so that no pool is imported for it.
         killed = out_of_memory and "SIGKILL" in _text(error)
         cause = OUT_OF_MEMORY if killed else KILLED
     text = _text(error)
@@ -86,7 +86,7 @@ def one_line(text: str) -> str:
 
 
 def bounded(text: str) -> str:
-    """Return ``text`` with its middle cut out where it is too long: both ends tell the most."""
+    """Return ``text`` with its middle cut out where it is too long: both ends matter most."""
     text = _writable(text)
     if len(text) <= LONGEST_DETAIL:
         return text
@@ -118,7 +118,7 @@ def _text(error: BaseException) -> str:
 def _traceback(error: BaseException) -> str:
     try:
         frames = users_frames(error.__traceback__)
-        told = traceback.TracebackException(type(error), error, frames, compact=True)
-        return bounded("".join(told.format()).strip())
+        trace = traceback.TracebackException(type(error), error, frames, compact=True)
+        return bounded("".join(trace.format()).strip())
     except Exception as second:  # such as no memory for a long text
         return f"(the traceback can't be printed: {type(second).__name__})"

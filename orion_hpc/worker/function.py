@@ -1,7 +1,7 @@
 """Calls the user's function with a trial's hyperparameters, and checks beforehand that it can.
 
-How it is imported is left to ``loading``, what the trial looks like to it to ``handle``, and what
-becomes of its return value to ``attempt``.
+How it is imported is left to ``loading``, the trial as its argument to ``handle``, and its return
+value to ``attempt``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def check_signature(
     kwargs: Mapping[str, Any],
     trial_arg: str | None,
 ) -> None:
-    """See whether ``function`` takes the arguments that a trial would call it with.
+    """Check that ``function`` takes the arguments that a trial would call it with.
 
     Parameters
     ----------
@@ -57,12 +57,12 @@ def check_signature(
     Raises
     ------
     ConfigurationError
-        It takes no such argument, or needs one that nobody gives.
+        It takes no such argument, or needs one that isn't given.
     """
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
-        return  # some functions written in C don't tell
+        return  # some functions written in C have no signature
     title = f"the function {name_of(function)}"
     given = dict.fromkeys(names, "the space")
     given |= dict.fromkeys(kwargs, "kwargs")

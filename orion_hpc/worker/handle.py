@@ -1,7 +1,7 @@
 """The trial as the user's function sees it, where ``trial_arg`` names an argument for it.
 
-What it tells was fixed when the attempt began, but for whether to stop. The function's other
-arguments are left to ``function``.
+Its values are fixed when the attempt begins, except whether to stop. The function's other arguments
+are left to ``function``.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 
 from orion_hpc.executors.trial_process import notices
 from orion_hpc.sharedfs.layout import make_folder
-from orion_hpc.worker.notice import posted
+from orion_hpc.worker.shutdown import read_notice
 from orion_hpc.worker.task import TrialTask
 
-_LOOK = 0.1
-"""Seconds. A function may ask in its innermost loop, and the answer lies on a shared disk."""
+_POLL = 0.1
+"""Seconds. A function may read it in its innermost loop, and the notice is on a shared disk."""
 
 
 class TrialHandle:
@@ -71,11 +71,11 @@ class TrialHandle:
         """Whether the function should save its state in :attr:`working_dir` and end soon.
 
         It ends by raising :class:`orion_hpc.TrialInterrupted`, and is called again another time,
-        with :attr:`resumed`. May be asked often: the answer is up to 0.1 s old.
+        with :attr:`resumed`. May be read often: the value is up to 0.1 s old.
         """
         if not self._stop_requested and (now := time.monotonic()) >= self._next_look:
-            self._next_look = now + _LOOK
-            self._stop_requested = notices() > self._noticed or bool(posted(self._task.notice))
+            self._next_look = now + _POLL
+            self._stop_requested = notices() > self._noticed or bool(read_notice(self._task.notice))
         return self._stop_requested
 
     def __repr__(self) -> str:

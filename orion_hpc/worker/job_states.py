@@ -1,7 +1,8 @@
-"""Tells which workers' Slurm jobs have ended, before their silence tells, and which are suspended.
+"""Finds out from Slurm which workers' jobs have ended, before their silence shows it, and which are
+suspended.
 
-What proves that is :mod:`orion_hpc.slurm.proof`'s to say; here it is decided of whom to ask, how
-often, and whether a suspended worker keeps its trials.
+What proves that is in :mod:`orion_hpc.slurm.proof`; here it is decided for which jobs and how often
+to ask, and whether a suspended worker keeps its trials.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import logging
 import os
 from collections.abc import Collection, Mapping
 from functools import cached_property
-from typing import Literal, TypeAlias
 
 from orion_hpc.journal.heartbeat import (
     Liveness,
@@ -34,20 +34,10 @@ from orion_hpc.slurm.site import ask_site
 log = logging.getLogger(__name__)
 
 CLUSTER = "cluster"
-"""What a sign of life calls the cluster in which its worker's job runs."""
+"""The key in a sign of life of the cluster in which its worker's job runs."""
 
 ON_SUSPEND = "on_suspend"
-"""What it calls what becomes of the worker's trials while it is suspended."""
-
-OnSuspend: TypeAlias = Literal["auto", "keep", "release"]
-"""``release``: they are handed on as soon as Slurm says so. ``keep``: never.
-
-``auto``: they are handed on when the worker has been silent for as long as counts as lost of one
-that isn't suspended (nearly four heartbeats). That is longer than the turns of gang scheduling, of
-30 s by default (slurm.conf, SchedulerTimeSlice), in which little would be gained by another start.
-And it isn't longer than idle workers wait for a trial, so that at the end of a search there is
-still somebody to take it.
-"""
+"""The key in it of what becomes of the worker's trials while it is suspended."""
 
 _CAUSES = {
     "PREEMPTED": PREEMPTED,
@@ -58,46 +48,44 @@ _CAUSES = {
     "OUT_OF_MEMORY": OUT_OF_MEMORY,
     "SUSPENDED": WORKER_SUSPENDED,
 }
-"""What Slurm's words mean for a trial. Of others, such as FAILED, its worker was lost."""
+"""The cause for a trial by its job's state. With others, such as FAILED, its worker was lost."""
 
 _EVERY = 60.0
-"""Seconds between two questions of all workers of an experiment together."""
-
+"""Seconds between two requests of all workers of an experiment together."""
 
 _BELIEVED = 1.5 * _EVERY
-"""Seconds for which it is believed who is suspended: until the next one's turn is through."""
+"""Seconds for which a list of suspended workers holds: until the next one's turn is through."""
 
 _HANDED_ON = "SUSPENDED"
 
 
 class JobStates:
-    """Asks Slurm for those whose signs of life it is given.
+    """Asks Slurm for the states of jobs, by their workers' signs of life.
 
     Parameters
     ----------
     folder : str
         Where the signs of life of the experiment's workers lie.
     for_worker : bool, default False
-        A thousand workers that look for work would ask a thousand times: they take turns, and leave
-        a living worker in peace, so that they ask of those that missed a sign only. It is also
-        they who hand on what suspended workers hold, since they are there to take it. A command
-        asks whenever it likes.
+        A thousand workers that look for work would ask a thousand times: they take turns, and ask
+        only about workers that missed a sign. They also hand on what suspended workers hold, since
+        they are there to take it. A command asks every time.
     """
 
     def __init__(self, folder: str, for_worker: bool = False) -> None:
         self._folder = folder
         self._for_worker = for_worker
-        self._told: dict[str, str] = {}
+        self._known: dict[str, str] = {}
         self._asked: set[str] = set()
         self._suspended: set[str] = set()
 
     def __call__(self, signs: Mapping[str, Sign], silent: Collection[str] = ()) -> Liveness:
-        """Return who is known to be gone, and who is only suspended.
+        """Return which workers are known to be gone, and which are only suspended.
 
-        ``silent`` would count as lost otherwise. Of them it is asked without turns, unless others
-        know already: the answer decides whether their trials are to blame.
+        ``silent`` would count as lost otherwise. About them it asks without turns, unless others
+        know already: the answer decides whether their trials are at fault.
         """
-        self._told, self._asked = {}, set()
+        self._known, self._asked = {}, set()
         runs = self.runs(signs)
         due, believed = set(runs), set()
         if self._for_worker:
@@ -112,16 +100,15 @@ class JobStates:
             write_suspended(self._folder, suspended)
         self._remember(signs, due, suspended)
         handed_on = {name for name in suspended if self._hands_on(signs[name], name in silent)}
-        self._told |= dict.fromkeys(handed_on, _HANDED_ON)
+        self._known |= dict.fromkeys(handed_on, _HANDED_ON)
         return Liveness(handed_on.union(ended), suspended - handed_on)
 
     def causes(self, workers: Collection[str]) -> dict[str, str]:
-        """Return why those of ``workers``, who are gone, are gone by Slurm's word.
+        """Return why ``workers`` are gone, for those of which Slurm says so.
 
-        This is asked without turns: it is asked once of each, and decides whether its trial is to
-        blame.
+        Asks without turns: once about each, and the answer decides whether its trial is at fault.
         """
-        known = {name: how for name, how in self._told.items() if name in workers}
+        known = {name: how for name, how in self._known.items() if name in workers}
         rest = [name for name in workers if name not in known and name not in self._asked]
         if any(map(run_of, rest)):
             found = signs(self._folder)
@@ -130,24 +117,24 @@ class JobStates:
         return {name: _CAUSES[how] for name, how in known.items() if how in _CAUSES}
 
     def runs(self, signs: Mapping[str, Sign]) -> dict[str, str]:
-        """Return what Slurm calls the runs of these workers' jobs, of those in this cluster."""
+        """Return Slurm's names of the runs of these workers' jobs, for those in this cluster."""
         return {name: run for name, sign in signs.items() if (run := self._run(name, sign))}
 
     def _ask(self, runs: Mapping[str, str]) -> tuple[dict[str, str], set[str]]:
-        """Return how those of ``runs`` ended that did, by their workers' names, and who of them is
-        suspended; of those of whom nobody tells, as it was told the last time."""
+        """Return how those of ``runs`` ended that did, by their workers' names, and which of them
+        are suspended; without an answer, those that were the last time."""
         if not runs:
             return {}, set()
         answer = known_runs(set(runs.values()))
         if answer is None:
             return {}, self._suspended & set(runs)
-        told = {name: answer.ended[run] for name, run in runs.items() if run in answer.ended}
-        self._told |= told
+        ended = {name: answer.ended[run] for name, run in runs.items() if run in answer.ended}
+        self._known |= ended
         self._asked |= set(runs)
-        return told, {name for name, run in runs.items() if run in answer.suspended}
+        return ended, {name for name, run in runs.items() if run in answer.suspended}
 
     def _remember(self, signs: Mapping[str, Sign], asked: set[str], suspended: set[str]) -> None:
-        """Take note of who is suspended, until something else is known or there is a new sign."""
+        """Record the suspended workers, until something else is known or there is a new sign."""
         for name in sorted(suspended - self._suspended):
             log.info("worker %s is suspended, Slurm says", name)
         before = {
@@ -165,7 +152,7 @@ class JobStates:
         return wanted == "release" or (wanted != "keep" and silent)
 
     def _run(self, name: str, sign: Sign) -> str:
-        """Return what Slurm calls the run of a worker's job, ``''`` if that isn't this cluster's.
+        """Return Slurm's name of the run of a worker's job, ``''`` if that isn't this cluster's.
 
         Job ids begin anew in each cluster, and several may share a file system.
         """
@@ -178,7 +165,7 @@ class JobStates:
 
 
 def run_of(name: str) -> str:
-    """Return what Slurm calls the run of a worker's job in its cluster, ``''`` outside of one."""
+    """Return Slurm's name of the run of a worker's job in its cluster, ``''`` outside of one."""
     who = Identity.parse(name)
     if who is None or who.job.startswith("local-"):
         return ""

@@ -1,4 +1,4 @@
-"""What a worker does last for Slurm: its job is requeued, or jobs that wait are cancelled."""
+"""The last actions of a worker in Slurm: requeue its job, or cancel jobs that wait."""
 
 from __future__ import annotations
 
@@ -14,19 +14,16 @@ from orion_hpc.slurm.own_job import OwnJob
 
 log = logging.getLogger(__name__)
 
-MAX_REQUEUES = 100
-"""By default: at a time limit of one hour, a weekend and more."""
-
 
 def leave(
     job: OwnJob, state: ExperimentState, cause: str | None, folder: str, max_requeues: int
 ) -> bool:
-    """Do what is left for a job whose worker has released everything.
+    """Requeue the job, or cancel jobs that wait, after the worker has released everything.
 
     Return whether it cancelled the tasks that hadn't begun.
 
     Only for a job that was submitted for this experiment. Workers run in others, too: in a user's
-    script or an interactive job, whose requeue, or whose array, isn't theirs to decide on.
+    script or an interactive job, whose requeue, or whose array, is the user's to decide on.
 
     Parameters
     ----------
@@ -34,7 +31,7 @@ def leave(
     state : ExperimentState
         As the worker saw it last.
     cause : str or None
-        Why it was told to stop; None if it wasn't.
+        Why it was stopped; None if it wasn't.
     folder : str
         The experiment's, of jobs.
     max_requeues : int
@@ -57,7 +54,7 @@ def _requeue(job: OwnJob, max_requeues: int) -> None:
             job.id, job.requeues, max_requeues,
         )  # fmt: skip
         return
-    # Told first: Slurm ends this process before scontrol has answered, at times.
+    # Logged first: Slurm ends this process before scontrol has answered, at times.
     log.info("job %s goes back into the queue; its trials can go on elsewhere meanwhile", job.id)
     answer = job.requeue()
     if not answer.ok:
@@ -77,7 +74,7 @@ def _cancel_waiting(job: OwnJob, jobs: Collection[str], folder: str) -> bool:
         mark = os.path.join(folder, f".over-{job.array or job.id}")
         os.close(os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except OSError:
-        return False  # another one did it; and without it they begin, find nothing to do, and leave
+        return False  # another worker does it; if not, they begin, find nothing to do, and leave
     answer = job.cancel_waiting(jobs)
     if not answer.ok:
         log.warning("the tasks that still wait couldn't be cancelled: %s", answer.error)

@@ -20,7 +20,7 @@ from orion_hpc.errors import ConfigurationError, did_you_mean
 from orion_hpc.worker.failure import users_frames
 
 _loaded: dict[tuple[str, str], Callable[..., Any]] = {}
-"""By directory and name: a worker asks for the same function for each trial."""
+"""By directory and name: a worker loads the same function for each trial."""
 
 _ours: dict[str, set[str]] = {}
 """By directory: the modules from there that were imported on behalf of a user's function."""
@@ -51,7 +51,7 @@ def load_function(path: str, name: str) -> Callable[..., Any]:
             f"{name!r} doesn't name a function", "Write module:function, such as svm:main."
         )
     _search_first(path)
-    _make_way(path, module_name.partition(".")[0])
+    _free_name(path, module_name.partition(".")[0])
     before = set(sys.modules)
     try:
         found: Any = _import(path, name, module_name)
@@ -93,10 +93,10 @@ def _search_first(path: str) -> None:
     importlib.invalidate_caches()  # a file of this very second isn't in the finder's list yet
 
 
-def _make_way(path: str, head: str) -> None:
-    """See to it that importing ``head`` gives the one in ``path``, if there is one."""
+def _free_name(path: str, head: str) -> None:
+    """Ensure that importing ``head`` gives the one in ``path``, if there is one."""
     spec = PathFinder.find_spec(head, [path])
-    if spec is None or spec.origin is None:  # a folder that isn't a package hides nobody
+    if spec is None or spec.origin is None:  # a folder that isn't a package shadows nothing
         return
     loaded = sys.modules.get(head)
     # Python's own "test" is the one that nothing imports.
@@ -108,7 +108,7 @@ def _make_way(path: str, head: str) -> None:
         raise ConfigurationError(
             f"the module {head!r} in {path} has the name of {whose}", "Give your file another name."
         )
-    # Another directory's module of this name; who imported it keeps it.
+    # Another directory's module of this name; whatever imported it keeps it.
     for module in [one for one in sys.modules if one == head or one.startswith(f"{head}.")]:
         del sys.modules[module]
 

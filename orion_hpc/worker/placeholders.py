@@ -14,15 +14,15 @@ from typing import Any
 from orion_hpc.errors import ConfigurationError, did_you_mean
 
 TRIAL = ("trial.id", "trial.number", "trial.working_dir")
-"""What can be asked of the trial itself; a hyperparameter of that name comes first."""
+"""Placeholders for the trial itself; a hyperparameter of that name comes first."""
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
 
 
 def check_placeholders(argv: Sequence[str], names: Sequence[str]) -> list[str]:
-    """See whether every placeholder of ``argv`` can be filled; return the names without one.
+    """Check that every placeholder of ``argv`` can be filled; return the names without one.
 
-    Those aren't wrong: a program may read ``ORION_HPC_PARAMS``.
+    Those are no error: a program may read ``ORION_HPC_PARAMS``.
 
     Parameters
     ----------

@@ -46,10 +46,10 @@ class Proposal(NamedTuple):
 
 
 class Loss(NamedTuple):
-    """Workers that are gone, or suspended and to hand on what they hold.
+    """Workers that are gone, or that are suspended and have to hand on their trials.
 
-    ``kept`` are results that they could keep though not record, by number and attempt; ``causes``
-    tells why some of the workers are gone.
+    ``kept`` are results that they saved and couldn't record, by number and attempt; ``causes`` says
+    why some of the workers are gone.
     """
 
     workers: Collection[str] = ()
@@ -63,16 +63,16 @@ def waiting(state: ExperimentState) -> int:
 
 
 def something_to_reserve(state: ExperimentState) -> bool:
-    """Whether a look under the lock may yield a trial."""
+    """Return whether a transaction may yield a trial."""
     return state.places >= 1 and not state.is_done and (waiting(state) > 0 or state.room >= 1)
 
 
 def propose(
     state: ExperimentState, algorithm: Algorithm, seed: int, worker: str, slots: int
 ) -> Proposal | None:
-    """Ask an algorithm that learns, outside the lock, if ``slots`` reservations take a fresh point.
+    """Ask an algorithm that learns, outside the lock, if ``slots`` reservations take a new point.
 
-    One that doesn't learn has always a point, and is asked under the lock only.
+    One that doesn't learn always has a point, and is asked under the lock only.
     """
     asked = algorithm.learns or not algorithm.cheap
     if not asked or state.is_done or waiting(state) >= slots or state.room < 1:
@@ -86,7 +86,7 @@ def propose(
 
 
 def must_wait(state: ExperimentState, proposal: Proposal | None) -> bool:
-    """Whether there is nothing to be had before a trial ends."""
+    """Return whether there is nothing to reserve before a trial ends."""
     return proposal is not None and proposal.suggestion is WAIT and waiting(state) == 0
 
 
@@ -99,9 +99,9 @@ def reservations(
     now: float,
     proposal: Proposal | None = None,
 ) -> list[ev.Event]:
-    """Return events that reserve up to ``slots`` trials: interrupted, then new, then fresh ones.
+    """Return events that reserve up to ``slots`` trials: interrupted, registered, then new ones.
 
-    Of an algorithm that learns, one fresh trial at a time: it must know of one to suggest the next.
+    Of an algorithm that learns, one new trial at a time: it must know of one to suggest the next.
     """
     if state.is_done:
         return []
@@ -142,8 +142,8 @@ def reservations(
 def held(state: ExperimentState, worker: str, running: Collection[int]) -> list[Trial]:
     """Return the trials that ``worker`` holds and doesn't run yet.
 
-    Not just those that it reserved last: an append that was told to have failed may have got into
-    the journal all the same.
+    Not just those that it reserved last: an append that was reported as failed may be in the
+    journal all the same.
     """
     return [
         trial
@@ -153,10 +153,10 @@ def held(state: ExperimentState, worker: str, running: Collection[int]) -> list[
 
 
 def may_end(state: ExperimentState, trial: Trial, attempt: int, worker: str) -> bool:
-    """Whether ``worker`` may end the attempt that it was given: it is the latest, and its own.
+    """Return whether ``worker`` may end its attempt: it is the latest, and its own.
 
     Another one's attempt has the same number where a late write of another host destroyed what gave
-    this worker the trial. A result that belongs to other parameters must not be recorded.
+    this worker the trial. A result of other parameters must not be recorded.
     """
     if trial.number >= len(state.trials):
         return False
@@ -170,11 +170,11 @@ def losses(
     max_attempts: int,
     now: float,
 ) -> list[ev.Event]:
-    """Return what becomes of all that lost workers held.
+    """Return events that end the attempts of lost workers.
 
-    Results that were kept aside are recorded now. Any other trial is
-    released; one that lost its worker ``max_attempts`` times is broken: it may be what kills them.
-    A worker whose job was preempted, say, or is suspended, isn't counted.
+    Saved results are recorded. Any other trial is released; one that lost its worker
+    ``max_attempts`` times is broken: it may be what kills them. A worker whose job was preempted,
+    say, or is suspended, isn't counted.
     """
     events: list[ev.Event] = []
     for trial in state.having(RESERVED):

@@ -1,6 +1,6 @@
-"""Sends a user's function to other processes by value: one of ``__main__`` or a notebook, too.
+"""Pickles a user's function by value for other processes: one of ``__main__`` or a notebook, too.
 
-The one file that knows cloudpickle. Functions of modules go by their names, as pickles always do.
+The one file that imports cloudpickle. Functions of modules are pickled by name, as always.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def read_packed(path: str) -> bytes:
     Raises
     ------
     ConfigurationError
-        It isn't there, or it is somebody else's: loading it would run what they like.
+        It isn't there, or it is another user's: loading it would run their code.
     """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)

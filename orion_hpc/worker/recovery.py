@@ -1,6 +1,6 @@
 """Finds trials whose workers are lost, ends what those left running, and saves what they kept.
 
-Used by workers that look for work and by commands. What becomes of a found trial is decided in
+Used by workers that look for work and by commands. What happens to a found trial is decided in
 :mod:`orion_hpc.worker.plan`.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 from orion_hpc.journal.heartbeat import Watch
@@ -27,13 +28,45 @@ log = logging.getLogger(__name__)
 MARK = "ORION_HPC_WORKER_ID"
 """The variable in the environment of all that a worker starts: its name."""
 
+_INTERVAL = 60.0
+"""Seconds between signs of life, for workers whose sign doesn't say."""
 
-_UNTOLD = 60.0
-"""Seconds between signs of life, where a worker doesn't tell."""
+
+@dataclass(frozen=True, slots=True)
+class ExperimentFiles:
+    """Where the files of an experiment's workers lie.
+
+    Attributes
+    ----------
+    signs, notices : str
+        Folders of signs of life and of stop notices.
+    folder_of : callable
+        Returns a trial's working directory by its number.
+    is_shared : bool
+        Whether other processes may work on the experiment.
+    """
+
+    signs: str
+    notices: str
+    folder_of: Callable[[int], str]
+    is_shared: bool = True
+
+    @classmethod
+    def beside(
+        cls, path: str, experiment: ExperimentState, is_shared: bool = True
+    ) -> ExperimentFiles:
+        """Return those beside the database ``path``."""
+        title, working_dir = experiment.title, experiment.configuration.get("working_dir")
+        return cls(
+            layout.workers_folder(path, title),
+            layout.notices_folder(path, title),
+            layout.trial_folders(path, title, working_dir),
+            is_shared,
+        )
 
 
 class Watches(Protocol):
-    """Tells who is lost; :class:`orion_hpc.journal.heartbeat.Watch` does."""
+    """Detects lost workers, as :class:`orion_hpc.journal.heartbeat.Watch` does."""
 
     def lost(self, workers: Collection[str]) -> set[str]:
         """Return those of ``workers`` that are."""
@@ -49,7 +82,7 @@ class Recovery:
     folder_of : callable
         Returns a trial's working directory by its number.
     causes : callable
-        Tells of workers that are gone why, where that is known.
+        Returns why workers are gone, where that is known.
     """
 
     def __init__(
@@ -63,7 +96,7 @@ class Recovery:
         self._causes = causes
 
     def look(self, state: ExperimentState, me: str = "") -> Loss:
-        """Return who of those that hold trials, other than ``me``, is lost or hands them on.
+        """Return the workers with trials, other than ``me``, that are lost or hand them on.
 
         On return nothing runs any more of what they left on this host.
         """
@@ -79,7 +112,7 @@ class Recovery:
         return self.own(state, lost)._replace(causes=causes)
 
     def own(self, state: ExperimentState, workers: Collection[str]) -> Loss:
-        """Return what is left of workers that are known to have ended."""
+        """Return the loss for workers that are known to have ended."""
         kept = {
             (trial.number, trial.attempt): results
             for trial in state.having(RESERVED)
@@ -90,17 +123,39 @@ class Recovery:
         return Loss(workers, kept)
 
     def settle(self, loss: Loss) -> None:
-        """Remove what was kept aside, once it stands in the journal."""
+        """Remove the saved results, once they are in the journal."""
         for number, attempt in loss.kept:
             unrecorded_results.forget(self._folder_of(number), attempt)
 
     def keep(self, number: int, attempt: int, results: Results) -> None:
-        """Put results that the database didn't take where the next worker will find them."""
+        """Save results that the database didn't take where the next worker will find them."""
         try:
             path = unrecorded_results.keep(self._folder_of(number), attempt, results)
             log.error("trial %d: its results are kept in %s", number, path)
         except OSError as error:
             log.error("trial %d: its results can't be kept (%s): %s", number, error, results)
+
+
+def make_recovery(
+    files: ExperimentFiles,
+    interval: float,
+    awake: Callable[[], float] = time.monotonic,
+    for_worker: bool = True,
+) -> Recovery:
+    """Return what finds lost workers.
+
+    Parameters
+    ----------
+    files : ExperimentFiles
+    interval : float
+        Seconds between signs of life, for workers whose sign doesn't say.
+    awake : callable
+        As of :class:`~orion_hpc.journal.heartbeat.Watch`.
+    for_worker : bool, default True
+        As of :class:`~orion_hpc.worker.job_states.JobStates`.
+    """
+    states = JobStates(files.signs, for_worker)
+    return Recovery(Watch(files.signs, interval, states, awake), files.folder_of, states.causes)
 
 
 def release_lost(storage: PickledDB, number: int) -> int:
@@ -110,19 +165,14 @@ def release_lost(storage: PickledDB, number: int) -> int:
     """
     storage.recover()  # a result that a late write destroyed is no lost worker's trial
     experiment = storage.state.experiments[number]
-    configuration = experiment.configuration
-    signs = layout.workers_folder(storage.path, experiment.title)
-    folder_of = layout.trial_folders(
-        storage.path, experiment.title, configuration.get("working_dir")
-    )
     # How long silence must last doesn't matter for one look.
-    states = JobStates(signs)
-    recovery = Recovery(Watch(signs, _UNTOLD, states), folder_of, states.causes)
+    files = ExperimentFiles.beside(storage.path, experiment)
+    recovery = make_recovery(files, _INTERVAL, for_worker=False)
     loss = recovery.look(experiment)
     if not loss.workers:
         return 0
     held = sum(trial.worker in loss.workers for trial in experiment.having(RESERVED))
-    most = configuration.get("max_attempts", 3)
+    most = experiment.configuration.get("max_attempts", 3)
     storage.transact(
         number, lambda state: plan.losses(state.experiments[number], loss, most, time.time())
     )

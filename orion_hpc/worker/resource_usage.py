@@ -1,8 +1,8 @@
 """Measures what an attempt uses: processor time and memory, its child processes included.
 
-Source: getrusage(2). It counts children only when they have been waited for, and knows no more of
-memory than the largest process of all: an inner pool that lives on, and the sum of several, are
-looked at from a thread.
+Source: getrusage(2). It counts children only when they have been waited for, and gives the memory
+of the largest process only: an inner pool that lives on, and the sum of several, are sampled from a
+thread.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import NamedTuple
 from orion_hpc.sharedfs.process_control import descendants_usage, own_memory
 
 _FIRST_LOOK = 0.5
-"""Seconds. What is over before is told by getrusage alone: no trial waits for a measurement."""
+"""Seconds. A shorter attempt is measured by getrusage alone: no trial waits for a measurement."""
 
 _LONGEST_PAUSE = 10.0
 _LINGER = 30.0
-"""Seconds without an attempt after which the thread leaves."""
+"""Seconds without an attempt after which the thread ends."""
 
 _CLOCK = 0.02
 """Seconds by which processor time may be ahead: it is counted in ticks."""
@@ -38,7 +38,7 @@ class _Reading(NamedTuple):
 class Gauge:
     """Measures attempts of this process, one at a time.
 
-    Where several run at once (in threads), nobody can tell which used what: none is measured.
+    Where several run at once (in threads), their usage can't be told apart: none is measured.
     """
 
     def __init__(self) -> None:
@@ -54,10 +54,10 @@ class Gauge:
         self._thread: threading.Thread | None = None
 
     def begin(self, watched: bool = False) -> None:
-        """An attempt begins; :meth:`end` has to follow.
+        """Begin to measure an attempt; :meth:`end` has to follow.
 
-        ``watched``: whoever makes it calls :meth:`look` now and then, and no thread is started. A
-        command's life is bound to this process only where it has no other thread.
+        ``watched``: the caller calls :meth:`look` now and then, and no thread is started. A command
+        is killed with this process only where that has no other thread.
         """
         with self._lock:
             self._running += 1
@@ -104,12 +104,12 @@ class Gauge:
                 # Of those that live on, what they used before this attempt is another's.
                 cpu += children.cpu - self._children
                 self._children = children.cpu
-            # One of an attempt before that ended now, unlooked at, comes with all that it used.
+            # A process of an earlier attempt that ended now, unsampled, adds all that it used.
             most = (time.monotonic() - self._began) * (os.cpu_count() or 1) + _CLOCK
             return min(max(0.0, cpu), most), peak
 
     def look(self) -> None:
-        """Look at the memory in use, if it is time for it: less and less often."""
+        """Sample the memory in use, if it is time for it: less and less often."""
         began = self._began
         if not self._running or self._mixed or time.monotonic() < self._next:
             return
@@ -130,7 +130,7 @@ class Gauge:
 
 
 gauge = Gauge()
-"""That of this process."""
+"""The one of this process."""
 
 # A fork begins with a lock that another thread may have held, and without that thread.
 os.register_at_fork(after_in_child=gauge.__init__)  # type: ignore[misc]

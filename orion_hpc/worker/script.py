@@ -1,7 +1,7 @@
 """Runs a trial's command: its environment, its processes and its log.
 
-Nothing goes through a shell. Placeholders are left to ``placeholders``, and what the command
-gives as its result to ``script_results``.
+Nothing goes through a shell. Placeholders are left to ``placeholders``, and the command's result to
+``script_results``.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.sharedfs.layout import make_folder
 from orion_hpc.sharedfs.process_control import die_with_parent, kill_group, kill_tree, oom_kills
 from orion_hpc.worker.failure import CommandFailed
-from orion_hpc.worker.notice import posted
 from orion_hpc.worker.placeholders import check_placeholders, fill
 from orion_hpc.worker.resource_usage import gauge
 from orion_hpc.worker.script_results import LOG, RESULTS, from_output, read_results
+from orion_hpc.worker.shutdown import read_notice
 from orion_hpc.worker.task import CommandTarget, TrialTask
 
 __all__ = ["check_placeholders", "run_command"]
@@ -134,7 +134,7 @@ def _start(
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,
-            preexec_fn=_bond(),
+            preexec_fn=_death_signal(),
         )
     except FileNotFoundError:
         if not os.path.isdir(folder):
@@ -148,8 +148,8 @@ def _start(
     raise CommandFailed(message)
 
 
-def _bond() -> Callable[[], None] | None:
-    """Return what binds the command's life to this process, where that is safe.
+def _death_signal() -> Callable[[], None] | None:
+    """Return what has the kernel kill the command with this process, where that is safe.
 
     Code between fork and exec may block for ever on a lock that another thread held at the fork.
     """
@@ -160,9 +160,9 @@ def _bond() -> Callable[[], None] | None:
 
 
 class _Forward:
-    """Hands the worker's stop notice on to the command's process group, once.
+    """Forwards the worker's stop notice to the command's process group, once.
 
-    Not where this process had it as well: then Slurm has sent it to all of the job.
+    Not where this process received it as well: then Slurm has sent it to all of the job.
     """
 
     def __init__(self, notice: str | None, group: int) -> None:
@@ -176,7 +176,7 @@ class _Forward:
             return
         if notices() > self._before:
             self._done = True
-        elif name := posted(self._notice):
+        elif name := read_notice(self._notice):
             self._done = True
             number = getattr(signal, name, signal.SIGTERM)
             with suppress(ProcessLookupError):
@@ -223,7 +223,7 @@ def _end(process: subprocess.Popen[bytes], forward: Callable[[], None]) -> int:
         gauge.look()
         time.sleep(pause)
         pause = min(2 * pause, _POLL)
-    # As long as nobody has collected the exit code, the number belongs to this group for sure.
+    # Until the exit code is collected, the number is this group's.
     kill_group(process.pid)
     return process.wait()
 
@@ -233,7 +233,7 @@ def _ended(process: subprocess.Popen[bytes], flags: int) -> bool:
 
 
 def _failed(status: int, output: str, out_of_memory: bool) -> CommandFailed:
-    # A shell tells of a program's death by a signal as 128 + its number.
+    # A shell reports a program's death by a signal as 128 + its number.
     number = -status if status < 0 else status - 128
     try:
         name = signal.Signals(number).name

@@ -1,4 +1,4 @@
-"""Reads what a trial's command gives as its result: a file of JSON, or a line of its output.
+"""Reads the result of a trial's command: a file of JSON, or a line of its output.
 
 The command is the user's, so sizes are bounded and nothing but JSON is read. Whether it is a result
 is left to :mod:`orion_hpc.model.result`.
@@ -22,7 +22,7 @@ LARGEST_RESULT = 10_000_000
 
 
 def read_results(path: str) -> Any:
-    """Return what the file at ``path`` says; raises InvalidResult."""
+    """Return the content of the file at ``path``; raise InvalidResult if there is none."""
     try:
         # O_NONBLOCK: a FIFO there would block the worker for ever.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -45,7 +45,7 @@ def read_results(path: str) -> Any:
 
 
 def from_output(output: bytes) -> Any:
-    """Return what the last line of ``output`` says that isn't empty; raises InvalidResult."""
+    """Return the value in the last line of ``output`` that isn't empty, or raise InvalidResult."""
     hint = (
         "Write the result as JSON into the file that ORION_HPC_RESULTS_PATH names, or print it as "
         "the last line."

@@ -1,6 +1,6 @@
-"""One attempt at a trial: what crosses the border to the process that runs it, and what comes back.
+"""One attempt at a trial: what is sent to the process that runs it, and what comes back.
 
-Plain data both ways, but for functions that users pass from Python. How an attempt is made is left
+Plain data both ways, except functions that users pass from Python. How an attempt is made is left
 to ``attempt``, and when to ``loop``.
 """
 
@@ -74,13 +74,13 @@ class TrialTask:
     params, flat_params : dict
         The same values, nested and by names joined with dots.
     working_dir : str
-        Needn't exist yet: whoever uses it creates it.
+        Needn't exist yet: it is created where it is used.
     experiment : str
         Its name.
     parent, parent_dir : str or None
         The id and the working directory of the trial that it goes on from.
     notice : str or None
-        The file that tells of the worker's stop notice: see :mod:`orion_hpc.worker.notice`.
+        The file of the worker's stop notice: see :class:`orion_hpc.worker.shutdown.NoticeFile`.
     """
 
     target: Target

@@ -1,7 +1,7 @@
 """Results that couldn't be recorded, kept in the trial's working directory until they can.
 
-A full disk or a lost lock must not cost the hours that a trial took. Whoever finds the trial
-without its worker looks here first. Plain JSON: the directory is the user's, and so is the file.
+A full disk or a lost lock must not cost the hours that a trial took. The worker that finds the
+trial without its own looks here first. Plain JSON: the directory is the user's, and so is the file.
 """
 
 from __future__ import annotations

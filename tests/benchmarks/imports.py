@@ -77,7 +77,7 @@ def _start(code: str) -> float:
 
 def libraries_of_a_job(folder: str) -> list[str]:
     """Run a whole small job here and return which installed libraries it brought in."""
-    from orion_hpc.worker import job
+    from orion_hpc.worker import job, job_spec
     from tests.benchmarks import experiment
 
     with tempfile.TemporaryDirectory(dir=folder) as new:
@@ -85,7 +85,7 @@ def libraries_of_a_job(folder: str) -> list[str]:
         path = os.path.join(new, "db.pkl")
         experiment.create(path, new, 2)
         options: dict[str, Any] = {"n_workers": 1, "heartbeat": 60.0, "idle_timeout": 60.0}
-        found = job.WorkerJob(path, experiment.NAME, 1, executor="single", **options)
+        found = job_spec.JobSpec(path, experiment.NAME, 1, executor="single", **options)
         summary = job.run_job(found)
     assert summary.completed == 2, summary
     # The benchmark's own modules import nothing but Python's and ours.

@@ -21,8 +21,9 @@ from typing import Any
 from orion_hpc.journal.base import Plan
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.state import State
-from orion_hpc.worker.job import WorkerJob, run_worker
-from orion_hpc.worker.stop import StopNotice
+from orion_hpc.worker.job import run_worker
+from orion_hpc.worker.job_spec import JobSpec
+from orion_hpc.worker.shutdown import StopNotice
 from tests.benchmarks import experiment
 from tests.benchmarks.processes import Body, Race, race
 
@@ -70,7 +71,7 @@ def worker(path: str, profile: bool, index: int) -> Body:
     storage = Timed(path)
     found = storage.refresh().find(experiment.NAME)
     assert found is not None
-    job = WorkerJob(storage=path, name=experiment.NAME, version=1, cpus=1, **_WORKER)
+    job = JobSpec(storage=path, name=experiment.NAME, version=1, cpus=1, **_WORKER)
 
     def body() -> dict[str, Any]:
         summary = run_worker(storage, found, job, StopNotice())

@@ -49,13 +49,13 @@ def test_a_submitted_function_goes_through_the_sites_template(
     slurm.wait_for_jobs()
 
 
-def test_what_a_command_line_cant_hold_is_refused(fake_slurm, tmp_path: Path, site: None) -> None:
+def test_what_the_jobs_file_cant_hold_is_refused(fake_slurm, tmp_path: Path, site: None) -> None:
     experiment = build_experiment(
         "e", space={"x": "uniform(0, 1)"}, max_trials=4, storage=str(tmp_path / "db.pkl")
     )
     with (
         experiment.tmp_executor("joblib", n_workers=2, vmstat=Path("/proc/vmstat")),
-        pytest.raises(ConfigurationError, match="on a command line"),
+        pytest.raises(ConfigurationError, match="to the jobs' file"),
     ):
         experiment.submit(lambda x: x, array=2)
     assert fake_slurm.calls("sbatch") == []

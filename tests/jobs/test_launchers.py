@@ -287,3 +287,41 @@ def test_a_preview_shows_the_first_of_several_arrays(
     )
     fake_slurm.restore("scontrol")
     assert "arrays" not in launcher.preview(request_in(tmp_path / "jobs", 8))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("launcher", LAUNCHERS, ids=["submitit", "template"])
+def test_the_jobs_settings_lie_in_the_launchs_folder(
+    fake_slurm: FakeSlurm, tmp_path: Path, launcher: Launcher, shared: bool
+) -> None:
+    """Before the jobs start, whole, and for the group where the folder is the group's."""
+    if shared:
+        tmp_path.chmod(0o2770)
+    jobs = launcher.launch(replace(request_in(tmp_path / "jobs"), spec='{"name": "svm"}\n'))
+    folder = Path(jobs.logs).parent
+    file = folder / layout.JOB_SPEC
+    assert file.read_text() == '{"name": "svm"}\n'
+    assert file.stat().st_mode & 0o777 == (0o660 if shared else 0o600)
+    assert list(folder.glob("*.new")) == []
+    (call,) = fake_slurm.calls("sbatch")
+    if isinstance(launcher, TemplateLauncher):
+        assert f"orion_hpc worker {file}" in str(call.script)
+
+
+def test_a_local_job_reads_its_settings_from_the_file(tmp_path: Path) -> None:
+    """It is called with the path; the file goes with the last job."""
+    request = replace(request_in(tmp_path / "jobs", 1), function=os.readlink, spec="{}")
+    jobs = LocalLauncher().launch(request)
+    (folder,) = (tmp_path / "jobs").iterdir()
+    wait_until(jobs.ended, 60, "the job ends")
+    (failure,) = jobs.failures()  # the file isn't a link
+    assert str(folder / layout.JOB_SPEC) in failure
+    assert not (folder / layout.JOB_SPEC).exists()
+
+
+def test_a_refusal_leaves_no_settings(fake_slurm: FakeSlurm, tmp_path: Path) -> None:
+    fake_slurm.fail("sbatch", "sbatch: error: no")
+    for launcher in LAUNCHERS:
+        with pytest.raises(LaunchError, match="sbatch refused"):
+            launcher.launch(replace(request_in(tmp_path / "jobs"), spec="{}"))
+    assert os.listdir(tmp_path) == ["fake-slurm"]

@@ -6,7 +6,7 @@ import pytest
 
 from orion_hpc.maintenance import litter
 from orion_hpc.maintenance.litter import DAY, JOBS, LOGS, Use
-from orion_hpc.sharedfs.layout import LAUNCHER
+from orion_hpc.sharedfs.layout import JOB_SPEC, LAUNCHER
 
 GONE, ALIVE = "h:1:abcdef.9:12_3.0", "h:2:abcdef.9:15_1.0"
 LOCAL = "h:3:abcdef.9:local-77"
@@ -138,3 +138,33 @@ def test_copies_and_trials():
     assert found == ["0", "1"]
     assert litter.has_kept(["log.txt", "unrecorded-2.json"])
     assert not litter.has_kept(["log.txt", "unrecorded.json"])
+
+
+OVER = Use(over={"12"}, is_done=True)
+
+
+@pytest.mark.parametrize(
+    ("launch", "files", "use", "gone", "goes"),
+    [
+        (SLURM, names("12_0.out", JOB_SPEC), OVER, False, True),
+        (SLURM, names(JOB_SPEC), OVER, False, False),  # it is being submitted
+        (SLURM, names(JOB_SPEC, age=2 * DAY), OVER, False, True),
+        (SLURM, names(JOB_SPEC, age=2 * DAY), Use(may_begin=True), False, False),  # it waits
+        (SLURM, names("12_0.out", JOB_SPEC), Use(over={"12"}), False, False),  # one may come back
+        (SLURM, names("12_0.out", "15_0.out", JOB_SPEC, age=2 * DAY), OVER, False, False),
+        (SLURM, names("12_0.out", JOB_SPEC), Use({GONE}, {"12"}, is_done=True), False, False),
+        (HERE, names("78_submitted.pkl", LAUNCHER, JOB_SPEC), Use(), True, True),
+        (HERE, names("78_submitted.pkl", LAUNCHER, JOB_SPEC), Use(), False, False),
+        (HERE, names(JOB_SPEC), Use(), False, False),  # it is being started
+        (HERE, names(JOB_SPEC, age=2 * DAY), Use(), False, True),
+        ("mine", names(JOB_SPEC, age=2 * DAY), OVER, True, False),
+    ],
+)
+def test_the_jobs_settings_stay_while_a_job_may_start(launch, files, use, gone, goes):
+    """For the first time or, requeued, once more."""
+    assert (litter.launch_litter(launch, files, use, gone).get(JOB_SPEC) == JOBS) == goes
+
+
+def test_settings_that_were_never_written_to_the_end():
+    found = names(f"{JOB_SPEC}.{'0a' * 6}.new", age=2 * DAY)
+    assert set(litter.launch_litter(SLURM, found, USE, False)) == set(found)

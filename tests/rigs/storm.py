@@ -16,7 +16,8 @@ import time
 from typing import Any
 
 from orion_hpc.journal.pickleddb import PickledDB
-from orion_hpc.worker.job import WorkerJob, run_job
+from orion_hpc.worker.job import run_job
+from orion_hpc.worker.job_spec import JobSpec
 
 
 class Storm:
@@ -85,7 +86,7 @@ class Storm:
             os.dup2(log, 2)
             random.seed()
             run_job(
-                WorkerJob(
+                JobSpec(
                     storage=self._settings["storage"],
                     name=self._settings["name"],
                     version=1,

@@ -38,14 +38,15 @@ settings = json.loads(sys.argv[1])
 right, skew = time.time, settings.pop("skew")
 time.time = lambda: right() + skew
 from orion_hpc.sharedfs import mounts
-from orion_hpc.worker import job, loop
+from orion_hpc.worker import job
+from orion_hpc.worker.job_spec import JobSpec
 if settings.pop("incoherent"):
     mounts.is_coherent = lambda mount: False
 patience = settings.pop("patience")
-job.WorkerOptions = functools.partial(loop.WorkerOptions, patience=patience)
+job.RuntimeOptions = functools.partial(job.RuntimeOptions, patience=patience)
 from orion_hpc.errors import OrionHpcError
 try:
-    job.run_job(job.WorkerJob(**settings))
+    job.run_job(JobSpec(**settings))
 except OrionHpcError as error:
     sys.exit(f"told: {error}")
 """

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import replace
 
 import pytest
 
@@ -30,11 +29,19 @@ from orion_hpc.model.trial import (
     USER_ERROR,
 )
 from orion_hpc.sharedfs.awake_clock import AwakeClock
-from orion_hpc.worker.grace import NO_GRACE, Grace
-from orion_hpc.worker.loop import Worker, WorkerOptions
-from orion_hpc.worker.notice import Notice, posted
+from orion_hpc.worker.loop import TrialRunner, Worker
+from orion_hpc.worker.recorder import ExperimentJournal, Recorder
 from orion_hpc.worker.recovery import Recovery
-from orion_hpc.worker.stop import StopNotice
+from orion_hpc.worker.runtime_options import RuntimeOptions
+from orion_hpc.worker.scheduler import Scheduler
+from orion_hpc.worker.shutdown import (
+    NO_GRACE,
+    Grace,
+    NoticeFile,
+    Shutdown,
+    StopNotice,
+    read_notice,
+)
 from orion_hpc.worker.task import Outcome, TrialTask
 
 
@@ -92,6 +99,13 @@ class Parallel:
         self.killed = kill
 
 
+def task_of(state: ExperimentState, trial) -> TrialTask:
+    """Return the task of a trial."""
+    return TrialTask(
+        None, trial.number, trial.id, trial.attempt, trial.params, trial.params, "", "e"
+    )
+
+
 class Bench:
     """An experiment in memory and workers for it."""
 
@@ -125,22 +139,25 @@ class Bench:
         notice=None,
         algorithm=None,
         awake=time.monotonic,
+        max_attempts_here=None,
     ) -> Worker:
         """Return a worker that is ready to run."""
+        journal = ExperimentJournal(MemoryStorage(self.journal), 1)
+        algorithm = algorithm or make_algorithm("random", self.space)
+        recovery = Recovery(watch or Watched(), lambda number: f"{self.folder}/{number}")
+        stop = stop or StopNotice()
+        options = RuntimeOptions(
+            name, 0.02, idle_timeout, max_attempts_here=max_attempts_here, patience=patience,
+            notice_delay=0.05, seed=1, max_attempts=3,
+        )  # fmt: skip
         return Worker(
-            storage=MemoryStorage(self.journal),
-            number=1,
-            algorithm=algorithm or make_algorithm("random", self.space),
-            executor=executor or SingleExecutor(),
-            run=run,
-            make_task=lambda state, trial: TrialTask(
-                None, trial.number, trial.id, trial.attempt, trial.params, trial.params, "", "e"
-            ),
-            recovery=Recovery(watch or Watched(), lambda number: f"{self.folder}/{number}"),
-            stop=stop or StopNotice(),
-            options=WorkerOptions(name, 0.02, idle_timeout, 1, 3, patience, 0.05, grace=grace),
-            notice=notice,
-            awake=awake,
+            journal,
+            Scheduler(journal, algorithm, recovery, stop, options),
+            Recorder(journal, recovery, stop, options),
+            Shutdown(stop, notice or NoticeFile(None), grace),
+            TrialRunner(executor or SingleExecutor(), run, task_of),
+            options,
+            awake,
         )
 
 
@@ -219,8 +236,8 @@ def test_a_model_is_asked_while_others_have_the_lock_and_reserve():
 
     def slow(history, number):
         if not others:  # the other worker does all that it can meanwhile
-            other = bench.worker(name="other", algorithm=make_algorithm("random", bench.space))
-            other._options = replace(other._options, max_attempts_here=20)
+            algorithm = make_algorithm("random", bench.space)
+            other = bench.worker(name="other", algorithm=algorithm, max_attempts_here=20)
             others.append(other.run().completed)
         return {"x": 0.001 + number}
 
@@ -373,17 +390,17 @@ def test_after_a_notice_trials_have_their_time(tmp_path):
         if stop.cause is None:
             stop.give("preempted", "SIGTERM")
         elif 0 in executor.running:
-            seen.append(posted(path))
+            seen.append(read_notice(path))
             executor.end(0)
         else:
             end = Outcome(INTERRUPTED, cause="cancelled", message="saved")
             executor.end(next(iter(executor.running)), end)
 
     executor = Parallel(2, script)
-    worker = bench.worker(executor, stop=stop, grace=Grace(60), notice=Notice(path))
+    worker = bench.worker(executor, stop=stop, grace=Grace(60), notice=NoticeFile(path))
     summary = worker.run()
     assert seen == ["SIGTERM"]
-    assert posted(path) == ""
+    assert read_notice(path) == ""
     assert (summary.completed, summary.interrupted) == (1, 1)
     assert [(trial.status, trial.cause) for trial in bench.state.trials] == [
         (COMPLETED, None),
@@ -588,10 +605,10 @@ def test_news_that_cant_be_read_end_no_trial():
 
     def script(one: Parallel) -> None:
         if len(looks) < 3:
-            worker._storage.position = position
+            worker._journal.storage.position = position
             time.sleep(0.03)
             return
-        del worker._storage.position
+        del worker._journal.storage.position
         one.end(0)
 
     assert worker.run().completed == 1
