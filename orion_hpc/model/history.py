@@ -89,7 +89,7 @@ class ExperimentHistory:
     # By worker: seconds of attempts that ended as each of KINDS.
     spent: dict[str, list[float]] = field(default_factory=dict)
     used: Used = field(default_factory=Used)
-    # The best completed trial and its rank. Unknown after a change, until somebody asks for it.
+    # The best completed trial and its rank. Found again on demand after a change.
     _best: Trial | None = field(default=None, compare=False)
     _least: float = field(default=math.inf, compare=False)
     _violation: float = field(default=math.inf, compare=False)
@@ -181,7 +181,7 @@ class ExperimentHistory:
         return [one for one in self.having(COMPLETED) if len(one.objectives) == wanted]
 
     def compare(self, trial: Trial) -> None:
-        """Take note of ``trial``, which has completed, as the best one if it is better."""
+        """Record ``trial``, which has completed, as the best one if it is better."""
         objective = trial.objective
         # Nearly every trial ends here, so nothing else may be looked at before.
         if objective is None or (
@@ -198,7 +198,7 @@ class ExperimentHistory:
             self._violation, self._level = violation, level
 
     def forget(self, trial: Trial) -> None:
-        """Take note that ``trial``, which had completed, is going to lose its results."""
+        """Record that ``trial``, which had completed, is going to lose its results."""
         if trial is self._best or trial is self._measure:
             self._is_best_unknown = True
 
@@ -296,7 +296,7 @@ class ExperimentHistory:
         return max(0, self.max_trials - len(by[COMPLETED]) - len(by[RESERVED]))
 
     def move(self, trial: Trial, status: str) -> None:
-        """Give a trial another status."""
+        """Change the status of a trial."""
         del self.by_status[trial.status][trial.number]
         trial.status = status
         self.by_status[status][trial.number] = None

@@ -174,7 +174,7 @@ class DatabaseLock:
         clock = AwakeClock()  # time in which this process was stopped doesn't count
         start = clock()
         deadline = start + self._timeout
-        told = False
+        warned = False
         if self._queue is not None:
             self._wait_in_queue(self._queue, deadline, clock, meanwhile)
         for lock in self._locks:
@@ -190,8 +190,8 @@ class DatabaseLock:
                     deadline = min(deadline, now + HURRIED_TIMEOUT)
                 if now >= deadline:
                     raise self._timed_out(lock, now - start)
-                if now - start > WARN_AFTER and not told:
-                    told = True
+                if now - start > WARN_AFTER and not warned:
+                    warned = True
                     log.warning(
                         "waiting for the database's lock %s, which %s for %.0f s; giving up in "
                         "%.0f s", self._path, lock.trouble, now - start, deadline - now,

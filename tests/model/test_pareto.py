@@ -87,7 +87,7 @@ def test_ten_thousand_trials_that_are_all_on_it_need_no_look_at_each_pair():
 
     names = ("__lt__", "__le__", "__gt__", "__ge__")
     counted = type("Counted", (float,), {name: counting(name) for name in names})
-    many, stairs = 10_000, pareto._Stairs()
+    many, stairs = 10_000, pareto._Staircase()
     for number in range(many):
         step = number * 7919 % many
         assert stairs.add((counted(step), counted(-step)))
