@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orion_hpc.config.config_files import standing_files, standing_layers
+from orion_hpc.config.config_files import load_settings, standing_files, standing_layers
 from orion_hpc.config.document import read_yaml
 from orion_hpc.config.resolve import Layer, document_layer, resolve
 from orion_hpc.errors import ConfigurationError
@@ -61,6 +61,25 @@ def test_each_source_wins_over_those_before(tmp_path):
     assert settings.place("slurm.partition") == "c.yaml, line 3"
     assert settings.worker.grace == 3
     assert settings.place("worker.grace") == "ORION_HPC_WORKER__GRACE"
+
+
+def test_a_commands_settings_come_from_all_of_them(tmp_path, monkeypatch):
+    """With a file or without; a flag that wasn't given takes nothing back."""
+    monkeypatch.chdir(tmp_path)
+    for name, value in place(tmp_path, "lock: lease\n", "max_broken: 2\n").items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.setenv("ORION_HPC_MAX_ATTEMPTS", "5")
+    own = tmp_path / "c.yaml"
+    own.write_text("name: x\nstorage: own.pkl\n")
+    settings = load_settings(own, {"storage": None, "name": "y"}, needs=("name",))
+    assert (settings.name, settings.storage) == ("y", str(tmp_path / "own.pkl"))
+    assert (settings.lock, settings.max_broken, settings.max_attempts) == ("lease", 2, 5)
+    assert settings.place("name") == "flags"
+    settings = load_settings(None, {"storage": "flag.pkl"}, needs=())
+    assert (settings.name, settings.storage) == (None, str(tmp_path / "flag.pkl"))
+    with pytest.raises(ConfigurationError, match="name is missing"):
+        load_settings(None, {})
 
 
 def test_relative_paths_begin_at_their_file_and_home_stays_the_experiments(tmp_path):

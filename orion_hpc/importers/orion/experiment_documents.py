@@ -110,7 +110,7 @@ def read_experiment(
     notes = [] if name == known_as else [f"It was called {known_as!r} in Oríon."]
     priors = _priors(document, notes)
     options = _options(document, converter, notes)
-    space, algorithm = _for_us(priors, options, seed, notes)
+    space, algorithm = _converted(priors, options, seed, notes)
     created = _created(document, now)
     found = _trials(trials, converter, created, notes)
     max_broken = _limit(document.get("max_broken")) or _MAX_BROKEN
@@ -206,7 +206,7 @@ def _put(nested: dict[str, Any], levels: list[str], value: Any) -> None:
     nested[levels[-1]] = value
 
 
-def _for_us(
+def _converted(
     priors: dict[str, str], options: dict[str, dict[str, Any]], seed: int, notes: list[str]
 ) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
     """Return space and algorithm as this version records them; unchanged, with a note, if it can't
