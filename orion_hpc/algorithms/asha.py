@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from orion_hpc.algorithms.base import Branch, History, Suggestion
     from orion_hpc.model.space import Space
-    from orion_hpc.model.trial import Trial
+    from orion_hpc.model.trial_record import TrialRecord
 
 _Key = tuple[float, int]
 """A completed trial: its objective (smaller is better) and its number."""
@@ -195,7 +195,7 @@ class Asha:
                 self._brackets[bracket][place].add(key, number in self._promoted)
         self._completed = len(history.completions)
 
-    def _place(self, trial: Trial, history: History) -> None:
+    def _place(self, trial: TrialRecord, history: History) -> None:
         """Record the bracket and the rung of a trial; a fidelity that is no level has none."""
         level = trial.params.get(self._name)
         if level not in self._levels:
@@ -208,7 +208,7 @@ class Asha:
             self._mark(history.trials[trial.parent])
         self._places[trial.number] = (bracket, place)
 
-    def _mark(self, trial: Trial) -> None:
+    def _mark(self, trial: TrialRecord) -> None:
         self._promoted.add(trial.number)
         bracket, place = self._places[trial.number]
         if trial.objective is not None:

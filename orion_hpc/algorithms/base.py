@@ -77,7 +77,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
-from orion_hpc.model.trial import Params, Trial
+from orion_hpc.model.trial_record import Params, TrialRecord
 
 
 class History(Protocol):
@@ -88,7 +88,7 @@ class History(Protocol):
     """
 
     @property
-    def trials(self) -> Sequence[Trial]:
+    def trials(self) -> Sequence[TrialRecord]:
         """All trials by number, with params, status and, if completed, the objective."""
 
     @property
@@ -104,10 +104,10 @@ class History(Protocol):
         """
 
     @property
-    def learned(self) -> Sequence[Trial]:
+    def learned(self) -> Sequence[TrialRecord]:
         """Completed trials of a warm start's other experiments, with negative numbers."""
 
-    def pending(self) -> list[Trial]:
+    def pending(self) -> list[TrialRecord]:
         """Return the trials that are neither completed nor broken, by number."""
 
     def has(self, params: Params) -> bool:

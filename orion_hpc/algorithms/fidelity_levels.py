@@ -18,7 +18,7 @@ from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, History, Wait
 from orion_hpc.algorithms.space_adapter import HistoryView
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.dimension import Fidelity
-from orion_hpc.model.trial import Params, Trial
+from orion_hpc.model.trial_record import Params, TrialRecord
 
 if TYPE_CHECKING:
     import random
@@ -159,7 +159,7 @@ class LevelSampler:
         params = found.params if isinstance(found, Branch) else found
         return at_level(params, self._fidelity.name, level)
 
-    def _judged(self, trial: Trial) -> float | None:
+    def _judged(self, trial: TrialRecord) -> float | None:
         objective, level = trial.objective, trial.params.get(self._fidelity.name)
         if objective is None or not isinstance(level, int | float):
             return None
@@ -176,7 +176,7 @@ def at_level(params: Params, name: str, level: int) -> Params:
     return {key: level if key == name else value for key, value in params.items()}
 
 
-def raised(trial: Trial, name: str, level: int) -> Branch:
+def raised(trial: TrialRecord, name: str, level: int) -> Branch:
     """Return the point that continues ``trial`` at a higher level of the fidelity ``name``."""
     return Branch(at_level(trial.params, name, level), trial.number)
 
@@ -185,7 +185,7 @@ def levelled(
     history: History,
     fidelity: Fidelity,
     level: int,
-    judge: Callable[[Trial], float | None] | None = None,
+    judge: Callable[[TrialRecord], float | None] | None = None,
 ) -> HistoryView:
     """Return a view of the history in which all trials have the highest fidelity.
 

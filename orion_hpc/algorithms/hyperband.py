@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from orion_hpc.algorithms import fidelity_levels
 from orion_hpc.algorithms.base import WAIT, Branch
 from orion_hpc.algorithms.options import check_count
-from orion_hpc.model.trial import BROKEN, COMPLETED
+from orion_hpc.model.trial_record import BROKEN, COMPLETED
 
 if TYPE_CHECKING:
     import random
 
     from orion_hpc.algorithms.base import History, Suggestion
     from orion_hpc.model.space import Space
-    from orion_hpc.model.trial import Params, Trial
+    from orion_hpc.model.trial_record import Params, TrialRecord
 
 
 @dataclass(slots=True)
@@ -166,7 +166,7 @@ class Hyperband:
         return None
 
     def _outstanding(
-        self, bracket: _Bracket, place: int, trials: list[Trial], history: History
+        self, bracket: _Bracket, place: int, trials: list[TrialRecord], history: History
     ) -> Branch | None:
         """Return the promotion of the best trial of a rung that isn't promoted yet, or None."""
         above = bracket.rungs[place + 1]
@@ -191,7 +191,7 @@ class Hyperband:
             self._place(trial)
         self._registered = len(history.trials)
 
-    def _place(self, trial: Trial) -> None:
+    def _place(self, trial: TrialRecord) -> None:
         level = trial.params.get(self._name)
         if trial.parent is not None:
             found = self._places.get(trial.parent)

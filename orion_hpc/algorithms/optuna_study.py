@@ -27,7 +27,7 @@ from orion_hpc.algorithms.base import History
 from orion_hpc.model.dimension import Categorical, Dimension, Integer, Real
 from orion_hpc.model.distribution import Discretised, LogUniform
 from orion_hpc.model.space import Space
-from orion_hpc.model.trial import Params, Trial
+from orion_hpc.model.trial_record import Params, TrialRecord
 
 MakeSampler = Callable[[int], BaseSampler]
 """Returns a sampler with this seed: a new one for each suggestion, as it must have no state."""
@@ -166,7 +166,7 @@ class _Mirror(BaseStorage):
             return [total / len(self._completed) for total in self._sum]
         return list(self._most if self._strategy == "max" else self._least)
 
-    def _complete(self, trial: Trial) -> None:
+    def _complete(self, trial: TrialRecord) -> None:
         values = trial.objectives
         if self._objectives is None and values:
             self._objectives = len(values)
@@ -181,7 +181,7 @@ class _Mirror(BaseStorage):
         self._most = list(map(max, self._most, values))
         self._sum = [total + value for total, value in zip(self._sum, values, strict=True)]
 
-    def _constrain(self, trial: Trial) -> None:
+    def _constrain(self, trial: TrialRecord) -> None:
         """Give all trials the same number of constraints, as a Gaussian process is fitted to each.
 
         A constraint that a trial didn't report counts as satisfied.
@@ -194,7 +194,9 @@ class _Mirror(BaseStorage):
             for place in range(self._constraints):
                 one.system_attrs.setdefault(f"constraints:{place}", 0.0)
 
-    def _frozen(self, trial: Trial, values: Sequence[float] | None = None) -> FrozenTrial | None:
+    def _frozen(
+        self, trial: TrialRecord, values: Sequence[float] | None = None
+    ) -> FrozenTrial | None:
         if trial.params.keys() != self.distributions.keys():
             return None
         params = {}

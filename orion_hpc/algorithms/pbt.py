@@ -14,14 +14,14 @@ from orion_hpc.algorithms.options import check_count, check_probability, check_s
 from orion_hpc.algorithms.random import Random
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.dimension import Dimension, Fidelity, Integer, Real
-from orion_hpc.model.trial import BROKEN
+from orion_hpc.model.trial_record import BROKEN
 
 if TYPE_CHECKING:
     import random
 
     from orion_hpc.algorithms.base import History, Suggestion
     from orion_hpc.model.space import Space
-    from orion_hpc.model.trial import Params
+    from orion_hpc.model.trial_record import Params
 
 _TRIES = 20
 _FEWEST = 5

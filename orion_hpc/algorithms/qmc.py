@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from orion_hpc.algorithms.base import History
     from orion_hpc.model.space import Space
-    from orion_hpc.model.trial import Params
+    from orion_hpc.model.trial_record import Params
 
 _KINDS = ("sobol", "halton")
 _TRIES = 10_000

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from orion_hpc.algorithms.base import History
     from orion_hpc.model.space import Space
-    from orion_hpc.model.trial import Params
+    from orion_hpc.model.trial_record import Params
 
 _FEWEST_TRIES = 1_000
 _MOST_TRIES = 100_000

@@ -18,7 +18,7 @@ from orion_hpc.algorithms.base import (
     Suggestion,
     no_advice,
 )
-from orion_hpc.model.trial import Params, Trial
+from orion_hpc.model.trial_record import Params, TrialRecord
 
 if TYPE_CHECKING:
     import random
@@ -78,7 +78,7 @@ class HistoryView:
         history: History,
         forward: Callable[[Params], Params],
         backward: Callable[[Params], Params],
-        judge: Callable[[Trial], float | None] | None = None,
+        judge: Callable[[TrialRecord], float | None] | None = None,
     ) -> None:
         self._history = history
         self._judge = judge
@@ -89,7 +89,7 @@ class HistoryView:
         self.completions: Sequence[int] = history.completions
         self.undone: int = history.undone
 
-    def pending(self) -> list[Trial]:
+    def pending(self) -> list[TrialRecord]:
         """Return the trials that are neither completed nor broken."""
         return [self._show(trial) for trial in self._history.pending()]
 
@@ -97,7 +97,7 @@ class HistoryView:
         """Return whether the history has a trial with these params, transformed back."""
         return self._history.has(self._backward(params))
 
-    def _show(self, trial: Trial) -> Trial:
+    def _show(self, trial: TrialRecord) -> TrialRecord:
         try:
             params = self._forward(trial.params)
         except (KeyError, ValueError, IndexError, TypeError):
@@ -109,8 +109,10 @@ class HistoryView:
         return replace(trial, params=params, results=results)
 
 
-class _Shown(Sequence[Trial]):
-    def __init__(self, trials: Sequence[Trial], show: Callable[[Trial], Trial]) -> None:
+class _Shown(Sequence[TrialRecord]):
+    def __init__(
+        self, trials: Sequence[TrialRecord], show: Callable[[TrialRecord], TrialRecord]
+    ) -> None:
         self._trials = trials
         self._show = show
 
@@ -118,13 +120,13 @@ class _Shown(Sequence[Trial]):
         return len(self._trials)
 
     @overload
-    def __getitem__(self, index: int) -> Trial: ...
+    def __getitem__(self, index: int) -> TrialRecord: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Trial]: ...
-    def __getitem__(self, index: int | slice) -> Trial | list[Trial]:
+    def __getitem__(self, index: slice) -> list[TrialRecord]: ...
+    def __getitem__(self, index: int | slice) -> TrialRecord | list[TrialRecord]:
         if isinstance(index, slice):
             return [self._show(trial) for trial in self._trials[index]]
         return self._show(self._trials[index])
 
-    def __iter__(self) -> Iterator[Trial]:
+    def __iter__(self) -> Iterator[TrialRecord]:
         return map(self._show, self._trials)

@@ -25,7 +25,7 @@ from typing import Any
 from orion_hpc.model.dimension import Categorical, Dimension, Fidelity, Integer, Real, same_choice
 from orion_hpc.model.distribution import Discretised, Distribution, LogUniform, Uniform, Whole
 from orion_hpc.model.space import Space
-from orion_hpc.model.trial import Params
+from orion_hpc.model.trial_record import Params
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from orion_hpc.algorithms.base import (
 from orion_hpc.algorithms.random import Random
 from orion_hpc.errors import AlgorithmError, ConfigurationError, OrionHpcError
 from orion_hpc.model.dimension import Categorical
-from orion_hpc.model.trial import Params
+from orion_hpc.model.trial_record import Params
 from orion_hpc.plugins import describe_error
 
 if TYPE_CHECKING:

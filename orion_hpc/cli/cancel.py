@@ -30,7 +30,7 @@ def cancel(
     their state. No recorded result is lost: 'orion-hpc resume' continues the experiment.
     """
     from orion_hpc.jobs import cancellation
-    from orion_hpc.model.trial import COMPLETED, INTERRUPTED, RESERVED
+    from orion_hpc.model.trial_record import COMPLETED, INTERRUPTED, RESERVED
     from orion_hpc.text import counted, counted_are
 
     settings = selection.settings()

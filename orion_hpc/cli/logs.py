@@ -80,7 +80,7 @@ def logs(
 
 def _show_failures(terminal: Terminal, state: ExperimentState) -> None:
     from orion_hpc.jobs.logs import failures
-    from orion_hpc.model.trial import BROKEN
+    from orion_hpc.model.trial_record import BROKEN
 
     broken = state.having(BROKEN)
     for heading, reason in failures(broken):

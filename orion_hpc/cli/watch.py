@@ -29,7 +29,7 @@ from orion_hpc.jobs.submission import (
 )
 from orion_hpc.journal.heartbeat import signs
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import BROKEN, COMPLETED
+from orion_hpc.model.trial_record import BROKEN, COMPLETED
 from orion_hpc.sharedfs import layout
 from orion_hpc.text import counted_are
 from orion_hpc.worker.recovery import release_lost

@@ -18,7 +18,7 @@ from orion_hpc.client.session import Session
 from orion_hpc.client.trial import Trial, shown
 from orion_hpc.errors import ReservationLost, UnsupportedOperation
 from orion_hpc.experiments.location import Place
-from orion_hpc.model import trial as model
+from orion_hpc.model import trial_record as model
 from orion_hpc.model.state import ExperimentState
 
 MODES = ("r", "w", "x")
@@ -267,11 +267,11 @@ class AskTellClient(ExperimentView):
                 f"Open it with mode={mode!r}, or with build_experiment.",
             )
 
-    def _last_read(self, trial: model.Trial) -> Trial:
+    def _last_read(self, trial: model.TrialRecord) -> Trial:
         """Return ``trial`` for the user, by the state that was read last."""
         return self._shown(trial, self._session.state)
 
-    def _shown(self, trial: model.Trial, state: ExperimentState) -> Trial:
+    def _shown(self, trial: model.TrialRecord, state: ExperimentState) -> Trial:
         return shown(trial, state, self._place.folder_of(state), self._leave)
 
     def _leave(self, trial: Trial, error: BaseException | None) -> None:

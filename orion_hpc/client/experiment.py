@@ -18,7 +18,7 @@ from orion_hpc.client.session import Session
 from orion_hpc.client.trial import Trial
 from orion_hpc.executors.base import Executor
 from orion_hpc.experiments.location import Place
-from orion_hpc.model import trial as model
+from orion_hpc.model import trial_record as model
 
 OnError: TypeAlias = "Callable[[ExperimentClient, Trial, BaseException, int], bool]"
 PrepareTrial: TypeAlias = "Callable[[ExperimentClient, Trial], None]"
@@ -324,14 +324,14 @@ class ExperimentClient(AskTellClient):
 
     def _error_callback(
         self, on_error: OnError | None
-    ) -> Callable[[model.Trial, BaseException, int], bool] | None:
+    ) -> Callable[[model.TrialRecord, BaseException, int], bool] | None:
         if on_error is None:
             return None
         return lambda trial, error, broken: on_error(self, self._last_read(trial), error, broken)
 
     def _prepare_callback(
         self, prepare_trial: PrepareTrial | None
-    ) -> Callable[[model.Trial], None]:
+    ) -> Callable[[model.TrialRecord], None]:
         if prepare_trial is None:
             return lambda trial: None
         return lambda trial: prepare_trial(self, self._last_read(trial))

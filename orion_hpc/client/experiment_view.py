@@ -20,7 +20,7 @@ from orion_hpc.experiments.location import Place
 from orion_hpc.experiments.lookup import check_status
 from orion_hpc.experiments.stats import ExperimentStats, statistics
 from orion_hpc.experiments.trial_table import record, suggested_columns
-from orion_hpc.model import trial as model
+from orion_hpc.model import trial_record as model
 from orion_hpc.model.pareto import front
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
@@ -383,7 +383,9 @@ class ExperimentView:
     def _state(self) -> ExperimentState:
         return self._session.refresh()
 
-    def _trials(self, choose: Callable[[ExperimentState], Sequence[model.Trial]]) -> list[Trial]:
+    def _trials(
+        self, choose: Callable[[ExperimentState], Sequence[model.TrialRecord]]
+    ) -> list[Trial]:
         with self._session.lock:
             state = self._state
             return [self._shown(trial, state) for trial in choose(state)]
@@ -391,7 +393,7 @@ class ExperimentView:
     def _having(self, *statuses: str) -> list[Trial]:
         return self._trials(lambda state: [one for one in state.trials if one.status in statuses])
 
-    def _shown(self, trial: model.Trial, state: ExperimentState) -> Trial:
+    def _shown(self, trial: model.TrialRecord, state: ExperimentState) -> Trial:
         return shown(trial, state, self._place.folder_of(state))
 
     def __repr__(self) -> str:

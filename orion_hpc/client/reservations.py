@@ -26,7 +26,7 @@ from orion_hpc.model import event as ev
 from orion_hpc.model.result import check_results
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     BROKEN,
     CANCELLED,
     COMPLETED,
@@ -34,7 +34,7 @@ from orion_hpc.model.trial import (
     RELEASABLE,
     RESERVED,
     USER_ERROR,
-    Trial,
+    TrialRecord,
 )
 from orion_hpc.worker import plan
 from orion_hpc.worker.failure import failure
@@ -88,7 +88,7 @@ class Reservations:
         self._recovery.settle(loss)
         workers -= names
 
-    def suggest(self) -> Trial:
+    def suggest(self) -> TrialRecord:
         """Reserve one; see :meth:`ExperimentClient.suggest`."""
         session, algorithm = self._session, self._algorithm
         for _ in range(_TRIES):
@@ -121,14 +121,18 @@ class Reservations:
             "Try again.",
         )
 
-    def observe(self, trial: Trial, results: Results) -> Trial:
+    def observe(self, trial: TrialRecord, results: Results) -> TrialRecord:
         """Record results; see :meth:`ExperimentClient.observe`."""
         checked = check_results(results)
         return self._end(trial, ev.CompleteTrial(trial.number, trial.attempt, checked, time.time()))
 
     def release(
-        self, trial: Trial, status: str, cause: str = CANCELLED, message: str = "by the program"
-    ) -> Trial:
+        self,
+        trial: TrialRecord,
+        status: str,
+        cause: str = CANCELLED,
+        message: str = "by the program",
+    ) -> TrialRecord:
         """Give one back; see :meth:`ExperimentClient.release`."""
         if status not in RELEASABLE:
             raise ConfigurationError(
@@ -142,7 +146,7 @@ class Reservations:
             ev.ReleaseTrial(trial.number, trial.attempt, status, cause, message, time.time()),
         )
 
-    def leave(self, trial: Trial, error: BaseException | None) -> Trial:
+    def leave(self, trial: TrialRecord, error: BaseException | None) -> TrialRecord:
         """Give one back that a ``with`` block leaves."""
         if error is None:
             return self.release(trial, INTERRUPTED, message="left without results")
@@ -152,7 +156,7 @@ class Reservations:
         message = "\n".join(part for part in (found.message, found.detail) if part)
         return self.release(trial, BROKEN, found.cause, message)
 
-    def reserve(self, trial: Trial) -> Trial:
+    def reserve(self, trial: TrialRecord) -> TrialRecord:
         """Reserve this one; see :meth:`ExperimentClient.reserve`."""
         session = self._session
         with session.lock:
@@ -177,7 +181,9 @@ class Reservations:
             session.hold(taken)
             return taken
 
-    def insert(self, params: Mapping[str, Any], results: Results | None, reserve: bool) -> Trial:
+    def insert(
+        self, params: Mapping[str, Any], results: Results | None, reserve: bool
+    ) -> TrialRecord:
         """Add one; see :meth:`ExperimentClient.insert`."""
         point = point_of(self._space, params)
         checked = None if results is None else check_results(results)
@@ -225,7 +231,7 @@ class Reservations:
         self._recovery.settle(loss)
         return state
 
-    def _end(self, trial: Trial, event: ev.CompleteTrial | ev.ReleaseTrial) -> Trial:
+    def _end(self, trial: TrialRecord, event: ev.CompleteTrial | ev.ReleaseTrial) -> TrialRecord:
         session = self._session
         with session.lock:
             if session.held.get(trial.number) != trial.attempt:
@@ -245,7 +251,7 @@ class Reservations:
             return now
 
 
-def _same(state: ExperimentState, trial: Trial) -> Trial:
+def _same(state: ExperimentState, trial: TrialRecord) -> TrialRecord:
     if trial.number < len(state.trials):
         found = state.trials[trial.number]
         if found.id == trial.id:
@@ -284,7 +290,7 @@ def _no_room(state: ExperimentState) -> OrionHpcError:
     return _nothing(state)
 
 
-def _refused(now: Trial, state: ExperimentState) -> OrionHpcError:
+def _refused(now: TrialRecord, state: ExperimentState) -> OrionHpcError:
     if now.status == RESERVED:
         return ReservationLost(f"trial {now.number} was reserved by {now.worker} meanwhile")
     if not state.is_open or state.places < 1:
@@ -292,7 +298,7 @@ def _refused(now: Trial, state: ExperimentState) -> OrionHpcError:
     return ReservationLost(f"trial {now.number} is {now.status} and can't be reserved")
 
 
-def _lost(trial: Trial, now: Trial) -> ReservationLost:
+def _lost(trial: TrialRecord, now: TrialRecord) -> ReservationLost:
     return ReservationLost(
         f"trial {trial.number} isn't reserved by this client: it is {now.status}, attempt "
         f"{now.attempt}" + (f", by {now.worker}" if now.worker else ""),

@@ -22,7 +22,7 @@ from orion_hpc.executors.base import Executor
 from orion_hpc.experiments.location import Place
 from orion_hpc.journal.base import Storage
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import BROKEN, CANCELLED, Trial
+from orion_hpc.model.trial_record import BROKEN, CANCELLED, TrialRecord
 from orion_hpc.text import counted
 from orion_hpc.worker.job_spec import OnSuspend
 from orion_hpc.worker.portable import pack, unpack_error
@@ -51,8 +51,8 @@ class Run:
     max_trials: int | None
     max_trials_per_worker: int | None
     max_broken: int | None
-    on_error: Callable[[Trial, BaseException, int], bool] | None
-    prepare_trial: Callable[[Trial], None]
+    on_error: Callable[[TrialRecord, BaseException, int], bool] | None
+    prepare_trial: Callable[[TrialRecord], None]
     heartbeat: float
     on_suspend: OnSuspend
     idle_timeout: float
@@ -68,7 +68,7 @@ class _Judge:
         self._broken = 0
         self.error: Exception | None = None
 
-    def watch(self, trial: Trial, outcome: Outcome) -> str:
+    def watch(self, trial: TrialRecord, outcome: Outcome) -> str:
         if outcome.status != BROKEN:
             return ""
         error = unpack_error(outcome.error, outcome.message)

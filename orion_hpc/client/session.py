@@ -21,7 +21,7 @@ from orion_hpc.journal.base import Storage
 from orion_hpc.journal.heartbeat import Heartbeat
 from orion_hpc.model.event import Event
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import RESERVED, Trial
+from orion_hpc.model.trial_record import RESERVED, TrialRecord
 from orion_hpc.sharedfs import process_identity
 from orion_hpc.worker.job_spec import OnSuspend
 from orion_hpc.worker.recorder import ExperimentJournal
@@ -101,11 +101,11 @@ class Session:
         """The worker's name in the journal; to be read with the lock held."""
         return self._name
 
-    def hold(self, trial: Trial) -> None:
+    def hold(self, trial: TrialRecord) -> None:
         """Record that this session has reserved ``trial``."""
         self.held[trial.number] = trial.attempt
 
-    def holds(self, trial: Trial) -> bool:
+    def holds(self, trial: TrialRecord) -> bool:
         """Return whether the trial is reserved by this session, by the state as it was read."""
         return trial.status == RESERVED and self.held.get(trial.number) == trial.attempt
 

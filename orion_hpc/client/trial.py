@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Any, NamedTuple, TypeAlias
 
-from orion_hpc.model import trial as model
+from orion_hpc.model import trial_record as model
 from orion_hpc.model.history import fidelity_of
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
@@ -146,7 +146,7 @@ class Trial:
 
     def __init__(
         self,
-        trial: model.Trial,
+        trial: model.TrialRecord,
         home: Home,
         folder: str,
         leave: Leave | None = None,
@@ -158,7 +158,7 @@ class Trial:
         self._parent = parent
         self._update(trial)
 
-    def _update(self, trial: model.Trial) -> None:
+    def _update(self, trial: model.TrialRecord) -> None:
         self._trial = replace(trial)
 
     @property
@@ -357,7 +357,7 @@ class Trial:
 
 
 def shown(
-    trial: model.Trial,
+    trial: model.TrialRecord,
     experiment: ExperimentState,
     folder_of: Callable[[int], str],
     leave: Leave | None = None,
@@ -366,7 +366,7 @@ def shown(
 
     Parameters
     ----------
-    trial : model.Trial
+    trial : model.TrialRecord
     experiment : ExperimentState
         The trial's experiment.
     folder_of : callable

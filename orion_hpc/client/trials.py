@@ -13,7 +13,7 @@ from orion_hpc.experiments import frames
 from orion_hpc.experiments.lookup import check_status, find_trial, read_experiment, read_experiments
 from orion_hpc.experiments.trial_table import record, suggested_columns
 from orion_hpc.model import pareto
-from orion_hpc.model import trial as model
+from orion_hpc.model import trial_record as model
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.sharedfs.layout import trial_folders
 
@@ -222,7 +222,9 @@ def to_pandas(
 
 
 def _shown(
-    trials: Iterable[model.Trial], experiment: ExperimentState, storage: str | os.PathLike[str]
+    trials: Iterable[model.TrialRecord],
+    experiment: ExperimentState,
+    storage: str | os.PathLike[str],
 ) -> list[Trial]:
     folder_of = trial_folders(
         os.fspath(storage), experiment.title, experiment.configuration.get("working_dir")

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
 from orion_hpc.errors import ConfigurationError, OrionHpcError, did_you_mean
-from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY
+from orion_hpc.model.trial_record import KILLED, OUT_OF_MEMORY
 from orion_hpc.plugins import load
 
 A = TypeVar("A")
@@ -98,7 +98,7 @@ class ProcessDied(OrionHpcError):
     ----------
     message : str
     cause : str
-        ``KILLED`` or ``OUT_OF_MEMORY`` of :mod:`orion_hpc.model.trial`.
+        ``KILLED`` or ``OUT_OF_MEMORY`` of :mod:`orion_hpc.model.trial_record`.
     exit_status : int or None
         The exit code, or the negative number of the signal that killed it; None if unknown.
 

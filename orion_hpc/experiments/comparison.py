@@ -8,7 +8,7 @@ from typing import Any
 
 from orion_hpc.model.pareto import front
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import COMPLETED
+from orion_hpc.model.trial_record import COMPLETED
 
 
 def comparison(state: ExperimentState) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from orion_hpc.experiments.target_check import check_target
 from orion_hpc.journal.base import Storage
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState, State
-from orion_hpc.model.trial import BROKEN, Params, params_key
+from orion_hpc.model.trial_record import BROKEN, Params, params_key
 
 _TRIES = 10
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from orion_hpc.errors import ConfigurationError, NoConfigurationError, did_you_mean
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import STATUSES, Trial
+from orion_hpc.model.trial_record import STATUSES, TrialRecord
 
 _FEWEST_DIGITS = 4
 
@@ -99,7 +99,7 @@ def read_experiment(
     return the_one(read_experiments(storage, name, version), os.fspath(storage), name, version)
 
 
-def find_trial(experiment: ExperimentState, asked: str | int) -> Trial:
+def find_trial(experiment: ExperimentState, asked: str | int) -> TrialRecord:
     """Return the trial of a number or an id.
 
     The beginning of an id will do where only one has it.

@@ -10,7 +10,7 @@ from typing import Any
 from orion_hpc.errors import ConfigurationError, InvalidParams, OrionHpcError, did_you_mean
 from orion_hpc.model.dimension import Dimension
 from orion_hpc.model.space import Space
-from orion_hpc.model.trial import Params
+from orion_hpc.model.trial_record import Params
 
 _WORDS = {"None": None, "True": True, "False": False}
 _LARGEST = 100_000_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import BROKEN, COMPLETED, RESERVED
+from orion_hpc.model.trial_record import BROKEN, COMPLETED, RESERVED
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import COMPLETED
+from orion_hpc.model.trial_record import COMPLETED
 
 
 @dataclass(frozen=True, slots=True)

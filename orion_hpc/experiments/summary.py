@@ -12,7 +12,7 @@ from orion_hpc.journal.heartbeat import Sign
 from orion_hpc.model.event import LaunchJobs
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import BROKEN, RESERVED, STATUSES
+from orion_hpc.model.trial_record import BROKEN, RESERVED, STATUSES
 from orion_hpc.slurm.tasks import Tasks
 from orion_hpc.text import counted
 

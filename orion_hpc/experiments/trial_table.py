@@ -13,7 +13,7 @@ from typing import Any
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.result import OBJECTIVE
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import Results, Trial
+from orion_hpc.model.trial_record import Results, TrialRecord
 
 TIMES = ("submit_time", "start_time", "end_time")
 _FIRST = ("experiment", "version", "number", "id", "status", "attempt", "objective")
@@ -23,7 +23,7 @@ _MOST_CELLS = 30_000_000
 """Of a table, which takes some gigabytes of memory then."""
 
 
-def record(experiment: ExperimentState, trial: Trial) -> dict[str, Any]:
+def record(experiment: ExperimentState, trial: TrialRecord) -> dict[str, Any]:
     """Return a trial as plain data: what it is, ``params`` by flat name, ``results`` in Oríon's
     form, times as seconds since the epoch, and the number of the trial that it goes on from as
     ``parent``."""

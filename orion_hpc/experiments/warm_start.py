@@ -20,7 +20,7 @@ from orion_hpc.journal.base import Storage
 from orion_hpc.model import event as ev
 from orion_hpc.model.result import STATISTIC
 from orion_hpc.model.state import ExperimentState, State
-from orion_hpc.model.trial import Params, Results
+from orion_hpc.model.trial_record import Params, Results
 from orion_hpc.text import counted
 
 

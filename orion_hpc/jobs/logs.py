@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import Trial
+from orion_hpc.model.trial_record import TrialRecord
 from orion_hpc.sharedfs import layout
 from orion_hpc.sharedfs.process_identity import Identity
 from orion_hpc.worker.script_results import LOG
@@ -135,7 +135,7 @@ def _line_from_end(file: BinaryIO, size: int, lines: int) -> int:
     return 0
 
 
-def failures(trials: Iterable[Trial]) -> Iterator[tuple[str, str]]:
+def failures(trials: Iterable[TrialRecord]) -> Iterator[tuple[str, str]]:
     """Yield a heading and the reason, with its traceback, of each trial that broke."""
     for trial in trials:
         heading = f"trial {trial.number}, attempt {trial.attempt}: {trial.status} ({trial.cause})"

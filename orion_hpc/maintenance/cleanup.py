@@ -23,7 +23,7 @@ from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.maintenance import litter
 from orion_hpc.maintenance.examination import Examiner
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import BROKEN, COMPLETED, RESERVED
+from orion_hpc.model.trial_record import BROKEN, COMPLETED, RESERVED
 from orion_hpc.sharedfs import layout, removal
 from orion_hpc.sharedfs.process_identity import Identity
 from orion_hpc.slurm.queue import Ended, ended

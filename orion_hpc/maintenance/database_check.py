@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 from orion_hpc.experiments.active_workers import living_workers
 from orion_hpc.maintenance.examination import Examination, Examiner, experiments
 from orion_hpc.maintenance.pieces import OVERTAKEN, Fault
-from orion_hpc.model.trial import COMPLETED
+from orion_hpc.model.trial_record import COMPLETED
 
 During: TypeAlias = Callable[[Iterable[str]], None]
 """Exhausts an iterator of progress messages."""

@@ -15,7 +15,7 @@ from orion_hpc.maintenance.mending import Derive, Mends
 from orion_hpc.maintenance.rewrite import Repairer, locked
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState, State
-from orion_hpc.model.trial import Params
+from orion_hpc.model.trial_record import Params
 
 
 def repair(path: str, during: During, force: bool = False) -> dict[str, Any]:

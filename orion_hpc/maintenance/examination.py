@@ -31,7 +31,7 @@ from orion_hpc.maintenance.pieces import (
 )
 from orion_hpc.model.event import RegisterTrial
 from orion_hpc.model.state import CATALOGUE, State
-from orion_hpc.model.trial import RESERVED, STATUSES
+from orion_hpc.model.trial_record import RESERVED, STATUSES
 from orion_hpc.sharedfs import layout
 
 _HEADER_LENGTH = len(framing.encode_header({"lock": "flock", "id": "0" * 32}))

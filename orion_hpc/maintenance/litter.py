@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from orion_hpc.journal.heartbeat import SUSPENDED
-from orion_hpc.model.trial import BROKEN, COMPLETED
+from orion_hpc.model.trial_record import BROKEN, COMPLETED
 from orion_hpc.sharedfs.layout import JOB_SPEC, LAUNCHER
 from orion_hpc.sharedfs.process_identity import Identity
 

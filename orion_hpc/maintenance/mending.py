@@ -39,7 +39,7 @@ from typing import NamedTuple, TypeAlias
 from orion_hpc.model import event as ev
 from orion_hpc.model.history import IMPORTED
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     BROKEN,
     CANCELLED,
     COMPLETED,
@@ -47,7 +47,7 @@ from orion_hpc.model.trial import (
     KILLED,
     RESERVED,
     Params,
-    Trial,
+    TrialRecord,
     params_key,
 )
 
@@ -280,7 +280,9 @@ class Mender:
                 return ev.RegisterTrial(number, params, time), True
         return ev.RegisterTrial(number, {}, time, f"lost-{number}"), False
 
-    def _attempts(self, experiment: ExperimentState, trial: Trial, event: _OfTrial) -> list[Mend]:
+    def _attempts(
+        self, experiment: ExperimentState, trial: TrialRecord, event: _OfTrial
+    ) -> list[Mend]:
         """Insert the attempts that must have been before ``event``."""
         if isinstance(event, ev.ReserveTrial | ev.SetStatus):
             attempt = event.attempt - isinstance(event, ev.ReserveTrial)
@@ -331,7 +333,7 @@ _NOTHING_TO_RUN = {
 """The configuration of an experiment whose own is lost."""
 
 
-def _steps(trial: Trial, attempt: int, ended: bool, time: float) -> Iterator[ev.Event]:
+def _steps(trial: TrialRecord, attempt: int, ended: bool, time: float) -> Iterator[ev.Event]:
     """Yield the events up to the trial's ``attempt``, and to its end if it ``ended``."""
     number = trial.number
 
@@ -348,7 +350,7 @@ def _steps(trial: Trial, attempt: int, ended: bool, time: float) -> Iterator[ev.
             yield release(one)
 
 
-def _break(trial: Trial) -> Iterator[ev.Event]:
+def _break(trial: TrialRecord) -> Iterator[ev.Event]:
     time, attempt = trial.submit_time, trial.attempt
     if trial.status != RESERVED:
         attempt += 1

@@ -11,7 +11,7 @@ from orion_hpc.experiments.lookup import check_status, find_trial, the_one, want
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState, State
-from orion_hpc.model.trial import BROKEN, RESERVED, SETTABLE, Trial
+from orion_hpc.model.trial_record import BROKEN, RESERVED, SETTABLE, TrialRecord
 from orion_hpc.worker.recovery import release_lost
 
 _MOST_AT_ONCE = 1000
@@ -63,7 +63,7 @@ def set_status(
         found = the_one(database.refresh().experiments.values(), database.path, name, version)
         asked = {find_trial(found, one).number for one in trials}
 
-        def chosen(experiment: ExperimentState) -> list[Trial]:
+        def chosen(experiment: ExperimentState) -> list[TrialRecord]:
             if status is not None:
                 return sorted(experiment.having(status), key=lambda trial: trial.number)
             return [experiment.trials[number] for number in sorted(asked)]
@@ -94,7 +94,7 @@ def _check(to: str, trials: Collection[str], status: str | None) -> None:
 def _set(
     database: PickledDB,
     number: int,
-    chosen: Callable[[ExperimentState], list[Trial]],
+    chosen: Callable[[ExperimentState], list[TrialRecord]],
     to: str,
 ) -> StatusChange:
     done: list[int] = []
@@ -129,7 +129,7 @@ def _set(
             return StatusChange(experiment, done, unchanged, missed)
 
 
-def _refuse_reserved(experiment: ExperimentState, trials: Sequence[Trial]) -> None:
+def _refuse_reserved(experiment: ExperimentState, trials: Sequence[TrialRecord]) -> None:
     reserved = [trial for trial in trials if trial.status == RESERVED]
     if reserved:
         numbers = ", ".join(str(trial.number) for trial in reserved[:_MOST_SHOWN])
@@ -144,7 +144,9 @@ def _refuse_reserved(experiment: ExperimentState, trials: Sequence[Trial]) -> No
         )
 
 
-def _refuse_beyond_budget(experiment: ExperimentState, trials: Sequence[Trial], to: str) -> None:
+def _refuse_beyond_budget(
+    experiment: ExperimentState, trials: Sequence[TrialRecord], to: str
+) -> None:
     if to == BROKEN or experiment.max_trials is None:
         return
     back = sum(trial.status == BROKEN for trial in trials)

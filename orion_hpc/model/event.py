@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, TypeAlias
 
-from orion_hpc.model.trial import Params, Results
+from orion_hpc.model.trial_record import Params, Results
 
 
 class CreateExperiment(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any
 
 from orion_hpc.model import event as ev
 from orion_hpc.model.points import Points
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     BROKEN,
     COMPLETED,
     INTERRUPTED,
@@ -22,7 +22,7 @@ from orion_hpc.model.trial import (
     STATUSES,
     SUSPENDED,
     Params,
-    Trial,
+    TrialRecord,
 )
 
 IMPORTED = "imported"
@@ -72,7 +72,7 @@ class ExperimentHistory:
     create_time: float
     max_trials: int | None
     max_broken: int
-    trials: list[Trial] = field(default_factory=list)
+    trials: list[TrialRecord] = field(default_factory=list)
     stopped: str | None = None
     exhausted: bool = False
     jobs: list[ev.LaunchJobs] = field(default_factory=list)
@@ -81,7 +81,7 @@ class ExperimentHistory:
     # ``undone`` counts how often a number was taken out of the list.
     completions: list[int] = field(default_factory=list)
     undone: int = 0
-    learned: list[Trial] = field(default_factory=list)
+    learned: list[TrialRecord] = field(default_factory=list)
     # By source: how many events, and how many trials.
     sources: dict[str, tuple[int, int]] = field(default_factory=dict)
     # The sources of which a part is still missing.
@@ -90,7 +90,7 @@ class ExperimentHistory:
     spent: dict[str, list[float]] = field(default_factory=dict)
     used: Used = field(default_factory=Used)
     # The best completed trial and its rank. Found again on demand after a change.
-    _best: Trial | None = field(default=None, compare=False)
+    _best: TrialRecord | None = field(default=None, compare=False)
     _least: float = field(default=math.inf, compare=False)
     _violation: float = field(default=math.inf, compare=False)
     _level: float = field(default=-math.inf, compare=False)
@@ -98,7 +98,7 @@ class ExperimentHistory:
     # The name of the fidelity, None if there is none.
     _fidelity: str | None = field(init=False, compare=False)
     # The first completed trial with objectives: it decides how many there are.
-    _measure: Trial | None = field(default=None, compare=False)
+    _measure: TrialRecord | None = field(default=None, compare=False)
     # By status, the trials' numbers in the order in which they came to it. To find the next trial
     # to reserve, or one whose worker may be lost, must not take a walk over 100,000 completed ones.
     by_status: dict[str, dict[int, None]] = field(
@@ -126,11 +126,11 @@ class ExperimentHistory:
         """Return the ids of all jobs that ``launcher`` started, oldest first."""
         return [id_ for jobs in self.jobs if jobs.launcher == launcher for id_ in jobs.job_ids]
 
-    def having(self, status: str) -> list[Trial]:
+    def having(self, status: str) -> list[TrialRecord]:
         """Return the trials of ``status``, in the order in which they came to it."""
         return [self.trials[number] for number in self.by_status[status]]
 
-    def pending(self) -> list[Trial]:
+    def pending(self) -> list[TrialRecord]:
         """Return the trials that are neither completed nor broken."""
         by = self.by_status
         return [
@@ -144,13 +144,13 @@ class ExperimentHistory:
         return params in self.points
 
     @property
-    def best(self) -> Trial | None:
+    def best(self) -> TrialRecord | None:
         """The completed trial with the smallest objective; of several objectives the first counts.
 
         A feasible trial is better than any that isn't, and of those that aren't the one that breaks
-        its constraints least (Deb's rules, see :attr:`Trial.violation`). With a fidelity, a trial
-        that got more of it is better than any that got less, as their results can't be compared. Of
-        equals, the first one. A trial that isn't :meth:`comparable` is never the best.
+        its constraints least (Deb's rules, see :attr:`TrialRecord.violation`). With a fidelity, a
+        trial that got more of it is better than any that got less, as their results can't be
+        compared. Of equals, the first one. A trial that isn't :meth:`comparable` is never the best.
         """
         self._find_best()
         return self._best
@@ -161,7 +161,7 @@ class ExperimentHistory:
         self._find_best()
         return 0 if self._measure is None else len(self._measure.objectives)
 
-    def finalists(self) -> list[Trial]:
+    def finalists(self) -> list[TrialRecord]:
         """Return the :meth:`comparable` trials that got as much of the fidelity as the best one.
 
         That is the most that any feasible trial got, if there is one. Without a fidelity, all.
@@ -172,7 +172,7 @@ class ExperimentHistory:
         level = self._level_of(best)
         return [one for one in self.comparable() if self._level_of(one) == level]
 
-    def comparable(self) -> list[Trial]:
+    def comparable(self) -> list[TrialRecord]:
         """Return the completed trials with the right number of objectives, in order of completion.
 
         Trials with another number, as after a change of the function, can't be compared with these.
@@ -180,7 +180,7 @@ class ExperimentHistory:
         wanted = self.objectives
         return [one for one in self.having(COMPLETED) if len(one.objectives) == wanted]
 
-    def compare(self, trial: Trial) -> None:
+    def compare(self, trial: TrialRecord) -> None:
         """Record ``trial``, which has completed, as the best one if it is better."""
         objective = trial.objective
         # Nearly every trial ends here, so nothing else may be looked at before.
@@ -197,7 +197,7 @@ class ExperimentHistory:
             self._best, self._least = trial, objective
             self._violation, self._level = violation, level
 
-    def forget(self, trial: Trial) -> None:
+    def forget(self, trial: TrialRecord) -> None:
         """Record that ``trial``, which had completed, is going to lose its results."""
         if trial is self._best or trial is self._measure:
             self._is_best_unknown = True
@@ -218,7 +218,7 @@ class ExperimentHistory:
             for number in self.by_status[COMPLETED]:
                 self.compare(self.trials[number])
 
-    def _level_of(self, trial: Trial) -> float:
+    def _level_of(self, trial: TrialRecord) -> float:
         """Return how much of the fidelity a trial got; the same for all where there is none."""
         level = trial.params.get(self._fidelity) if self._fidelity is not None else None
         return level if isinstance(level, int | float) else 0.0
@@ -295,12 +295,12 @@ class ExperimentHistory:
             return math.inf
         return max(0, self.max_trials - len(by[COMPLETED]) - len(by[RESERVED]))
 
-    def move(self, trial: Trial, status: str) -> None:
+    def move(self, trial: TrialRecord, status: str) -> None:
         """Change the status of a trial."""
         del self.by_status[trial.status][trial.number]
         trial.status = status
         self.by_status[status][trial.number] = None
 
-    def find(self, number: int) -> Trial | None:
+    def find(self, number: int) -> TrialRecord | None:
         """Return the trial of this number, if there is one."""
         return self.trials[number] if 0 <= number < len(self.trials) else None

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from operator import le
 from typing import Protocol
 
-from orion_hpc.model.trial import COMPLETED, Trial
+from orion_hpc.model.trial_record import COMPLETED, TrialRecord
 
 Values = Sequence[float]
 
 
-def front(trials: Iterable[Trial]) -> list[Trial]:
+def front(trials: Iterable[TrialRecord]) -> list[TrialRecord]:
     """Return the Pareto front: the trials that no other one dominates.
 
     One trial dominates another if it is at most as large in every objective, and smaller in one.
@@ -25,14 +25,14 @@ def front(trials: Iterable[Trial]) -> list[Trial]:
 
     Parameters
     ----------
-    trials : iterable of Trial
+    trials : iterable of TrialRecord
         In the order in which they were completed, as ``ExperimentState.finalists()`` gives them.
         Only completed and feasible ones count, and of those only the ones with as many objectives
         as the first completed one that has any.
 
     Returns
     -------
-    list of Trial
+    list of TrialRecord
         By the first objective, then the second, and so on; of equals, in the order given.
 
     Notes
@@ -45,7 +45,7 @@ def front(trials: Iterable[Trial]) -> list[Trial]:
     wanted = next((len(values) for _, values in completed if values), 0)
     if not wanted:
         return []
-    points: dict[tuple[float, ...], list[Trial]] = {}
+    points: dict[tuple[float, ...], list[TrialRecord]] = {}
     for trial, values in completed:
         if len(values) == wanted and trial.feasible:
             points.setdefault(values, []).append(trial)

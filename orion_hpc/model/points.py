@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from orion_hpc.model.trial import Params, params_key
+from orion_hpc.model.trial_record import Params, params_key
 
 
 class Points:

@@ -49,7 +49,7 @@ from typing import Any
 
 from orion_hpc.model import event as ev
 from orion_hpc.model.history import KINDS, ExperimentHistory
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     BROKEN,
     CANCELLED,
     COMPLETED,
@@ -61,7 +61,7 @@ from orion_hpc.model.trial import (
     RESERVABLE,
     RESERVED,
     SETTABLE,
-    Trial,
+    TrialRecord,
 )
 
 
@@ -81,11 +81,11 @@ def _register(state: ExperimentHistory, event: ev.RegisterTrial) -> bool:
         state.imported_ids.add(id_)
         params = state.points.add(params) or params
     if worker is None or state.places < 1:
-        state.trials.append(Trial(number, params, time))
+        state.trials.append(TrialRecord(number, params, time))
         state.by_status[NEW][number] = None
     else:
         worker = state.worker_names.setdefault(worker, worker)
-        state.trials.append(Trial(number, params, time, RESERVED, 1, worker, time))
+        state.trials.append(TrialRecord(number, params, time, RESERVED, 1, worker, time))
         state.by_status[RESERVED][number] = None
     if id_ is not None:
         state.trials[number].imported_id = id_
@@ -215,7 +215,7 @@ def _learn(state: ExperimentHistory, event: ev.LearnTrials) -> bool:
     state.sources[event.source] = (parts + 1, count + len(event.trials))
     (state.half_learned.add if event.more else state.half_learned.discard)(event.source)
     for params, results in event.trials:
-        trial = Trial(-1 - len(state.learned), params, event.time, COMPLETED, results=results)
+        trial = TrialRecord(-1 - len(state.learned), params, event.time, COMPLETED, results=results)
         state.learned.append(trial)
     # Algorithms learn it before the trials, so they have to start again.
     state.undone += 1
@@ -245,7 +245,7 @@ RULES: dict[type[Any], Callable[[ExperimentHistory, Any], bool]] = {
 
 
 def _spend(
-    state: ExperimentHistory, trial: Trial, kind: int, usage: tuple[float, int] | None
+    state: ExperimentHistory, trial: TrialRecord, kind: int, usage: tuple[float, int] | None
 ) -> None:
     """Add the time of the attempt that has just ended; ``kind`` is an index of KINDS."""
     if trial.worker is None or trial.start_time is None or trial.end_time is None:

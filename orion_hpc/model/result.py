@@ -13,7 +13,7 @@ from typing import Any
 from orion_hpc.errors import InvalidResult, did_you_mean
 from orion_hpc.model import wire
 from orion_hpc.model.event import CompleteTrial
-from orion_hpc.model.trial import Results
+from orion_hpc.model.trial_record import Results
 
 OBJECTIVE = "objective"
 CONSTRAINT = "constraint"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from orion_hpc.errors import ConfigurationError, InvalidPrior, did_you_mean
 from orion_hpc.model import prior
 from orion_hpc.model.dimension import Dimension
-from orion_hpc.model.trial import Params
+from orion_hpc.model.trial_record import Params
 
 if TYPE_CHECKING:
     import random

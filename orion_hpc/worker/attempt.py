@@ -15,7 +15,7 @@ from typing import NoReturn
 from orion_hpc.errors import TrialInterrupted
 from orion_hpc.executors.trial_process import notices
 from orion_hpc.model.result import check_results
-from orion_hpc.model.trial import CANCELLED, COMPLETED, INTERRUPTED
+from orion_hpc.model.trial_record import CANCELLED, COMPLETED, INTERRUPTED
 from orion_hpc.sharedfs.process_control import OomWatch
 from orion_hpc.worker import portable
 from orion_hpc.worker.checkpoint_copy import inherit_in_time

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from orion_hpc.errors import OrionHpcError
-from orion_hpc.model.trial import BROKEN, KILLED, OUT_OF_MEMORY, USER_ERROR
+from orion_hpc.model.trial_record import BROKEN, KILLED, OUT_OF_MEMORY, USER_ERROR
 
 LONGEST_MESSAGE = 300
 LONGEST_DETAIL = 8_000
@@ -27,7 +27,7 @@ class CommandFailed(OrionHpcError):
     ----------
     message : str
     cause : str
-        See the causes in :mod:`orion_hpc.model.trial`.
+        See the causes in :mod:`orion_hpc.model.trial_record`.
     output : str, default ""
         The end of what it wrote.
     """

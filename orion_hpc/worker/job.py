@@ -21,7 +21,7 @@ from orion_hpc.journal.base import Storage
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import TIMED_OUT
+from orion_hpc.model.trial_record import TIMED_OUT
 from orion_hpc.sharedfs import layout, process_identity
 from orion_hpc.slurm.own_job import OwnJob, own_job, requested_memory
 from orion_hpc.worker.job_spec import JobSpec, read_job_spec

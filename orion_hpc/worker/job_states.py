@@ -20,7 +20,7 @@ from orion_hpc.journal.heartbeat import (
     take_turn,
     write_suspended,
 )
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     CANCELLED,
     OUT_OF_MEMORY,
     PREEMPTED,

@@ -8,7 +8,7 @@ import os
 from collections.abc import Collection
 
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import TIMED_OUT
+from orion_hpc.model.trial_record import TIMED_OUT
 from orion_hpc.sharedfs import layout
 from orion_hpc.slurm.own_job import OwnJob
 

@@ -16,7 +16,7 @@ from orion_hpc.errors import DamagedDatabase, StorageError, StorageUnusable
 from orion_hpc.executors.base import Executor
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import CANCELLED, INTERRUPTED, KILLED, Trial
+from orion_hpc.model.trial_record import CANCELLED, INTERRUPTED, KILLED, TrialRecord
 from orion_hpc.worker import plan
 from orion_hpc.worker.recorder import ExperimentJournal, Recorder, Summary
 from orion_hpc.worker.runtime_options import RuntimeOptions
@@ -51,7 +51,7 @@ class TrialRunner:
 
     executor: Executor
     run: Callable[[TrialTask], Outcome]
-    make_task: Callable[[ExperimentState, Trial], TrialTask]
+    make_task: Callable[[ExperimentState, TrialRecord], TrialTask]
 
 
 class Worker:
@@ -93,7 +93,7 @@ class Worker:
         self._awake = awake
         most = runner.executor.n_workers
         self._n_workers = min(options.n_workers or most, most)
-        self._running: dict[Future[Outcome], tuple[Trial, int]] = {}
+        self._running: dict[Future[Outcome], tuple[TrialRecord, int]] = {}
         self._trouble_since: float | None = None
         self._next_check = 0.0
         self._more = False
@@ -287,7 +287,7 @@ class Worker:
             recorder.add(trial, trial.attempt, end)
         return state
 
-    def _held(self, state: ExperimentState) -> list[Trial]:
+    def _held(self, state: ExperimentState) -> list[TrialRecord]:
         """Return what this worker has reserved and neither runs nor is about to give back."""
         busy = {trial.number for trial, _ in self._running.values()}
         busy |= self._recorder.unrecorded_trials()

@@ -21,7 +21,7 @@ from orion_hpc.algorithms.base import (
 from orion_hpc.model import event as ev
 from orion_hpc.model import wire
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     BROKEN,
     COMPLETED,
     INTERRUPTED,
@@ -33,7 +33,7 @@ from orion_hpc.model.trial import (
     USER_ERROR,
     WORKER_SUSPENDED,
     Results,
-    Trial,
+    TrialRecord,
 )
 from orion_hpc.worker.task import Outcome
 
@@ -139,7 +139,7 @@ def reservations(
     return events
 
 
-def held(state: ExperimentState, worker: str, running: Collection[int]) -> list[Trial]:
+def held(state: ExperimentState, worker: str, running: Collection[int]) -> list[TrialRecord]:
     """Return the trials that ``worker`` holds and doesn't run yet.
 
     Not just those that it reserved last: an append that was reported as failed may be in the
@@ -152,7 +152,7 @@ def held(state: ExperimentState, worker: str, running: Collection[int]) -> list[
     ]
 
 
-def may_end(state: ExperimentState, trial: Trial, attempt: int, worker: str) -> bool:
+def may_end(state: ExperimentState, trial: TrialRecord, attempt: int, worker: str) -> bool:
     """Return whether ``worker`` may end its attempt: it is the latest, and its own.
 
     Another one's attempt has the same number where a late write of another host destroyed what gave
@@ -202,10 +202,10 @@ def writable(outcome: Outcome) -> Outcome:
     return outcome
 
 
-_ANY = Trial(0, {}, 0.0)
+_ANY = TrialRecord(0, {}, 0.0)
 
 
-def ending(trial: Trial, attempt: int, outcome: Outcome, now: float) -> ev.Event:
+def ending(trial: TrialRecord, attempt: int, outcome: Outcome, now: float) -> ev.Event:
     """Return the event that records how an attempt ended."""
     if outcome.status == COMPLETED and outcome.results is not None:
         return ev.CompleteTrial(trial.number, attempt, outcome.results, now, outcome.usage)

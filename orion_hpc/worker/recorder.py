@@ -19,7 +19,7 @@ from orion_hpc.executors.base import ExecutorLost, ProcessDied
 from orion_hpc.journal.base import Storage
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState, State
-from orion_hpc.model.trial import BROKEN, INTERRUPTED, KILLED, USER_ERROR, Trial
+from orion_hpc.model.trial_record import BROKEN, INTERRUPTED, KILLED, USER_ERROR, TrialRecord
 from orion_hpc.worker import plan
 from orion_hpc.worker.recovery import Recovery
 from orion_hpc.worker.runtime_options import RuntimeOptions
@@ -87,7 +87,7 @@ class ExperimentJournal:
 class _Ended(NamedTuple):
     """An attempt that is over and not yet in the journal."""
 
-    trial: Trial
+    trial: TrialRecord
     attempt: int
     outcome: Outcome
 
@@ -103,8 +103,8 @@ class Recorder:
     stop : StopNotice
     options : RuntimeOptions
     watcher : callable
-        Called with each attempt that ended and was recorded: ``(Trial, Outcome) -> str``. If it
-        returns a text, the worker begins no further trial and leaves for that reason.
+        Called with each attempt that ended and was recorded: ``(TrialRecord, Outcome) -> str``. If
+        it returns a text, the worker begins no further trial and leaves for that reason.
     clock : callable
         Seconds since the epoch, for the journal.
 
@@ -123,7 +123,7 @@ class Recorder:
         recovery: Recovery,
         stop: StopNotice,
         options: RuntimeOptions,
-        watcher: Callable[[Trial, Outcome], str] = lambda trial, outcome: "",
+        watcher: Callable[[TrialRecord, Outcome], str] = lambda trial, outcome: "",
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.summary = Summary()
@@ -147,11 +147,11 @@ class Recorder:
         """Return the numbers of the trials whose end is still to be recorded."""
         return {ended.trial.number for ended in self._unrecorded}
 
-    def add(self, trial: Trial, attempt: int, outcome: Outcome) -> None:
+    def add(self, trial: TrialRecord, attempt: int, outcome: Outcome) -> None:
         """Take an end, to be recorded by the next transaction."""
         self._unrecorded.append(_Ended(trial, attempt, outcome))
 
-    def add_finished(self, trial: Trial, attempt: int, future: Future[Outcome]) -> None:
+    def add_finished(self, trial: TrialRecord, attempt: int, future: Future[Outcome]) -> None:
         """Take the end of an attempt whose ``future`` is done."""
         self.add(trial, attempt, self._end_of(trial, future))
 
@@ -199,7 +199,7 @@ class Recorder:
             ]
             return self._journal.transact(decide)
 
-    def _end_of(self, trial: Trial, future: Future[Outcome]) -> Outcome:
+    def _end_of(self, trial: TrialRecord, future: Future[Outcome]) -> Outcome:
         """Return how a trial ended; one that died of the job's stop notice isn't broken.
 
         A notice reaches all processes of a job, and a trial's may die of it before this one
@@ -220,7 +220,7 @@ class Recorder:
         # The trial itself can't know the notice's cause.
         return self._by_itself(trial, end) if stop.cause is None else replace(end, cause=stop.cause)
 
-    def _by_itself(self, trial: Trial, end: Outcome) -> Outcome:
+    def _by_itself(self, trial: TrialRecord, end: Outcome) -> Outcome:
         """Return the end of a trial that interrupted itself: broken, if it does so every time."""
         self._interruptions[trial.number] += 1
         times = self._interruptions[trial.number]

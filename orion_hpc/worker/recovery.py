@@ -15,7 +15,7 @@ from typing import Protocol
 from orion_hpc.journal.heartbeat import Watch
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import RESERVED, WORKER_SUSPENDED, Results
+from orion_hpc.model.trial_record import RESERVED, WORKER_SUSPENDED, Results
 from orion_hpc.sharedfs import layout
 from orion_hpc.sharedfs.process_control import kill_marked
 from orion_hpc.sharedfs.process_identity import Identity

@@ -20,7 +20,7 @@ from orion_hpc.journal.base import Storage
 from orion_hpc.journal.heartbeat import Heartbeat
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import CANCELLED, INTERRUPTED, Trial
+from orion_hpc.model.trial_record import CANCELLED, INTERRUPTED, TrialRecord
 from orion_hpc.sharedfs import process_identity
 from orion_hpc.sharedfs.awake_clock import AwakeClock
 from orion_hpc.slurm.own_job import own_job
@@ -72,8 +72,8 @@ class TrialHooks:
         Called with each trial that was reserved, before it begins.
     """
 
-    ended: Callable[[Trial, Outcome], str] = lambda trial, outcome: ""
-    prepare: Callable[[Trial], None] = lambda trial: None
+    ended: Callable[[TrialRecord, Outcome], str] = lambda trial, outcome: ""
+    prepare: Callable[[TrialRecord], None] = lambda trial: None
 
 
 _NO_HOOKS = TrialHooks()
@@ -185,7 +185,7 @@ class WorkerRuntime:
         )
 
     def _make_task(
-        self, prepare: Callable[[Trial], None], state: ExperimentState, trial: Trial
+        self, prepare: Callable[[TrialRecord], None], state: ExperimentState, trial: TrialRecord
     ) -> TrialTask:
         prepare(trial)
         folder_of = self._files.folder_of

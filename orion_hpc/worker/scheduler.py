@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from orion_hpc.algorithms.base import Algorithm
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import BROKEN, COMPLETED, RESERVED
+from orion_hpc.model.trial_record import BROKEN, COMPLETED, RESERVED
 from orion_hpc.worker import plan
 from orion_hpc.worker.recorder import ExperimentJournal
 from orion_hpc.worker.recovery import Recovery

@@ -19,7 +19,7 @@ from datetime import datetime
 from typing import IO, Any
 
 from orion_hpc.executors.trial_process import notices
-from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
+from orion_hpc.model.trial_record import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.sharedfs.layout import make_folder
 from orion_hpc.sharedfs.process_control import die_with_parent, kill_group, kill_tree, oom_kills
 from orion_hpc.worker.failure import CommandFailed

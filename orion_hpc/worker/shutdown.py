@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from orion_hpc.model.trial import CANCELLED, PREEMPTED, TIMED_OUT
+from orion_hpc.model.trial_record import CANCELLED, PREEMPTED, TIMED_OUT
 from orion_hpc.sharedfs import layout
 from orion_hpc.sharedfs.atomic import new_file
 from orion_hpc.worker.task import CommandTarget, Target

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from orion_hpc.model.trial import Params, Results
+from orion_hpc.model.trial_record import Params, Results
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Outcome:
     results : list of dict or None
         Of a completed one.
     cause : str or None
-        Of any other one; see the causes in :mod:`orion_hpc.model.trial`.
+        Of any other one; see the causes in :mod:`orion_hpc.model.trial_record`.
     message : str
         One line.
     detail : str

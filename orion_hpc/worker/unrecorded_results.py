@@ -10,7 +10,7 @@ import contextlib
 import json
 import os
 
-from orion_hpc.model.trial import Results
+from orion_hpc.model.trial_record import Results
 from orion_hpc.sharedfs.atomic import new_file
 from orion_hpc.sharedfs.layout import make_folder
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import COMPLETED, TIMED_OUT
+from orion_hpc.model.trial_record import COMPLETED, TIMED_OUT
 from orion_hpc.sharedfs.awake_clock import AwakeClock
 from orion_hpc.slurm.own_job import OwnJob
 from orion_hpc.worker.job_spec import TrialTime

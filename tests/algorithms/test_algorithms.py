@@ -13,7 +13,7 @@ from orion_hpc.algorithms.base import draw_generator
 from orion_hpc.algorithms.factory import ALIASES, BUILTIN, advice, make_algorithm, normalise
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.space import Space
-from orion_hpc.model.trial import Params
+from orion_hpc.model.trial_record import Params
 from tests.rigs.history import FakeHistory, simulate
 
 

@@ -13,7 +13,7 @@ from orion_hpc.algorithms.base import WAIT, Branch, draw_generator
 from orion_hpc.algorithms.factory import BUILTIN, make_algorithm
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.space import Space
-from orion_hpc.model.trial import BROKEN, COMPLETED
+from orion_hpc.model.trial_record import BROKEN, COMPLETED
 from tests.rigs.history import FakeHistory, simulate
 
 SPACE = Space.parse({"epochs": "fidelity(1, 27, base=3)", "x": "uniform(0, 1, precision=None)"})

@@ -12,7 +12,7 @@ from orion_hpc.algorithms.base import Branch, draw_generator
 from orion_hpc.algorithms.factory import BUILTIN, make_algorithm, needs_fidelity
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
-from orion_hpc.model.trial import COMPLETED, SUSPENDED, Trial, params_key
+from orion_hpc.model.trial_record import COMPLETED, SUSPENDED, TrialRecord, params_key
 from tests.options import needs_torch
 from tests.rigs.history import FakeHistory, objective, simulate
 
@@ -132,7 +132,7 @@ def test_odd_histories(configuration: Any, priors: Any) -> None:
     points = {params_key(point): point for point in (space.sample(rng) for _ in range(6))}
     results = [{"name": "o", "type": "objective", "value": 0.5}]
     history.learned.extend(
-        Trial(-1 - place, point, 0.0, COMPLETED, results=results)
+        TrialRecord(-1 - place, point, 0.0, COMPLETED, results=results)
         for place, point in enumerate(points.values())
     )
     for place, point in enumerate(points.values()):

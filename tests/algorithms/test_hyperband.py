@@ -9,7 +9,7 @@ import pytest
 from orion_hpc.algorithms.base import Branch, draw_generator
 from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.model.space import Space
-from orion_hpc.model.trial import BROKEN
+from orion_hpc.model.trial_record import BROKEN
 from orion_hpc.worker import plan
 from tests.algorithms.test_asha import assert_promoted_once
 from tests.rigs.history import FakeHistory, simulate

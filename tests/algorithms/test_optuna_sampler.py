@@ -15,7 +15,7 @@ from orion_hpc.algorithms.base import draw_generator
 from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.space import Space
-from orion_hpc.model.trial import COMPLETED, Trial
+from orion_hpc.model.trial_record import COMPLETED, TrialRecord
 from tests.options import needs_torch
 from tests.rigs.history import FakeHistory, objective, simulate
 
@@ -126,7 +126,7 @@ def test_learned_trials_are_history() -> None:
         point = SPACE.sample(rng)
         value = objective(point)
         results = [{"name": "o", "type": "objective", "value": value}]
-        history.learned.append(Trial(-1 - place, point, 0.0, COMPLETED, results=results))
+        history.learned.append(TrialRecord(-1 - place, point, 0.0, COMPLETED, results=results))
     bare = make_algorithm("tpe", SPACE).suggest(FakeHistory(), 0, draw_generator(1, 0))
     assert make_algorithm("tpe", SPACE).suggest(history, 0, draw_generator(1, 0)) != bare
 

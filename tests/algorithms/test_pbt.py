@@ -8,7 +8,7 @@ import pytest
 
 from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.model.space import Space
-from orion_hpc.model.trial import BROKEN, Params
+from orion_hpc.model.trial_record import BROKEN, Params
 from tests.rigs.history import FakeHistory, simulate
 
 SPACE = Space.parse(

@@ -17,7 +17,7 @@ from orion_hpc.journal import creation, framing
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE, State
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     BROKEN,
     INTERRUPTED,
     LOST_WORKER,

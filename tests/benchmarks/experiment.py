@@ -18,7 +18,7 @@ from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
-from orion_hpc.model.trial import COMPLETED, Results, Trial
+from orion_hpc.model.trial_record import COMPLETED, Results, TrialRecord
 from orion_hpc.sharedfs import layout
 from orion_hpc.sharedfs.mounts import CACHED
 from orion_hpc.worker import plan
@@ -83,7 +83,7 @@ class Stepper:
         self._name = name
         self._algorithm = make_algorithm({"random": {"seed": SEED}}, Space.parse(PRIORS))
         self._rng = random.Random(name)
-        self._held: Trial | None = None
+        self._held: TrialRecord | None = None
 
     def step(self) -> None:
         """Make one transaction."""

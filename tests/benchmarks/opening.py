@@ -87,7 +87,7 @@ def open_ours(path: str, trials: int) -> dict[str, Any]:
     """Open our database as a worker does; the imports aren't counted."""
     import orion_hpc.worker.job  # noqa: F401
     from orion_hpc.journal.pickleddb import PickledDB
-    from orion_hpc.model.trial import COMPLETED
+    from orion_hpc.model.trial_record import COMPLETED
 
     before = peak_mb()
     start = time.perf_counter()

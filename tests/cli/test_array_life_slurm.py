@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orion_hpc.journal.pickleddb import PickledDB
-from orion_hpc.model.trial import COMPLETED
+from orion_hpc.model.trial_record import COMPLETED
 from tests.rigs.command import COMMAND, CONFIG, orion_hpc, project, status_of
 from tests.rigs.slurm import SlurmCluster
 from tests.rigs.waiting import wait_until

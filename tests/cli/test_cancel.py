@@ -12,7 +12,7 @@ import pytest
 
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
-from orion_hpc.model.trial import COMPLETED, INTERRUPTED
+from orion_hpc.model.trial_record import COMPLETED, INTERRUPTED
 from tests.rigs.command import COMMAND, orion_hpc, project, status_of
 from tests.rigs.fake_slurm import FakeSlurm
 from tests.rigs.waiting import wait_until

@@ -14,7 +14,7 @@ import pytest
 
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
-from orion_hpc.model.trial import COMPLETED
+from orion_hpc.model.trial_record import COMPLETED
 from tests.rigs.command import COMMAND, CONFIG, orion_hpc, project, status_of
 from tests.rigs.processes import kill
 from tests.rigs.slurm import SlurmCluster

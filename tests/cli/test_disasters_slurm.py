@@ -16,7 +16,14 @@ import psutil
 import pytest
 
 from orion_hpc.journal.pickleddb import PickledDB
-from orion_hpc.model.trial import BROKEN, COMPLETED, LOST_WORKER, OUT_OF_MEMORY, RESERVED, Trial
+from orion_hpc.model.trial_record import (
+    BROKEN,
+    COMPLETED,
+    LOST_WORKER,
+    OUT_OF_MEMORY,
+    RESERVED,
+    TrialRecord,
+)
 from tests.rigs.command import orion_hpc, project, status_of
 from tests.rigs.processes import below, kill, step_daemons
 from tests.rigs.slurm import SlurmCluster, missing_for_slurm
@@ -102,7 +109,7 @@ class Search:
         return {line.split()[0] for line in self.epochs}
 
     @property
-    def trials(self) -> list[Trial]:
+    def trials(self) -> list[TrialRecord]:
         return PickledDB(str(self.config.parent / "db.pkl")).refresh().experiments[1].trials
 
     def logs(self) -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from orion_hpc.client import build_experiment
 from orion_hpc.journal.pickleddb import PickledDB
-from orion_hpc.model.trial import COMPLETED, INTERRUPTED, Trial
+from orion_hpc.model.trial_record import COMPLETED, INTERRUPTED, TrialRecord
 from tests.rigs.command import COMMAND, orion_hpc, project
 from tests.rigs.waiting import wait_until
 
@@ -67,7 +67,7 @@ echo 1
 """
 
 
-def trials_of(config: Path) -> list[Trial]:
+def trials_of(config: Path) -> list[TrialRecord]:
     """Return the trials of the project's experiment."""
     return PickledDB(str(config.parent / "db.pkl")).refresh().experiments[1].trials
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from orion_hpc.journal.pickleddb import PickledDB
-from orion_hpc.model.trial import BROKEN, COMPLETED, INTERRUPTED
+from orion_hpc.model.trial_record import BROKEN, COMPLETED, INTERRUPTED
 from tests.rigs.command import CONFIG, orion_hpc, project, status_of
 from tests.rigs.slurm import SlurmCluster, wait_until
 

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from orion_hpc.journal.pickleddb import PickledDB
-from orion_hpc.model.trial import BROKEN, COMPLETED, INTERRUPTED
+from orion_hpc.model.trial_record import BROKEN, COMPLETED, INTERRUPTED
 from tests.rigs.command import COMMAND, CONFIG, orion_hpc, project, status_of
 from tests.rigs.waiting import wait_until
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orion_hpc.journal.pickleddb import PickledDB
-from orion_hpc.model.trial import COMPLETED
+from orion_hpc.model.trial_record import COMPLETED
 from tests.rigs.command import CONFIG, orion_hpc, project, status_of
 from tests.rigs.fake_slurm import FakeSlurm
 from tests.rigs.slurm import SlurmCluster

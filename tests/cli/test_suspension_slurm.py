@@ -17,7 +17,13 @@ import pytest
 
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
-from orion_hpc.model.trial import COMPLETED, INTERRUPTED, RESERVED, WORKER_SUSPENDED, Trial
+from orion_hpc.model.trial_record import (
+    COMPLETED,
+    INTERRUPTED,
+    RESERVED,
+    WORKER_SUSPENDED,
+    TrialRecord,
+)
 from orion_hpc.sharedfs.process_identity import Identity
 from tests.cli.test_disasters_slurm import own_hosts
 from tests.rigs.command import orion_hpc, project, status_of
@@ -77,7 +83,7 @@ class Search:
 
     @property
     def begun(self) -> list[tuple[int, int, str]]:
-        """Trial, attempt and task of each beginning."""
+        """TrialRecord, attempt and task of each beginning."""
         path = self.config.parent / "begun"
         lines = path.read_text().splitlines() if path.exists() else []
         return [(int(n), int(a), task) for n, a, task in map(str.split, lines)]
@@ -95,7 +101,7 @@ class Search:
         return tasks()[0]
 
     @property
-    def trials(self) -> list[Trial]:
+    def trials(self) -> list[TrialRecord]:
         return PickledDB(str(self.config.parent / "db.pkl")).refresh().experiments[1].trials
 
     def await_status(self, number: int, status: str, timeout: float = 60) -> None:

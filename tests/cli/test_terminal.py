@@ -13,7 +13,7 @@ import pytest
 from orion_hpc.cli.terminal import Terminal
 from orion_hpc.experiments.lookup import read_experiments
 from orion_hpc.model import event as ev
-from orion_hpc.model.trial import BROKEN
+from orion_hpc.model.trial_record import BROKEN
 from tests.rigs.command import COMMAND, orion_hpc
 from tests.rigs.database import create, work
 

@@ -10,7 +10,7 @@ import pytest
 from orion_hpc.executors.base import BUILTIN
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.event import ChangeLimits
-from orion_hpc.model.trial import COMPLETED
+from orion_hpc.model.trial_record import COMPLETED
 from orion_hpc.worker.job_spec import JobSpec
 from tests.rigs.command import orion_hpc, project
 

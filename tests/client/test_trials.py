@@ -18,7 +18,7 @@ from orion_hpc.errors import ConfigurationError, NoConfigurationError, StorageUn
 from orion_hpc.experiments.lookup import read_experiments
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
-from orion_hpc.model.trial import BROKEN, COMPLETED, RESERVED, USER_ERROR
+from orion_hpc.model.trial_record import BROKEN, COMPLETED, RESERVED, USER_ERROR
 from orion_hpc.sharedfs.flock import Flock
 from tests.rigs.database import create, result, work
 

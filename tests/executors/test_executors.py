@@ -19,7 +19,7 @@ from orion_hpc.errors import ConfigurationError
 from orion_hpc.executors import limits
 from orion_hpc.executors.base import ProcessDied, check_executor, make_executor
 from orion_hpc.executors.joblib import JoblibExecutor
-from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY
+from orion_hpc.model.trial_record import KILLED, OUT_OF_MEMORY
 
 ROOT = Path(__file__).parents[2]
 

@@ -7,7 +7,7 @@ import pytest
 from orion_hpc.experiments.resources import resource_lines, resources
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import BROKEN, INTERRUPTED, LOST_WORKER, PREEMPTED, USER_ERROR
+from orion_hpc.model.trial_record import BROKEN, INTERRUPTED, LOST_WORKER, PREEMPTED, USER_ERROR
 
 RESULTS = [{"name": "loss", "type": "objective", "value": 1.5}]
 GIB = 1024**3

@@ -20,7 +20,7 @@ from orion_hpc.experiments.trial_table import (
     table,
 )
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import BROKEN, COMPLETED, Trial
+from orion_hpc.model.trial_record import BROKEN, COMPLETED, TrialRecord
 
 EXPERIMENT = ExperimentState(1, "e", 2, {}, 0.0, None, 3)
 RESULTS = [
@@ -30,11 +30,11 @@ RESULTS = [
     {"name": "odd", "type": "statistic", "value": math.nan},
     {"name": "far", "type": "statistic", "value": [-math.inf, math.inf]},
 ]
-DONE = Trial(
+DONE = TrialRecord(
     0, {"lr": 1e-300, "net.depth": 3, "kind": None, "id": "mine", "shape": [1, 2]}, 0.5, COMPLETED,
     2, "w", 1.25, 2.0, RESULTS,
 )  # fmt: skip
-FAILED = Trial(
+FAILED = TrialRecord(
     1, {"lr": 0.5, "net.depth": 4, "kind": 'a,"b"', "extra": True}, 3.0, BROKEN, 1, "w", 4.0, 5.0,
     None, "user error", 'Traceback:\n  "x", line 1\r\nboom; ünï',
 )  # fmt: skip
@@ -98,7 +98,7 @@ def test_the_second_of_two_equal_names_is_told_apart_however_often():
     """A hyperparameter may be called as a result is, and even as what that would be called."""
     results = [{"name": "params.a", "type": "statistic", "value": 1},
                {"name": "a", "type": "statistic", "value": 2}]  # fmt: skip
-    one = Trial(0, {"a": 3, "params.a": 4}, 0.0, COMPLETED, 1, "w", 0.0, 0.0, results)
+    one = TrialRecord(0, {"a": 3, "params.a": 4}, 0.0, COMPLETED, 1, "w", 0.0, 0.0, results)
     columns = table([record(EXPERIMENT, one)])
     values = [columns[name][0] for name in list(columns)[7:11]]
     assert values == [1, 2, 3, 4]
@@ -113,7 +113,7 @@ SEVERAL = [
     {"name": "memory", "type": "constraint", "value": -5.0},
     {"name": "lr", "type": "constraint", "value": 6.0},
 ]
-MANY = [record(EXPERIMENT, Trial(2, {"lr": 0.5}, 0.5, COMPLETED, 1, "w", 1.0, 2.0, SEVERAL)),
+MANY = [record(EXPERIMENT, TrialRecord(2, {"lr": 0.5}, 0.5, COMPLETED, 1, "w", 1.0, 2.0, SEVERAL)),
         RECORDS[1]]  # fmt: skip
 
 
@@ -167,14 +167,14 @@ def test_orions_columns_do_not_hide_hyperparameters():
     columns = suggested_columns(RECORDS)
     assert columns["id"] == [DONE.id, FAILED.id]
     assert columns["params.id"] == ["mine", Missing]
-    ours = record(EXPERIMENT, Trial(0, {"worker": 4}, 1.0, worker="c1:7:abc.0"))
+    ours = record(EXPERIMENT, TrialRecord(0, {"worker": 4}, 1.0, worker="c1:7:abc.0"))
     columns = suggested_columns([ours])
     assert (columns["worker"], columns["trial.worker"]) == ([4], ["c1:7:abc.0"])
 
 
 def test_a_trial_that_nobody_began_has_empty_times():
     """Not the text None, which a reader of the table would have to know."""
-    new = record(EXPERIMENT, Trial(0, {"x": 0.5}, 1.0))
+    new = record(EXPERIMENT, TrialRecord(0, {"x": 0.5}, 1.0))
     (read,) = csv.DictReader(io.StringIO(as_csv([new])))
     assert (read["start_time"], read["end_time"], read["worker"]) == ("", "", "")
 
@@ -182,7 +182,7 @@ def test_a_trial_that_nobody_began_has_empty_times():
 def test_trials_that_have_nothing_in_common_are_no_table():
     """A file of a few megabytes would make one of many gigabytes."""
     strangers = [
-        record(EXPERIMENT, Trial(n, {f"p{n}_{i}": 1.0 for i in range(10)}, 1.0))
+        record(EXPERIMENT, TrialRecord(n, {f"p{n}_{i}": 1.0 for i in range(10)}, 1.0))
         for n in range(2000)
     ]
     for make in (as_csv, suggested_columns):

@@ -24,7 +24,7 @@ from orion_hpc.journal import framing
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE
-from orion_hpc.model.trial import COMPLETED, RESERVED
+from orion_hpc.model.trial_record import COMPLETED, RESERVED
 from orion_hpc.sharedfs import lock, mounts
 from orion_hpc.sharedfs.mounts import APPENDING, CACHED, DIRECT, FLOCK, LEASE
 from tests.rigs.faults import ERRNOS, Call, Ending, Fault, Victim

@@ -18,7 +18,7 @@ import pytest
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE, ExperimentState
-from orion_hpc.model.trial import BROKEN, COMPLETED, LOST_WORKER
+from orion_hpc.model.trial_record import BROKEN, COMPLETED, LOST_WORKER
 
 SEED = int(os.environ.get("ORION_HPC_STORM_SEED", "20250301"))
 

@@ -24,7 +24,7 @@ from orion_hpc.journal.write_ahead import LastFrame
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, State
-from orion_hpc.model.trial import COMPLETED, INTERRUPTED, LOST_WORKER, RESERVED, Params
+from orion_hpc.model.trial_record import COMPLETED, INTERRUPTED, LOST_WORKER, RESERVED, Params
 from orion_hpc.sharedfs import layout
 from orion_hpc.worker import plan
 from tests import options

@@ -21,7 +21,7 @@ from orion_hpc.experiments.summary import experiment_summary
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE
-from orion_hpc.model.trial import COMPLETED
+from orion_hpc.model.trial_record import COMPLETED
 from orion_hpc.sharedfs import lock, mounts
 from orion_hpc.sharedfs.mounts import FLOCK, LEASE
 from tests.rigs.workers import Experiment

@@ -21,7 +21,7 @@ from orion_hpc.model import event as ev
 from orion_hpc.model import wire
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, State
-from orion_hpc.model.trial import BROKEN, COMPLETED, INTERRUPTED, LOST_WORKER, RESERVED
+from orion_hpc.model.trial_record import BROKEN, COMPLETED, INTERRUPTED, LOST_WORKER, RESERVED
 from orion_hpc.worker import plan
 from tests import options
 from tests.rigs.interleavings import explore

@@ -19,7 +19,7 @@ from orion_hpc.maintenance.database_repair import repair
 from orion_hpc.maintenance.examination import Examiner
 from orion_hpc.maintenance.rewrite import Repairer
 from orion_hpc.model import event as ev
-from orion_hpc.model.trial import COMPLETED, INTERRUPTED, LOST_WORKER, RESERVED
+from orion_hpc.model.trial_record import COMPLETED, INTERRUPTED, LOST_WORKER, RESERVED
 from orion_hpc.sharedfs import atomic, process_identity
 from orion_hpc.sharedfs.flock import Flock
 from tests.rigs.database import create, flip, frames, give_sign, result, work

@@ -16,7 +16,7 @@ from orion_hpc.maintenance.database_repair import repair
 from orion_hpc.maintenance.database_report import check_lines, info_rows
 from orion_hpc.maintenance.examination import Examiner
 from orion_hpc.model import event as ev
-from orion_hpc.model.trial import COMPLETED
+from orion_hpc.model.trial_record import COMPLETED
 from orion_hpc.sharedfs import layout
 from tests.rigs.database import create, flip, frames, work
 

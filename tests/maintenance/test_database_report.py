@@ -10,7 +10,7 @@ from orion_hpc.maintenance.database_report import (
     info_rows,
     repair_lines,
 )
-from orion_hpc.model.trial import STATUSES
+from orion_hpc.model.trial_record import STATUSES
 
 
 def trials(**counts: int) -> dict[str, int]:

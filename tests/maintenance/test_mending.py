@@ -16,7 +16,7 @@ from orion_hpc.model import event as ev
 from orion_hpc.model import wire
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     BROKEN,
     COMPLETED,
     INTERRUPTED,
@@ -25,7 +25,7 @@ from orion_hpc.model.trial import (
     RESERVED,
     SUSPENDED,
     USER_ERROR,
-    Trial,
+    TrialRecord,
 )
 from orion_hpc.worker import plan
 from orion_hpc.worker.plan import Loss
@@ -99,7 +99,7 @@ class History:
         events = [event for one in whole if one.number == number for event in one.events]
         return sum(isinstance(event, ev.RegisterTrial) for event in events)
 
-    def was_refused_later(self, number: int, trial: Trial) -> bool:
+    def was_refused_later(self, number: int, trial: TrialRecord) -> bool:
         """Whether a reservation that came after the completed attempt was refused. It may be
         accepted when what spoke against it is lost, and then that attempt's result is late."""
         return any(

@@ -13,7 +13,7 @@ from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.maintenance import status_change
 from orion_hpc.maintenance.status_change import set_status
 from orion_hpc.model import event as ev
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     BROKEN,
     COMPLETED,
     INTERRUPTED,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from orion_hpc.model import pareto
 from orion_hpc.model.pareto import front
-from orion_hpc.model.trial import BROKEN, COMPLETED, Trial
+from orion_hpc.model.trial_record import BROKEN, COMPLETED, TrialRecord
 
 
 def trial(number: int, *objectives: float, constraint: float = 0.0, status: str = COMPLETED):
@@ -17,15 +17,15 @@ def trial(number: int, *objectives: float, constraint: float = 0.0, status: str 
         for place, value in enumerate(objectives)
     ]
     results.append({"name": "c", "type": "constraint", "value": constraint})
-    return Trial(number, {"x": number}, 0.0, status, results=results)
+    return TrialRecord(number, {"x": number}, 0.0, status, results=results)
 
 
-def numbers(trials: list[Trial]) -> list[int]:
+def numbers(trials: list[TrialRecord]) -> list[int]:
     """Return the numbers of the trials on the front."""
     return [one.number for one in front(trials)]
 
 
-def dominates(one: Trial, other: Trial) -> bool:
+def dominates(one: TrialRecord, other: TrialRecord) -> bool:
     """Say so by the definition."""
     pairs = list(zip(one.objectives, other.objectives, strict=True))
     return all(mine <= its for mine, its in pairs) and any(mine < its for mine, its in pairs)
@@ -54,7 +54,7 @@ def test_an_infeasible_or_unfinished_trial_is_not_on_it_and_hides_none():
     """However small its objectives are."""
     trials = [
         trial(0, 1, 1, constraint=0.1), trial(1, 3, 3), trial(2, 0, 0, status=BROKEN),
-        Trial(3, {"x": 3}, 0.0), trial(4, 2, 4, constraint=-1),
+        TrialRecord(3, {"x": 3}, 0.0), trial(4, 2, 4, constraint=-1),
     ]  # fmt: skip
     assert numbers(trials) == [4, 1]
     assert numbers(trials[:1]) == []

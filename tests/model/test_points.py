@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orion_hpc.model.points import Points
-from orion_hpc.model.trial import params_key
+from orion_hpc.model.trial_record import params_key
 
 scalars = st.sampled_from([0, 1, 1.0, True, False, "1", None, "a", 0.5])
 params = st.dictionaries(

@@ -10,7 +10,7 @@ from orion_hpc.errors import NoConfigurationError
 from orion_hpc.model import event as ev
 from orion_hpc.model import wire
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     BROKEN,
     CANCELLED,
     COMPLETED,

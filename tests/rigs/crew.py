@@ -22,7 +22,7 @@ from orion_hpc.journal import framing
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE
-from orion_hpc.model.trial import COMPLETED
+from orion_hpc.model.trial_record import COMPLETED
 from tests.rigs.trial_worker import Note, Order, command, notes, results
 from tests.rigs.two_mounts import NODES, Shared
 from tests.rigs.waiting import wait_until

@@ -13,7 +13,7 @@ from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, ExperimentState
-from orion_hpc.model.trial import RESERVED
+from orion_hpc.model.trial_record import RESERVED
 from orion_hpc.sharedfs import layout
 from orion_hpc.worker import plan
 

@@ -11,7 +11,7 @@ from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import BROKEN, Params, Trial
+from orion_hpc.model.trial_record import BROKEN, Params, TrialRecord
 from orion_hpc.worker import plan
 
 
@@ -62,7 +62,7 @@ def simulate(
     max_trials: int | None,
     workers: int = 1,
     seed: int = 1,
-    value: Callable[[Trial], float | None] = lambda trial: objective(trial.params),
+    value: Callable[[TrialRecord], float | None] = lambda trial: objective(trial.params),
     algorithm: Algorithm | None = None,
 ) -> FakeHistory:
     """Let so many workers with a trial each, and an algorithm each, run a search to its end.

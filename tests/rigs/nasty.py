@@ -108,7 +108,7 @@ def fragments() -> Iterator[tuple[str, bytes]]:
     yield "builtins.exec by getattr", b"cbuiltins\ngetattr\ncbuiltins\ndict\n\x8c\x03get\x86R"
     yield "copyreg._reconstructor", b"ccopyreg\n_reconstructor\n(cbuiltins\nobject\n0tR"
     yield "collections.OrderedDict", b"ccollections\nOrderedDict\n)R"
-    yield "orion_hpc's own class", b"corion_hpc.model.trial\nTrial\n(K\x00}K\x00tR"
+    yield "orion_hpc's own class", b"corion_hpc.model.trial_record\nTrialRecord\n(K\x00}K\x00tR"
     yield "import of a module", b"cantigravity\nfly\n"
     yield "a name that is no name", b"c\n\n"
     yield "GLOBAL cut short", b"cos\n"

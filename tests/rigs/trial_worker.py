@@ -28,7 +28,7 @@ from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState, State
-from orion_hpc.model.trial import COMPLETED, Results
+from orion_hpc.model.trial_record import COMPLETED, Results
 from orion_hpc.sharedfs import lock, mounts
 from orion_hpc.worker import plan
 from tests.rigs.lying_file import NoLock

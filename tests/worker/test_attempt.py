@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from orion_hpc.executors.joblib import JoblibExecutor
-from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
+from orion_hpc.model.trial_record import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.worker.attempt import run_task
 from orion_hpc.worker.failure import CommandFailed, bounded, failure
 from orion_hpc.worker.task import CommandTarget, FunctionTarget, Outcome, TrialTask

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from orion_hpc.journal.heartbeat import Liveness, Sign, Watch, read_suspended, signs, take_turn
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     CANCELLED,
     OUT_OF_MEMORY,
     PREEMPTED,

@@ -8,7 +8,7 @@ import pytest
 
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import CANCELLED, PREEMPTED, TIMED_OUT
+from orion_hpc.model.trial_record import CANCELLED, PREEMPTED, TIMED_OUT
 from orion_hpc.slurm.own_job import OwnJob
 from orion_hpc.worker.leaving import leave
 from tests.rigs.fake_slurm import FakeSlurm

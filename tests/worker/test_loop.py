@@ -19,7 +19,7 @@ from orion_hpc.journal.memory import MemoryStorage, SharedJournal
 from orion_hpc.model import event as ev
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import CATALOGUE, ExperimentState
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     BROKEN,
     CANCELLED,
     COMPLETED,

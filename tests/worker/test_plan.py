@@ -8,7 +8,7 @@ from orion_hpc.model import event as ev
 from orion_hpc.model import wire
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     BROKEN,
     COMPLETED,
     INTERRUPTED,

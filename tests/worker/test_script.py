@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from orion_hpc.errors import ConfigurationError, InvalidResult
-from orion_hpc.model.trial import KILLED, OUT_OF_MEMORY, USER_ERROR
+from orion_hpc.model.trial_record import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.worker import script
 from orion_hpc.worker.attempt import run_task
 from orion_hpc.worker.failure import CommandFailed

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from orion_hpc.model.trial import CANCELLED
+from orion_hpc.model.trial_record import CANCELLED
 from orion_hpc.worker import shutdown
 from orion_hpc.worker.shutdown import (
     NO_GRACE,

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial import TIMED_OUT
+from orion_hpc.model.trial_record import TIMED_OUT
 from orion_hpc.sharedfs.awake_clock import AwakeClock
 from orion_hpc.slurm.own_job import OwnJob
 from orion_hpc.worker.shutdown import StopNotice

@@ -56,7 +56,7 @@ def set_(
 
 def _lines(done: StatusChange, to: str) -> Iterator[str]:
     """Yield which trials were set, and what follows from it."""
-    from orion_hpc.model.trial import BROKEN
+    from orion_hpc.model.trial_record import BROKEN
 
     experiment = done.experiment
     title = experiment.title

@@ -21,7 +21,7 @@ from orion_hpc.importers.orion.pickle_file import block
 from orion_hpc.importers.orion.trial_documents import FoundTrial, is_text, plain_name, read_trial
 from orion_hpc.model.history import IMPORTED
 from orion_hpc.model.space import Space
-from orion_hpc.model.trial import BROKEN, params_key
+from orion_hpc.model.trial_record import BROKEN, params_key
 
 Document = Mapping[str, Any]
 

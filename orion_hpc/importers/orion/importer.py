@@ -37,7 +37,7 @@ from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.history import IMPORTED
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
-from orion_hpc.model.trial import BROKEN, CANCELLED, COMPLETED, NEW, STATUSES, USER_ERROR
+from orion_hpc.model.trial_record import BROKEN, CANCELLED, COMPLETED, NEW, STATUSES, USER_ERROR
 from orion_hpc.model.wire import encode
 
 _MOST_BYTES = 1024 * 1024

@@ -16,7 +16,7 @@ from typing import Any
 from orion_hpc.errors import InvalidResult
 from orion_hpc.importers.orion.inert_values import UnsupportedValue, ValueConverter, moment
 from orion_hpc.model.result import OBJECTIVE, STATISTIC, TYPES, check_results
-from orion_hpc.model.trial import (
+from orion_hpc.model.trial_record import (
     BROKEN,
     COMPLETED,
     INTERRUPTED,

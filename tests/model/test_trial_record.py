@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from orion_hpc.model.trial import COMPLETED, Results, Trial
+from orion_hpc.model.trial_record import COMPLETED, Results, TrialRecord
 
 
-def trial(*results: tuple[str, float]) -> Trial:
+def trial(*results: tuple[str, float]) -> TrialRecord:
     """Return a completed trial with results of these types and values."""
     named: Results = [
         {"name": str(place), "type": kind, "value": value}
         for place, (kind, value) in enumerate(results)
     ]
-    return Trial(0, {"x": 1}, 0.0, COMPLETED, results=named)
+    return TrialRecord(0, {"x": 1}, 0.0, COMPLETED, results=named)
 
 
 def test_objectives_and_constraints_are_told_in_order():
@@ -40,6 +40,6 @@ def test_a_constraint_is_kept_up_to_zero(constraints, feasible, violation):
 
 def test_a_trial_without_results_has_none_of_it():
     """It breaks no constraint either."""
-    one = Trial(0, {"x": 1}, 0.0)
+    one = TrialRecord(0, {"x": 1}, 0.0)
     assert (one.objective, one.objectives, one.constraints) == (None, (), ())
     assert one.feasible

@@ -70,7 +70,7 @@ def hash_of(params: Params) -> str:
 
 
 @dataclass(slots=True)
-class Trial:
+class TrialRecord:
     """A trial. Times are seconds since the epoch, by the clock of the writer of the event."""
 
     number: int
