@@ -15,11 +15,11 @@ MODULES = {str(path.relative_to(ROOT)): path.read_text() for path in sorted(ROOT
 LINES, FUNCTION_LINES, PARAMETERS = 450, 60, 8
 
 ORION = {
-    ("client/builder.py", "build_experiment"),
-    ("client/builder.py", "workon"),
+    ("client/api.py", "build_experiment"),
+    ("client/api.py", "workon"),
     ("client/experiment.py", "workon"),
 }
-"""Functions that have Oríon's parameters, and are their own manual: their docstrings don't count."""
+"""Functions with Oríon's parameters, which are their own manual: their docstrings don't count."""
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

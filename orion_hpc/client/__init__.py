@@ -19,10 +19,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orion_hpc.client.builder import build_experiment as build_experiment
-    from orion_hpc.client.builder import create_experiment as create_experiment
-    from orion_hpc.client.builder import get_experiment as get_experiment
-    from orion_hpc.client.builder import workon as workon
+    from orion_hpc.client.api import build_experiment as build_experiment
+    from orion_hpc.client.api import create_experiment as create_experiment
+    from orion_hpc.client.api import get_experiment as get_experiment
+    from orion_hpc.client.api import workon as workon
     from orion_hpc.client.experiment import ExperimentClient as ExperimentClient
     from orion_hpc.client.reporting import report_bad_trial as report_bad_trial
     from orion_hpc.client.reporting import report_objective as report_objective
