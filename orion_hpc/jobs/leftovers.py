@@ -3,8 +3,8 @@
 One that goes back into the queue needs its file of what to call again, and Slurm may requeue any up
 to its very end, so it stays while trials are left to be run; the worker that ends the experiment
 removes those of tasks that are over. The file of what was returned is written after the function's
-end, and so it is removed as the process ends. Tasks that never begin remove nothing: who cancelled
-them does it.
+end, and so it is removed as the process ends. Tasks that never begin remove nothing: whatever
+cancelled them does it. The jobs' settings go with the last file of what to call.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any
 
+from orion_hpc.sharedfs import layout
 from orion_hpc.slurm.queue import queued
 from orion_hpc.slurm.tasks import Tasks
 
 _START = re.compile(r"(?P<job>\d+)(?:_(?P<task>\d+))?_(?:submitted\.pkl|submission\.sh)")
+_CALL = re.compile(r"(?:\d+(?:_\d+)?_submitted|[0-9a-f]{32})\.pkl")
+"""A file of what to call, and one that is being submitted."""
 
 
 def tidying(call: tuple[Callable[[Any], Any], Any, Callable[[], tuple[str, ...]]]) -> Any:
@@ -27,8 +30,9 @@ def tidying(call: tuple[Callable[[Any], Any], Any, Callable[[], tuple[str, ...]]
     function, argument, files = call
     result = function(argument)  # a failure may be that of a job which Slurm requeues
     start, returned = files()
-    over = getattr(result, "over", False)
-    atexit.register(remove, (start, returned) if over else (returned,))
+    if getattr(result, "over", False):
+        atexit.register(_remove_start, start)
+    atexit.register(remove, (returned,))
     if getattr(result, "cleared", False):
         remove_unbegun(os.path.dirname(files()[0]))
     return result
@@ -43,6 +47,20 @@ def remove_unbegun(folder: str) -> None:
     jobs = {parts["job"] for name in names if (parts := _START.fullmatch(name))}
     known = queued(sorted(jobs)) or ()
     remove(tuple(os.path.join(folder, name) for name in names if _never_begins(name, known)))
+    _remove_unused_spec(folder)
+
+
+def _remove_start(start: str) -> None:
+    """Remove the file of what to call of a job that will not be needed again."""
+    remove((start,))
+    _remove_unused_spec(os.path.dirname(start))
+
+
+def _remove_unused_spec(folder: str) -> None:
+    """Remove the jobs' settings if none of the launch's jobs can start any more."""
+    with contextlib.suppress(OSError):
+        if not any(map(_CALL.fullmatch, os.listdir(folder))):
+            remove((os.path.join(folder, layout.JOB_SPEC),))
 
 
 def _never_begins(name: str, known: Collection[Tasks]) -> bool:
