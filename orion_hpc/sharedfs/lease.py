@@ -42,16 +42,23 @@ class Lease:
             self._lock.acquire(blocking=False)
         except Timeout:
             self.trouble = "wasn't free"
-            self._clear_empty()
-            self._break_lapsed()
+            self._clear_abandoned()
             return False
         except PermissionError as error:
             # sshfs returns only EPERM if another client was faster to create the file. NFS may
-            # return the cached answer of an earlier refusal.
+            # return the cached answer of an earlier refusal. Or the marker is there and isn't
+            # writable: NFS 3 creates a file exclusively without permissions and sets them by a
+            # second request. If that fails, or the client dies before it, the marker stays so.
             self.trouble = f"couldn't be created ({error.strerror})"
             ask_again(os.path.dirname(self._path))
+            self._clear_abandoned()
             return False
         return True
+
+    def _clear_abandoned(self) -> None:
+        """Remove a marker that filelock doesn't take over though nobody refreshes it."""
+        self._clear_empty()
+        self._break_lapsed()
 
     def _break_lapsed(self) -> None:
         """Remove a marker that wasn't refreshed for longer than the lease.

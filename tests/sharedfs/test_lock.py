@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 import pytest
@@ -102,6 +103,34 @@ def test_a_stopped_holder_loses_its_lease_and_not_before(tmp_path, monkeypatch):
             os.kill(process.pid, signal.SIGCONT)
         process.stdin.close()
         assert process.wait(20) == 0, "it goes on, and doesn't remove what isn't its own any more"
+
+
+UNWRITABLE = """
+import os, sys, time
+from orion_hpc.sharedfs import lock
+lock.LEASE_DURATION = 1.0
+with lock.DatabaseLock(sys.argv[1], "lease", 30).held():
+    pass  # all modules are loaded: another user may be unable to read them
+if os.geteuid() == 0:
+    os.seteuid(65534)
+os.close(os.open(sys.argv[1], os.O_CREAT | os.O_EXCL, 0))
+os.utime(sys.argv[1], (1972000000, 1972000000))
+start = time.monotonic()
+with lock.DatabaseLock(sys.argv[1], "lease", 30).held():
+    print(time.monotonic() - start >= 1.0)
+"""
+
+
+def test_a_marker_without_permissions_is_taken_over():
+    """NFS 3 creates a file in two steps; after the first it is empty, without permissions, and its
+    time is any. A server that refuses the second step, or a client that dies, leaves it so."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        done = subprocess.run(
+            [sys.executable, "-c", UNWRITABLE, f"{folder}/db.pkl.lock"],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
 def test_a_living_holder_keeps_its_lease(tmp_path, monkeypatch):
