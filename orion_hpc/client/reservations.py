@@ -59,7 +59,6 @@ class Reservations:
         self._session = session
         self._space = space
         self._recovery = session.make_recovery()
-        self._next_look = 0.0
 
     @cached_property
     def _algorithm(self) -> Algorithm:
@@ -219,10 +218,9 @@ class Reservations:
 
     def _release_lost(self, state: ExperimentState) -> ExperimentState:
         """Look for lost workers, from time to time, and take their trials."""
-        session, now = self._session, time.monotonic()
-        if not session.place.is_shared or now < self._next_look:
+        session = self._session
+        if not session.place.is_shared or not self._recovery.is_due(session.interval):
             return state
-        self._next_look = now + max(1.0, session.interval / 4)
         loss = self._recovery.look(state, session.name)
         if not loss.workers:
             return state

@@ -71,7 +71,7 @@ def run_task(task: TrialTask) -> Outcome:
     ``single`` the notice comes as KeyboardInterrupt, which only the worker can distinguish from the
     function's own.
     """
-    start, kills, noticed = time.monotonic(), _memory.mark(), notices()
+    kills, noticed = _memory.mark(), notices()
     process = os.getpid()
     gauge.begin(watched=isinstance(task.target, CommandTarget))
     try:
@@ -91,22 +91,19 @@ def run_task(task: TrialTask) -> Outcome:
             _leave(error.code if isinstance(error, SystemExit) else 1)
         usage = gauge.end()
         found = failure(error, out_of_memory=_memory.risen(kills))
-        duration = time.monotonic() - start
         # A command raises nothing in this process.
         sent = isinstance(error, KeyboardInterrupt) and isinstance(task.target, CommandTarget)
         itself = isinstance(error, TrialInterrupted)
         if sent or _noticed(task, noticed):
             reason = "" if itself and not found.message else f" ({found.message})"
             message = f"interrupted by a stop notice{reason}"
-            return Outcome(INTERRUPTED, None, CANCELLED, message, "", duration, None, usage)
+            return Outcome(INTERRUPTED, cause=CANCELLED, message=message, usage=usage)
         if itself:
             message = f"{ITSELF}: {found.message or 'it raised TrialInterrupted'}"
-            return Outcome(INTERRUPTED, None, CANCELLED, message, "", duration, None, usage)
+            return Outcome(INTERRUPTED, cause=CANCELLED, message=message, usage=usage)
         # A program that passed the function itself gets the exception.
         passed = isinstance(task.target, CallableTarget)
         pickled = portable.pack_error(error) if passed else None
-        return Outcome(
-            found.status, None, found.cause, found.message, found.detail, duration, pickled, usage
-        )
+        return Outcome(found.status, None, found.cause, found.message, found.detail, pickled, usage)
     usage = gauge.end()
-    return Outcome(COMPLETED, results, duration=time.monotonic() - start, usage=usage)
+    return Outcome(COMPLETED, results, usage=usage)

@@ -94,6 +94,16 @@ class Recovery:
         self._watch = watch
         self._folder_of = folder_of
         self._causes = causes
+        self._next_look = 0.0
+
+    def is_due(self, heartbeat: float) -> bool:
+        """Return whether it is time for another look: four in a ``heartbeat`` (seconds), at most
+        one each second. A look that is due counts as taken."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return False
+        self._next_look = now + max(1.0, heartbeat / 4)
+        return True
 
     def look(self, state: ExperimentState, me: str = "") -> Loss:
         """Return the workers with trials, other than ``me``, that are lost or hand them on.

@@ -64,7 +64,6 @@ class Scheduler:
         self._recovery = recovery
         self._stop = stop
         self._options = options
-        self._next_look = 0.0
         self._next_estimate = 0.0
         self._is_too_late = False
 
@@ -109,10 +108,8 @@ class Scheduler:
 
     def look_for_losses(self, state: ExperimentState, free: int) -> plan.Loss:
         """Look, from time to time and with a slot free, for lost workers that hold trials."""
-        now = time.monotonic()
-        if not free or now < self._next_look:
+        if not free or not self._recovery.is_due(self._options.heartbeat):
             return plan.Loss()
-        self._next_look = now + max(1.0, self._options.heartbeat / 4)
         # On the newest state: a worker that has left in good order meanwhile isn't lost.
         return self._recovery.look(self._journal.refresh(), self._options.name)
 

@@ -112,8 +112,6 @@ class Outcome:
         One line.
     detail : str
         The traceback, or the end of the command's output; bounded.
-    duration : float
-        Seconds.
     error : bytes or None
         The pickled exception of a broken one, where it can be pickled.
     usage : (float, int) or None
@@ -125,6 +123,5 @@ class Outcome:
     cause: str | None = None
     message: str = ""
     detail: str = ""
-    duration: float = 0.0
     error: bytes | None = None
     usage: tuple[float, int] | None = None

@@ -59,12 +59,11 @@ def task(target, what, folder):
 
 
 def test_a_result_completes(run, tmp_path):
-    """The objective is there, the time was taken, and no directory was touched."""
+    """The objective is there, and no directory was touched."""
     outcome = run("number")
     assert outcome.status == "completed"
     assert outcome.results == [{"name": "objective", "type": "objective", "value": 0.5}]
     assert (outcome.cause, outcome.message, outcome.detail) == (None, "", "")
-    assert 0 <= outcome.duration < 10
     assert not (tmp_path / "trials").exists()
 
 
@@ -144,7 +143,7 @@ def test_a_dead_process_of_the_inner_pool_is_told():
 def test_tasks_outcomes_and_failures_cross_processes(tmp_path):
     """All that goes between a worker and its trials is plain data."""
     made = task(FunctionTarget(str(tmp_path), "codes:main", {"a": [1]}, "t"), "number", tmp_path)
-    outcome = Outcome("broken", None, USER_ERROR, "m", "d", 0.5)
+    outcome = Outcome("broken", None, USER_ERROR, "m", "d")
     for one in (made, outcome):
         assert pickle.loads(pickle.dumps(one)) == one
     error = pickle.loads(pickle.dumps(CommandFailed("m", KILLED, "o")))
