@@ -39,10 +39,11 @@ def test_the_front_is_counted(constraint, size, told):
     ("strange", "told"),
     [
         ([(1,)], "1 completed trial has another number of objectives than the first one, which "
-                 "has 2. It is compared with none; the next --version suits another function."),
+                 "has 2. It isn't compared with other trials. Use the next --version for a "
+                 "changed function."),
         ([(1,), (0, 0, 0)], "2 completed trials have another number of objectives than the first "
-                            "one, which has 2. They are compared with none; the next --version "
-                            "suits another function."),
+                            "one, which has 2. They aren't compared with other trials. Use the "
+                            "next --version for a changed function."),
     ],
 )  # fmt: skip
 def test_trials_that_cannot_be_compared_are_told(strange, told):
