@@ -58,6 +58,6 @@ def test_the_note_on_the_best_trial_says_by_what_it_is_the_best():
     best = {"number": 3, "params": {"x": 1, "y": "a"}, "objectives": [1.0], "feasible": True}
     assert best_note(best) == "best is trial 3: x=1, y='a'"
     assert best_note({**best, "objectives": [1.0, 2.0], "feasible": False}) == (
-        "best by the first objective is trial 3, but infeasible: no trial keeps every "
+        "best by the first objective is trial 3, but infeasible: no trial satisfies every "
         "constraint: x=1, y='a'"
     )

@@ -138,7 +138,7 @@ def test_an_experiment_does_not_learn_from_itself(given):
     before = Path("old.pkl").read_bytes()
     with pytest.raises(ConfigurationError, match="which is this experiment itself") as caught:
         new("old.pkl", "old", **given)
-    assert "make the next one: version: " in caught.value.hint
+    assert "create the next version: version: " in caught.value.hint
     assert Path("old.pkl").read_bytes() == before
 
 
