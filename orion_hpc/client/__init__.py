@@ -30,10 +30,10 @@ if TYPE_CHECKING:
     from orion_hpc.client.trial import Trial as Trial
 
 _MODULES = {
-    "build_experiment": "builder",
-    "create_experiment": "builder",
-    "get_experiment": "builder",
-    "workon": "builder",
+    "build_experiment": "api",
+    "create_experiment": "api",
+    "get_experiment": "api",
+    "workon": "api",
     "ExperimentClient": "experiment",
     "Trial": "trial",
     "report_objective": "reporting",

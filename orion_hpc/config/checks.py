@@ -1,7 +1,7 @@
-"""What must hold between settings: what is missing, what excludes what, the space, the algorithm.
+"""Checks of several settings together: missing ones, exclusive ones, the space, the algorithm.
 
-Looks at the merged values and not at the validated ones, so that everything that is wrong with a
-configuration is told at once. Values of a wrong type are left to the models.
+They check the merged values before validation, so that one error reports all problems of a
+configuration. Values of a wrong type are reported by the models.
 """
 
 from __future__ import annotations
@@ -15,13 +15,24 @@ from orion_hpc.errors import AlgorithmError, ConfigurationError
 from orion_hpc.model.space import Space
 
 NEEDS = frozenset(("name", "space", "run"))
-"""What an experiment can't be without; ``run`` is a function or a command."""
+"""The required settings of an experiment; ``run`` is a function or a command."""
 
 
 def check(values: Mapping[str, Any], needs: Collection[str]) -> tuple[Space | None, list[Problem]]:
-    """Return the parsed space, and what is wrong between ``values`` or missing of ``needs``.
+    """Return the parsed space, and the problems of ``values``.
 
-    The space is None where there is none, or where something is wrong with it.
+    Parameters
+    ----------
+    values : mapping
+        The merged settings.
+    needs : collection of str
+        The required ones of :data:`NEEDS`.
+
+    Returns
+    -------
+    space : Space or None
+        None if it is missing or wrong.
+    problems : list of Problem
     """
     space, faults = _space(values.get("space"))
     return space, [
@@ -83,7 +94,7 @@ def _space(priors: Any) -> tuple[Space | None, list[Problem]]:
 
 
 def _names(values: Mapping[str, Any]) -> list[Problem]:
-    """A name may reach the function once: as a dimension, as a constant, or as the trial."""
+    """Check that each argument of the function is one of a dimension, a constant or the trial."""
     space, kwargs, trial_arg = (values.get(key) for key in ("space", "kwargs", "trial_arg"))
     # {"a.b": prior} reaches the function as the argument "a", like {"a": {"b": prior}}.
     dimensions = (
@@ -108,7 +119,7 @@ def _names(values: Mapping[str, Any]) -> list[Problem]:
 
 
 def _algorithm(values: Mapping[str, Any], space: Space | None) -> list[Problem]:
-    """Check the algorithm's options and, by making it, that it can search ``space``."""
+    """Check the algorithm's options, and that it can search ``space``, by constructing it."""
     algorithm = values.get("algorithm")
     if not isinstance(algorithm, str | Mapping):
         return []

@@ -1,6 +1,6 @@
-"""What makes two experiments the same, by what the database keeps of each. Pure.
+"""Compares the recorded configurations of two experiments. Pure.
 
-Whether an experiment that differs is refused or becomes the next version is decided elsewhere.
+The caller decides whether a different experiment is refused or becomes the next version.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
     """Return a sentence for each difference that makes ``wanted`` another experiment.
 
     Both are what :meth:`~orion_hpc.config.experiment_spec.ExperimentSpec.configuration` returns.
-    Limits, paths and the worker block may differ between two runs of one experiment, and so may a
-    seed that ``wanted`` doesn't give. An imported experiment that has nothing to run yet takes
-    whatever is wanted.
+    Limits, paths and the worker block may differ between two runs of one experiment. So may the
+    seed, if ``wanted`` gives none. An imported experiment that has no function or command yet
+    accepts any.
     """
     if lacks_run(recorded):
         return search_differences(recorded, wanted)
@@ -31,7 +31,10 @@ def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[
 
 
 def search_differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each difference in the search alone, be its trials run by what may."""
+    """Return a sentence for each difference in the space and the algorithm.
+
+    What runs the trials isn't compared.
+    """
     return [
         *_unlike("space", recorded.get("space") or {}, wanted.get("space") or {}),
         *_algorithm(recorded.get("algorithm"), wanted.get("algorithm")),
@@ -62,9 +65,9 @@ def _algorithm(old: Any, new: Any) -> Iterator[str]:
 
 
 def _same(old: Any, new: Any) -> bool:
-    """Compare like ``==``, but keep ``1``, ``1.0`` and ``True`` apart and take NaN to equal NaN.
+    """Return whether the values are equal, of equal types, with NaN equal to NaN.
 
-    A list and a tuple are the same, since YAML knows only one of them.
+    So ``1``, ``1.0`` and ``True`` differ. A list equals a tuple, since YAML has only lists.
     """
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         return old.keys() == new.keys() and all(_same(old[key], new[key]) for key in old)

@@ -1,5 +1,8 @@
-"""The experiment that settings describe, as everything below the commands takes it: the parsed
-space, the algorithm, what trials run, the limits. Made once in a command; knows no database."""
+"""The resolved specification of an experiment: space, algorithm, function or command, limits.
+
+A command resolves it once from the settings; everything below takes it. It doesn't depend on a
+database.
+"""
 
 from __future__ import annotations
 
@@ -20,28 +23,28 @@ _LIMITS = ("max_trials", "max_broken", "max_attempts", "working_dir")
 
 @dataclass(frozen=True, slots=True)
 class ExperimentSpec:
-    """An experiment as it is wanted.
+    """The specification of an experiment.
 
     Attributes
     ----------
     name : str
     version : int or None
-        None: the highest that there is, or 1.
+        None means the highest version that exists, or 1.
     space : Space
     algorithm : mapping
-        ``{name: options}`` with every option; the seed is None where none was given.
+        ``{name: options}`` with every option; the seed is None if none was given.
     function, command, kwargs, trial_arg, directory
-        What trials run, as in :class:`~orion_hpc.config.settings.Settings`; ``directory`` is where
-        its modules are.
+        The function or command of a trial, as in :class:`~orion_hpc.config.settings.Settings`;
+        ``directory`` holds its modules.
     max_trials, max_broken, max_attempts, working_dir
         As in the settings.
     defaulted : frozenset of str
-        Which of ``max_trials`` and ``max_broken`` nobody gave.
+        Those of ``max_trials`` and ``max_broken`` that no source gives.
     warm_start : mapping or None
         The experiment to learn from: ``name``, ``version`` and ``storage``.
     worker : WorkerOptions
     lock, allow_group
-        How a database is made that isn't there.
+        Options of a new database.
     """
 
     name: str
@@ -65,20 +68,20 @@ class ExperimentSpec:
 
     @classmethod
     def of(cls, settings: Settings, recorded: Mapping[str, Any] | None = None) -> ExperimentSpec:
-        """Return the experiment of ``settings``.
+        """Return the specification of the experiment that ``settings`` describe.
 
         Parameters
         ----------
         settings : Settings
-            With a name.
+            They must have a name.
         recorded : mapping, optional
-            What the database keeps of it, from which a space and an algorithm are taken that the
-            settings don't give.
+            The configuration in the database; it gives the space and the algorithm if the settings
+            don't.
 
         Raises
         ------
         ConfigurationError
-            There is no space.
+            Neither gives a space.
         """
         space, algorithm = settings.parsed_space, settings.algorithm
         if recorded is not None:
@@ -88,7 +91,7 @@ class ExperimentSpec:
         if space is None:
             raise ConfigurationError(
                 f"experiment {settings.name!r} has no space",
-                "Give space={'lr': 'loguniform(1e-5, 1)'}, say.",
+                "Give one, such as space={'lr': 'loguniform(1e-5, 1)'}.",
             )
         return cls(
             name=str(settings.name),
@@ -114,14 +117,13 @@ class ExperimentSpec:
         )
 
     def configuration(self, seed: int | None = None) -> dict[str, Any]:
-        """Return what the database keeps of the experiment, as plain data.
+        """Return the configuration that the database records, as plain data.
 
         Parameters
         ----------
         seed : int, optional
-            The seed of an algorithm that was given none. Left out, an algorithm without a seed
-            stays without one, and :func:`~orion_hpc.config.experiment_identity.differences` takes
-            that to match any.
+            The seed of an algorithm without one. By default it stays without, which
+            :func:`~orion_hpc.config.experiment_identity.differences` accepts for any seed.
         """
         return {
             "space": dict(self.space.configuration),
@@ -136,7 +138,7 @@ class ExperimentSpec:
         }
 
     def limits(self, experiment: ExperimentState | None) -> tuple[int | None, int]:
-        """Return ``max_trials`` and ``max_broken``; one that nobody gave stays as recorded."""
+        """Return ``max_trials`` and ``max_broken``; one not given is as in ``experiment``."""
         if experiment is None:
             return self.max_trials, self.max_broken
         return (

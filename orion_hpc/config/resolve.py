@@ -20,13 +20,13 @@ from orion_hpc.errors import ConfigurationError, did_you_mean
 PREFIX = "ORION_HPC_"
 
 SITE_CONFIG = PREFIX + "SITE_CONFIG"
-"""The variable that names the site's file; no setting."""
+"""The variable that names the site's file; it isn't a setting."""
 
 _RIVALS: tuple[tuple[Keys, Keys], ...] = (
     (("function",), ("command",)),
     (("slurm", "mem"), ("slurm", "mem_per_cpu")),
 )
-"""Pairs of settings: one that a layer gives replaces the other one of earlier layers."""
+"""Pairs of exclusive settings: one in a layer replaces the other one of earlier layers."""
 
 
 _TRIALS_OWN = ("ATTEMPT", "EXPERIMENT", "PARAMS", "RESULTS_PATH", "TRIAL_ID", "TRIAL_NUMBER",
@@ -48,7 +48,7 @@ class Layer:
     base : Path
         The base of relative paths.
     places : mapping of keys to str
-        The place of a value for errors: ``config.yaml, line 3``.
+        The place of a value, for errors: ``config.yaml, line 3``.
     home : bool, default False
         Whether ``base`` is the experiment's directory.
     """
@@ -61,7 +61,7 @@ class Layer:
 
 
 def document_layer(document: Document, label: str | None = None, home: bool = True) -> Layer:
-    """Return the layer of a configuration file; ``home``: the experiment's own."""
+    """Return the layer of a configuration file; ``home``: it is the experiment's file."""
     name = label or document.name
     places = {keys: f"{name}, line {line}" for keys, (line, _) in document.positions.items()}
     return Layer(name, document.mapping, document.path.parent, places, home)
@@ -73,7 +73,7 @@ def environment_layer(environ: Mapping[str, str], base: Path | None = None) -> L
     Raises
     ------
     ConfigurationError
-        A variable has the prefix but names no setting, or its value can't be read.
+        A variable has the prefix but isn't a setting, or its value can't be parsed.
     """
     mapping: dict[str, Any] = {}
     places: dict[tuple[Any, ...], str] = {}
@@ -98,15 +98,15 @@ def environment_layer(environ: Mapping[str, str], base: Path | None = None) -> L
 def resolve(layers: Sequence[Layer], *, needs: Collection[str] = checks.NEEDS) -> Settings:
     """Return the settings of ``layers``; the last layer wins.
 
-    Mappings of blocks (``worker``, ``slurm``, ``slurm.additional``) are merged key by key; any
-    other value replaces the earlier one whole.
+    Blocks (``worker``, ``slurm``, ``slurm.additional``) are merged key by key. Any other value
+    replaces the earlier one as a whole.
 
     Parameters
     ----------
     layers : sequence of Layer
-        From the weakest to the strongest.
+        In the order of increasing priority.
     needs : collection of str
-        Which of ``name``, ``space`` and ``run`` must be given.
+        The required ones of ``name``, ``space`` and ``run``.
 
     Raises
     ------
@@ -187,7 +187,7 @@ class _Merge:
                 target[key] = dict(inner) if isinstance(inner, dict) else {}
                 self._lay(target[key], value, keys, layer)
                 if len(keys) == 1:
-                    continue  # its keys have sources of their own, or are defaults
+                    continue  # each key of the block has its own source, or is a default
             else:
                 self._forget(keys)
                 target.pop(key, None)
@@ -205,7 +205,7 @@ class _Merge:
         self._forget(keys)
 
     def _forget(self, keys: Keys) -> None:
-        """Remove the sources of ``keys`` and of all below it: it is replaced as a whole."""
+        """Remove the sources of ``keys`` and of all keys below, as the value is replaced."""
         for record in (self.givers, self.places):
             for known in [known for known in record if known[: len(keys)] == keys]:
                 del record[known]
@@ -216,7 +216,7 @@ def _is_block(keys: Keys) -> bool:
 
 
 def _spelling(at: Keys, key: Any) -> str:
-    """Return the canonical spelling of ``key``: sbatch's names may be written with dashes."""
+    """Return the canonical spelling of ``key``; options of sbatch may be written with dashes."""
     if at == ("slurm",):
         return str(key).replace("-", "_")
     if at == ("slurm", "additional"):
@@ -243,7 +243,7 @@ def _has(mapping: Any, keys: Keys) -> bool:
 
 
 def _is_ours(variable: str, environ: Mapping[str, str]) -> bool:
-    """Return whether the variable is no setting but one for a trial's command."""
+    """Return whether the variable is no setting: it names the site's file, or is a trial's."""
     name = variable.removeprefix(PREFIX)
     if name == "WORKING_DIR":
         return PREFIX + "TRIAL_ID" in environ
@@ -259,7 +259,7 @@ def _variable_keys(variable: str) -> Keys:
         if at and at[0] not in BLOCKS:
             whole = PREFIX + at[0].upper()
             raise ConfigurationError(
-                f"{variable} sets a part of {at[0]}, which is set as a whole",
+                f"{variable} sets a part of {at[0]}, which can only be set as a whole",
                 f"Write {whole}='{{…}}'." if at[0] in ("space", "kwargs") else f"Set {whole}.",
             )
         if len(at) > 1 or key not in known_keys(at):
@@ -267,7 +267,7 @@ def _variable_keys(variable: str) -> Keys:
             guess = did_you_mean(variable.removeprefix(PREFIX), known)
             guess = guess.replace("mean ", f"mean {PREFIX}")
             raise ConfigurationError(
-                f"the environment variable {variable} names no setting{guess}",
+                f"the environment variable {variable} isn't a setting{guess}",
                 "Unset or rename it.",
             )
         at = (*at, key)
@@ -275,7 +275,7 @@ def _variable_keys(variable: str) -> Keys:
 
 
 def _report(found: Sequence[Problem], merge: _Merge, layers: Sequence[Layer]) -> ConfigurationError:
-    """Return one error with all problems, in the order of their sources."""
+    """Return one error that lists all problems in the order of their sources."""
     fallback = next((layer.label for layer in reversed(layers) if layer.home), "")
     entries = []
     for index, problem in enumerate(found):

@@ -1,4 +1,7 @@
-"""Who is at work on a database, by the signs of life beside it."""
+"""Finds the workers of a database's experiments that are alive, by their signs of life.
+
+Commands that no worker may run beside refuse with :func:`refuse_if_alive`.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,26 @@ from orion_hpc.sharedfs import layout
 from orion_hpc.sharedfs.process_identity import Identity
 from orion_hpc.worker.job_states import JobStates
 
-_MOST_TOLD = 4
+_MAX_LISTED = 4
+"""Workers that an error lists."""
 
 
 def living_workers(database: str, title: str | None = None) -> dict[str, list[Sign]]:
-    """Return the signs of life of workers that aren't known to be silent, by experiment.
+    """Return the signs of life of the workers that may be alive, by experiment.
 
-    Those that are suspended, by Slurm's word, are silent and come back: they are among them.
+    Workers that Slurm reports as suspended are silent but come back, so they are included.
 
     Parameters
     ----------
     database : str
-        Its path.
+        Path of the database.
     title : str, optional
-        One experiment; by default all that have a folder, whatever the database says.
+        One experiment; by default all that have a folder, also those that the database doesn't
+        hold.
+
+    Returns
+    -------
+    dict of str to list of Sign
     """
     titles = [title] if title is not None else []
     if title is None:
@@ -35,30 +44,40 @@ def living_workers(database: str, title: str | None = None) -> dict[str, list[Si
     for one in titles:
         folder = layout.workers_folder(database, one)
         if os.path.isdir(folder):
-            told = signs(folder)
-            silent = {name: sign for name, sign in told.items() if sign.silent}
+            known = signs(folder)
+            silent = {name: sign for name, sign in known.items() if sign.silent}
             gone = silent.keys() - JobStates(folder)(silent).spared
-            if found := [told[name] for name in sorted(told.keys() - gone)]:
+            if found := [known[name] for name in sorted(known.keys() - gone)]:
                 alive[one] = found
     return alive
 
 
 def refuse_if_alive(database: str, wanted: str, title: str | None = None) -> None:
-    """Raise WorkersAlive if there are any, with what to type; ``wanted`` is what can't be done."""
+    """Raise WorkersAlive if a worker may be alive, with the commands that stop the workers.
+
+    Parameters
+    ----------
+    database : str
+        Path of the database.
+    wanted : str
+        Start of the message: the action that is refused.
+    title : str, optional
+        One experiment, by default all.
+    """
     alive = living_workers(database, title)
     if not alive:
         return
     workers = [sign.worker for found in alive.values() for sign in found]
-    told = ", ".join(workers[:_MOST_TOLD]) + (", …" if len(workers) > _MOST_TOLD else "")
-    count = "1 worker is" if len(workers) == 1 else f"{len(workers)} workers are"
+    listed = ", ".join(workers[:_MAX_LISTED]) + (", …" if len(workers) > _MAX_LISTED else "")
+    count = "1 worker runs" if len(workers) == 1 else f"{len(workers)} workers run"
     raise WorkersAlive(
-        f"{wanted} while {count} at work on {', '.join(alive)}: {told}",
-        f"Stop them with '{how_to_stop(alive)}', and try again when they have left.",
+        f"{wanted} while {count} on {', '.join(alive)}: {listed}",
+        f"Stop them with '{how_to_stop(alive)}'. Try again when they have ended.",
     )
 
 
 def how_to_stop(alive: Mapping[str, Sequence[Sign]]) -> str:
-    """Return what to type to stop these workers."""
+    """Return the shell commands that stop these workers, as one line."""
     jobs: dict[str, None] = {}
     processes: dict[str, list[str]] = {}
     for sign in (sign for found in alive.values() for sign in found):

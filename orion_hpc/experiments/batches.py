@@ -1,6 +1,6 @@
-"""How much goes into one transaction: what readers take, and not so much that others wait for it.
+"""Limits the size of a transaction: readers must accept it, and other writers wait for it.
 
-See :data:`orion_hpc.journal.framing.MAX_PAYLOAD` and
+The readers' limits are :data:`orion_hpc.journal.framing.MAX_PAYLOAD` and
 :data:`orion_hpc.journal.safe_pickle.MOST_TUPLES`.
 """
 
@@ -22,7 +22,7 @@ _Event = TypeVar("_Event", bound=ev.Event)
 
 
 def fits(events: Sequence[ev.Event]) -> bool:
-    """Return whether the events can be one transaction."""
+    """Return whether the events fit into one transaction."""
     try:
         return len(safe_pickle.dumps(tuple(map(encode, events)))) <= _MOST_BYTES
     except ValueError:  # too many tuples
@@ -30,7 +30,7 @@ def fits(events: Sequence[ev.Event]) -> bool:
 
 
 def largest(event: Callable[[int, int], _Event], first: int, end: int) -> _Event:
-    """Return ``event(first, last)`` with as much up to ``end`` as fits, one at least."""
+    """Return the largest ``event(first, last)`` up to ``end`` that fits, at least of one item."""
     size = min(MOST, end - first)
     while size > 1 and not fits([event(first, first + size)]):
         size //= 2

@@ -1,5 +1,7 @@
-"""What there is to tell of trials with several objectives, or with constraints: plain data, and
-sentences. Pure; which trial is the best is for replay to say."""
+"""Summarises trials with several objectives or constraints, as plain data and as sentences. Pure.
+
+Replay determines the best trial: see :mod:`orion_hpc.model.state`.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,13 @@ def comparison(state: ExperimentState) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``objectives`` (how many there are; 0 while no trial is completed), ``front`` (how many
-        trials are on the Pareto front, with a fidelity of those that got the most of it; None where
-        there is at most one objective), ``incomparable`` (how many completed trials have another
-        number of objectives).
+        ``objectives``
+            The number of objectives; 0 while no trial is completed.
+        ``front``
+            The number of trials on the Pareto front, in a space with a fidelity among the trials
+            of the highest one; None with fewer than two objectives.
+        ``incomparable``
+            The number of completed trials with another number of objectives.
     """
     comparable = state.comparable()
     return {
@@ -31,24 +36,25 @@ def comparison(state: ExperimentState) -> dict[str, Any]:
 
 
 def comparison_notes(found: Mapping[str, Any]) -> list[str]:
-    """Return what a person should know of a :func:`comparison`; nothing of what is ordinary."""
+    """Return the sentences on a :func:`comparison`; none for the ordinary case."""
     notes, objectives, others = [], found["objectives"], found["incomparable"]
     if found["front"] is not None:
         one = found["front"] == 1
         trials = f"{found['front'] or 'no'} trial{'' if one else 's'}"
         notes.append(f"{objectives} objectives, {trials} on the Pareto front.")
     if others:
-        have, are = ("trial has", "It is") if others == 1 else ("trials have", "They are")
+        have, are = ("trial has", "It isn't") if others == 1 else ("trials have", "They aren't")
         notes.append(
             f"{others} completed {have} another number of objectives than the first one, which has "
-            f"{objectives}. {are} compared with none; the next --version suits another function."
+            f"{objectives}. {are} compared with other trials. Use the next --version for a changed "
+            "function."
         )
     return notes
 
 
 def best_note(best: Mapping[str, Any]) -> str:
-    """Return the sentence on the best trial, a mapping as of ``best_trial``."""
+    """Return the sentence on the best trial; ``best`` is what ``best_trial`` returns."""
     params = ", ".join(f"{name}={value!r}" for name, value in best["params"].items())
     of = " by the first objective" if len(best["objectives"]) > 1 else ""
-    but = "" if best["feasible"] else ", but infeasible: no trial keeps every constraint"
+    but = "" if best["feasible"] else ", but infeasible: no trial satisfies every constraint"
     return f"best{of} is trial {best['number']}{but}: {params}"

@@ -1,5 +1,7 @@
-"""The one file that knows pandas (and pyarrow, which writes Parquet for it); an extra, imported
-when a table is wanted."""
+"""Makes data frames and Parquet files; the only file that imports pandas and pyarrow.
+
+Both are optional dependencies, and are imported when a function needs them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ _MOST_BITS_OF_FLOAT = 1023
 
 
 def data_frame(columns: Mapping[str, Sequence[Any]]) -> pandas.DataFrame:
-    """Return a data frame of these columns, with a type for each that suits all of its values.
+    """Return a data frame of the columns; the type of each suits all of its values.
 
     Raises
     ------
@@ -38,9 +40,10 @@ def data_frame(columns: Mapping[str, Sequence[Any]]) -> pandas.DataFrame:
 
 
 def write_parquet(columns: Mapping[str, Sequence[Any]], file: BinaryIO) -> None:
-    """Write the columns into ``file`` as Parquet; those of times are in UTC.
+    """Write the columns to ``file`` as Parquet, times in UTC.
 
-    A column whose values Parquet has no one type for, such as numbers and texts, holds texts.
+    A column of mixed types that Parquet can't store, such as numbers and texts, is written as
+    texts.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def write_parquet(columns: Mapping[str, Sequence[Any]], file: BinaryIO) -> None:
 
 
 def check_parquet() -> None:
-    """Raise ConfigurationError if what writes Parquet isn't installed."""
+    """Raise ConfigurationError if pandas or pyarrow isn't installed."""
     for library in ("pandas", "pyarrow"):
         try:
             __import__(library)
@@ -80,7 +83,7 @@ def _series(pandas: Any, values: Sequence[Any], index: Any) -> Any:
         zone = ", UTC" if present[0].tzinfo else ""
         return pandas.Series(plain, index=index, dtype=f"datetime64[us{zone}]")
     if kinds == {int} and all(one.bit_length() <= _MOST_BITS for one in present):
-        # A hole among integers would make floats of them.
+        # numpy's integers have no missing value: pandas would convert the column to floats.
         return pandas.Series(plain, index=index, dtype="int64" if None not in plain else "Int64")
     if float in kinds and kinds <= {int, float} and all(map(_fits_float, present)):
         return pandas.Series(plain, index=index, dtype="float64")

@@ -1,7 +1,7 @@
-"""Finds the experiment that a specification describes in its storage, or makes it.
+"""Finds the experiment that a specification describes in its storage, or creates it.
 
-In two steps: a :class:`Draft` is checked against the storage without writing, so that jobs may be
-submitted, or refused, before anything is written; then it is written.
+There are two steps. :func:`draft` checks the specification against the storage without writing, so
+that a batch system can accept or refuse the jobs first. :meth:`Draft.write` then writes it.
 """
 
 from __future__ import annotations
@@ -23,17 +23,29 @@ from orion_hpc.model.history import lacks_run
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
 
 Comparison: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]
-"""Returns what makes the wanted configuration another experiment than the recorded one."""
+"""Returns the differences that make the wanted configuration another experiment than the recorded
+one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The experiment as it was found or made, and sentences on what was done.
+    """The experiment that was found or created, and sentences on what was done.
 
-    ``changes`` are the limits that were set anew, ``kept`` settings that differ now and yet stay as
-    the experiment was created with, ``learned`` what was learned now from another experiment.
-    ``released`` counts the trials taken from lost workers. ``advice`` is the algorithm's on a new
-    experiment.
+    Attributes
+    ----------
+    experiment : ExperimentState
+    created : bool
+        Whether it was created now.
+    changes : list of str
+        The limits that changed.
+    kept : list of str
+        Settings that differ from those of the creation but can't change.
+    released : int
+        Number of trials taken from lost workers.
+    learned : list of str
+        What was copied now from another experiment.
+    advice : list of str
+        The algorithm's advice on a new experiment.
     """
 
     experiment: ExperimentState
@@ -47,13 +59,13 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """An experiment that was checked against its storage, and isn't written yet.
+    """An experiment that was checked against its storage but not yet written.
 
     Attributes
     ----------
     spec : ExperimentSpec
     found : ExperimentState or None
-        The experiment in the storage, if it is there.
+        The experiment in the storage, if it exists.
     """
 
     spec: ExperimentSpec
@@ -66,12 +78,12 @@ class Draft:
     _advice: list[str]
 
     def close(self) -> None:
-        """Close the storage, if nothing is to be written."""
+        """Close the storage without writing."""
         if self._storage is not None:
             self._storage.close()
 
     def write(self, now: float) -> tuple[Storage, Built]:
-        """Write the experiment, or its new limits; return the storage, open, with what was done.
+        """Write the experiment, or its new limits; return the open storage and what was done.
 
         Parameters
         ----------
@@ -81,8 +93,8 @@ class Draft:
         Raises
         ------
         ExperimentConflict
-            Another process has just created one of this name and version with other settings;
-            nothing was written.
+            Another process has just created an experiment of this name and version with other
+            settings. Nothing was written.
         StorageError
             The storage can't be written.
         """
@@ -97,7 +109,7 @@ class Draft:
 
     def _written(self, storage: Storage, now: float) -> Built:
         spec, before = self.spec, self.found
-        # Drawn here and recorded, so that every worker draws the same points.
+        # The seed is drawn once and recorded, so that every worker draws the same points.
         recorded = spec.configuration(seed=int.from_bytes(os.urandom(4), "big"))
         if before is None or _gets_run(before, recorded):
             state = storage.transact(CATALOGUE, lambda state: self._creation(state, recorded, now))
@@ -124,13 +136,13 @@ class Draft:
         )
 
     def _creation(self, state: State, recorded: dict[str, Any], now: float) -> list[ev.Event]:
-        """Return the event that creates the experiment, or gives one what its trials run."""
+        """Return the event that creates the experiment or adds its function or command, if any."""
         spec = self.spec
         found = state.find(spec.name, spec.version)
         if found is None:
             return [ev.CreateExperiment(spec.name, spec.version or 1, recorded, now)]
         if self.found is None:
-            # Another process was faster; if it has the same settings, its experiment is ours.
+            # Another process created it in between. With the same settings it is the same one.
             _check(found, state, spec, self._compare)
         if _gets_run(found, recorded):
             return [ev.CreateExperiment(spec.name, found.version, recorded, now)]
@@ -144,26 +156,27 @@ def draft(
     storage: Storage | None = None,
     as_it_is: bool = False,
 ) -> Draft:
-    """Look for the experiment in its storage and check it; write nothing.
+    """Look up the experiment in its storage and check it; write nothing.
 
     Parameters
     ----------
     spec : ExperimentSpec
     place : Place
-        Where the experiment is, or will be.
-    compare : callable, default every difference that makes another experiment
+        The location of the experiment.
+    compare : callable, default :func:`~orion_hpc.config.experiment_identity.differences`
+        Returns the differences that make another experiment.
     storage : Storage, optional
-        That of ``place``, if it is open already.
+        The storage of ``place``, if it is already open.
     as_it_is : bool, default False
-        Whether an experiment that is there keeps its limits, and learns from no other one.
+        Whether an existing experiment keeps its limits and ignores ``warm_start``.
 
     Raises
     ------
     ExperimentConflict
-        There is one of this name and version with other settings, or in part.
+        An experiment of this name and version has other settings, or was imported only in part.
     ConfigurationError
-        The algorithm can't search the space, or there is nothing to learn from where
-        ``warm_start`` says.
+        The algorithm can't search the space, or ``warm_start`` names no experiment that can be
+        learned from.
     StorageError
         The storage can't be read.
     """
@@ -176,7 +189,7 @@ def draft(
             if found is not None:
                 _check(found, state, spec, compare)
         source = to_learn(spec, found, place) if found is None or not as_it_is else None
-        # Makes the algorithm: one that can't search this space leaves nothing written.
+        # This constructs the algorithm: if it can't search the space, nothing is written.
         advised = _advice(spec, source) if found is None else []
     except BaseException:
         if storage is not None:
@@ -188,18 +201,21 @@ def draft(
 def get_or_create(
     spec: ExperimentSpec, place: Place, now: float, compare: Comparison = differences
 ) -> tuple[Storage, Built]:
-    """Return the open storage, and the experiment that is found there or made.
+    """Find or create the experiment; return the open storage and the experiment.
 
     Raises
     ------
     ExperimentConflict, ConfigurationError, StorageError
-        As :func:`draft` and :meth:`Draft.write` do; nothing was written.
+        As for :func:`draft` and :meth:`Draft.write`. Nothing was written.
     """
     return draft(spec, place, compare).write(now)
 
 
 def _gets_run(found: ExperimentState, recorded: Mapping[str, Any]) -> bool:
-    """Whether the experiment was imported, or made by a program, and now learns what trials run."""
+    """Return whether ``recorded`` adds the function or command that the experiment lacks.
+
+    It lacks one if it was imported or a Python program created it.
+    """
     return found.is_bare and not lacks_run(recorded)
 
 
@@ -209,9 +225,9 @@ def _advice(spec: ExperimentSpec, source: Source | None) -> list[str]:
 
 
 def _kept(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return a line for each setting that stays as it was when the experiment was created."""
+    """Return a line for each setting that can't change after the experiment's creation."""
     return [
-        f"{key} stays {recorded[key]!r}, as the experiment was created with"
+        f"{key} stays {recorded[key]!r}, as set when the experiment was created"
         for key in ("max_attempts", "working_dir")
         if recorded[key] != wanted[key]
     ]
@@ -220,20 +236,20 @@ def _kept(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
 def _check(
     experiment: ExperimentState, state: State, spec: ExperimentSpec, compare: Comparison
 ) -> None:
-    """Raise ExperimentConflict unless this is the experiment of ``spec``, and all of it."""
+    """Raise ExperimentConflict unless this is the experiment of ``spec``, completely imported."""
     if experiment.to_import:
         raise ExperimentConflict(
-            f"experiment {experiment.name!r} version {experiment.version} was imported in part: "
-            f"{experiment.to_import} trials are missing",
-            "Run the same 'orion-hpc db import' again; it goes on from there.",
+            f"experiment {experiment.name!r} version {experiment.version} was imported only in "
+            f"part: {experiment.to_import} trials are missing",
+            "Run the same 'orion-hpc db import' again; it continues from there.",
         )
-    unlike = compare(experiment.configuration, spec.configuration())
-    if unlike:
+    found = compare(experiment.configuration, spec.configuration())
+    if found:
         highest = state.find(experiment.name)
         assert highest is not None
         raise ExperimentConflict(
             f"experiment {experiment.name!r} version {experiment.version} exists with other "
-            "settings:\n" + "\n".join(f"  {line}" for line in unlike),
+            "settings:\n" + "\n".join(f"  {line}" for line in found),
             f"Choose another name with --name, or the next version with "
             f"--version {highest.version + 1}.",
         )

@@ -1,4 +1,4 @@
-"""Adds points that a user wants to be tried, before those that the algorithm suggests."""
+"""Registers trials at points that the user gives; workers run them before suggested ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,14 @@ _TRIES = 10
 
 @dataclass(slots=True)
 class Insertion:
-    """What became of the points: the numbers of the new trials, and of those that were there."""
+    """The result of :func:`insert`.
+
+    Attributes
+    ----------
+    built : Built
+    numbers, known : list of int
+        The numbers of the new trials, and of trials that existed at these points.
+    """
 
     built: Built
     numbers: list[int] = field(default_factory=list)
@@ -40,27 +47,26 @@ class Insertion:
 def insert(
     spec: ExperimentSpec, place: Place, points: Sequence[Params], limit: int | None = None
 ) -> Insertion:
-    """Register a trial at each point, all or none; the experiment is made if it isn't there.
+    """Register a trial at each point, all or none; create the experiment if it doesn't exist.
 
-    The limits of one that is there stay as they are, but for ``limit``. One that was stopped stays
-    so.
+    An existing experiment keeps its limits except for ``limit``. A stopped one stays stopped.
 
     Parameters
     ----------
     spec : ExperimentSpec
     place : Place
     points : sequence of dict
-        Of the space, by flat name.
+        Points of the space, by flat name.
     limit : int, optional
         The new ``max_trials``.
 
     Raises
     ------
     BrokenExperiment, CompletedExperiment
-        It takes no further trial, or ``max_trials`` leaves no room for so many. Nothing was
+        The experiment accepts no further trial, or not so many below ``max_trials``. Nothing was
         inserted.
     ReservationRaceCondition
-        Others were faster each time.
+        Other workers registered trials first on every try.
     ConfigurationError, ExperimentConflict, StorageError
         Nothing was written.
     """
@@ -68,7 +74,7 @@ def insert(
     if len(wanted) > MOST or not fits(_registrations(0, list(wanted.values()), 0.0)):
         raise ConfigurationError(
             f"{len(wanted):,} points are too many for one transaction",
-            f"Insert at most {MOST:,} at once, fewer if they are long; nothing was inserted.",
+            f"Insert at most {MOST:,} at once, fewer if they are long. Nothing was inserted.",
         )
     check_target(spec)
     storage, built = draft(spec, place, as_it_is=True).write(time.time())
@@ -98,7 +104,7 @@ def _insert(
         registrations = _registrations(len(state.trials), fresh, now)
         if state.stopped is None:
             return [*events, *registrations]
-        # One transaction: nobody sees it open in between.
+        # In one transaction, so that no worker sees the experiment open in between.
         stop = ev.StopExperiment(state.stopped, now)
         return [*events, ev.ResumeExperiment(now), *registrations, stop]
 
@@ -107,13 +113,13 @@ def _insert(
         state = storage.transact(number, decide).experiments[number]
         if limit is not None and state.max_trials != old:
             built.changes.append(f"max_trials: {old} -> {state.max_trials}")
-        # A worker that read an older journal may have got the number first.
+        # A worker that read an older journal may have registered a trial of the same number first.
         if all(map(state.has, wanted.values())):
             break
     else:
         raise ReservationRaceCondition(
-            f"other workers were faster to register trials of {state.title}, {_TRIES} times",
-            "Insert the points again; those that are there aren't added twice.",
+            f"other workers registered trials of {state.title} first, {_TRIES} times in a row",
+            "Insert the points again; those that exist aren't added twice.",
         )
     done = Insertion(built)
     for trial in state.trials:
@@ -127,11 +133,14 @@ def _registrations(first: int, points: Sequence[Params], now: float) -> list[ev.
 
 
 def _refusal(state: ExperimentState, count: int, most: int | None) -> OrionHpcError | None:
-    """Return why so many further trials aren't taken where ``max_trials`` is ``most``, or None."""
+    """Return the error if ``count`` further trials exceed a limit, else None.
+
+    ``most`` is ``max_trials``.
+    """
     if state.exhausted:
         return CompletedExperiment(
-            f"experiment {state.title} takes no further trial: {exhaustion(state)}",
-            f"Insert into the next version, with --version {state.version + 1}; nothing was "
+            f"experiment {state.title} accepts no further trial: {exhaustion(state)}",
+            f"Insert into the next version, with --version {state.version + 1}. Nothing was "
             "inserted.",
         )
     if state.is_broken:
@@ -139,7 +148,7 @@ def _refusal(state: ExperimentState, count: int, most: int | None) -> OrionHpcEr
         return BrokenExperiment(
             f"experiment {state.title} is closed by {broken} broken trials (max_broken is "
             f"{state.max_broken})",
-            f"Mend the cause, submit with --max-broken {broken + 3}, then insert; nothing was "
+            f"Fix the cause, submit with --max-broken {broken + 3}, then insert. Nothing was "
             "inserted.",
         )
     taken = len(state.trials) - state.count(BROKEN)
@@ -149,5 +158,5 @@ def _refusal(state: ExperimentState, count: int, most: int | None) -> OrionHpcEr
     return CompletedExperiment(
         f"experiment {state.title} has room for {room} further trials, not for {count}: "
         f"max_trials is {most}",
-        "Raise it with --max-trials, or insert fewer; nothing was inserted.",
+        "Raise it with --max-trials, or insert fewer. Nothing was inserted.",
     )

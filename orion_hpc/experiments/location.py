@@ -1,5 +1,6 @@
-"""Where an experiment of the Python API lives: a database file, the memory of this process, or a
-third party's storage."""
+"""The location of an experiment: a database file, the memory of this process, or a third party's
+storage. Opens storages and names the folders of trials and workers; what a storage does is in
+:mod:`orion_hpc.journal`."""
 
 from __future__ import annotations
 
@@ -29,15 +30,16 @@ _BUILTIN = {
 
 
 class Place:
-    """What can be asked of all kinds alike.
+    """The location of an experiment; the same interface for all kinds of storage.
 
     Parameters
     ----------
     path : str, optional
-        Of the database file.
+        Path of the database file.
     opener : Opener, optional
-        Of a third party's storage, which is called ``name``. With neither it is memory.
+        Opens a third party's storage. Without ``path`` and ``opener`` the storage is in memory.
     name : str
+        Name of the kind of storage; a path takes its place.
     """
 
     def __init__(
@@ -52,11 +54,11 @@ class Place:
 
     @property
     def is_shared(self) -> bool:
-        """Whether other processes may be at work on it."""
+        """Whether other processes may use the storage."""
         return self.path is not None or self._opener is not None
 
     def create(self, spec: ExperimentSpec) -> Storage:
-        """Open the storage to write into; a file that isn't there is made."""
+        """Open the storage for writing; create a file that doesn't exist."""
         if self.path is None:
             return self.open(lambda one: one.name == spec.name)
         return PickledDB.create(
@@ -64,13 +66,19 @@ class Place:
         )
 
     def open_if_there(self, follows: Callable[[ExperimentState], bool]) -> Storage | None:
-        """Open it, as :meth:`open` does; return None where there is no such file."""
+        """Open the storage as :meth:`open` does; return None if the file doesn't exist."""
         if self.path is not None and not creation.is_there(self.path):
             return None
         return self.open(follows)
 
     def open(self, follows: Callable[[ExperimentState], bool]) -> Storage:
-        """Open it for one more reader and writer; StorageUnusable where there is no such file."""
+        """Open the storage for a further reader and writer.
+
+        Raises
+        ------
+        StorageUnusable
+            The file doesn't exist.
+        """
         if self._opener is not None:
             return self._opener(follows)
         if self.path is None:
@@ -78,23 +86,26 @@ class Place:
         return PickledDB(self.path, follows)
 
     def discard(self) -> None:
-        """Remove what memory needed of the disk."""
+        """Remove the temporary folder of a storage in memory."""
         if self._cleanup is not None:
             self._cleanup()
             self._cleanup = self._folder = None
 
     def folder_of(self, experiment: ExperimentState) -> Callable[[int], str]:
-        """Return what gives a trial's working directory by its number."""
+        """Return a function from a trial's number to its working directory."""
         return layout.trial_folders(
             self._base(), experiment.title, experiment.configuration["working_dir"]
         )
 
     def files_of(self, experiment: ExperimentState) -> ExperimentFiles:
-        """Return where the files of the experiment's workers lie."""
+        """Return the locations of the files of the experiment's workers."""
         return ExperimentFiles.beside(self._base(), experiment, self.is_shared)
 
     def _base(self) -> str:
-        """Return the path beside which files go: in memory, in a folder that ends with this."""
+        """Return the path beside which the files lie.
+
+        For a storage in memory it is in a temporary folder, which is removed with this object.
+        """
         if self.path is not None:
             return self.path
         if self._folder is None:
@@ -104,17 +115,17 @@ class Place:
 
 
 def _remove(folder: str, owner: int) -> None:
-    if os.getpid() == owner:  # and not a fork that ends
+    if os.getpid() == owner:  # a fork that exits must not remove its parent's folder
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def place_of(storage: Any) -> Place | None:
-    """Return the place that Oríon's configuration of a storage names; None if it is a file's.
+    """Return the location that an Oríon storage configuration names; None for a database file.
 
     Raises
     ------
     ConfigurationError
-        There is no such storage; the message lists those there are.
+        The storage is unknown; the message lists the known ones.
     """
     if not isinstance(storage, Mapping):
         return None

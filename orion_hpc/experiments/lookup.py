@@ -1,6 +1,6 @@
-"""Finds experiments by name and version, and their trials, and tells which there are if it can't.
+"""Finds experiments by name and version, and trials by number or id. An error lists what exists.
 
-Reads by replay, without the lock, while workers go on.
+Reads by replay without the lock, so workers aren't delayed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _FEWEST_DIGITS = 4
 
 
 def wanted(name: str | None, version: int | None) -> Callable[[ExperimentState], bool]:
-    """Return what tells of an experiment whether it has this name and version; None: any."""
+    """Return the predicate for experiments of this name and version; None matches any."""
     return lambda one: name in (None, one.name) and version in (None, one.version)
 
 
@@ -29,7 +29,7 @@ def chosen(
     Raises
     ------
     NoConfigurationError
-        A name or a version is asked for, and there is none in the database ``where``.
+        A name or a version is given, and the database ``where`` has no such experiment.
     """
     experiments = list(experiments)
     found = list(filter(wanted(name, version), experiments))
@@ -44,30 +44,30 @@ def chosen(
     guess = did_you_mean(name, names) if name and name not in names else ""
     raise NoConfigurationError(
         f"there is no experiment{asked} in {where}{guess}",
-        f"There are: {known}." if names else "'orion-hpc submit CONFIG' makes one.",
+        f"There are: {known}." if names else "'orion-hpc submit CONFIG' creates one.",
     )
 
 
 def the_one(
     experiments: Iterable[ExperimentState], where: str, name: str | None, version: int | None
 ) -> ExperimentState:
-    """Return the experiment of this name and version; of a name without one, the highest version.
+    """Return the experiment of this name and version, by default the highest version.
 
     Raises
     ------
     NoConfigurationError
-        There is none, or there are several and no name was given.
+        There is no such experiment, or no name is given and there are several names.
     """
     found = chosen(experiments, where, name, version)
     names = sorted({one.name for one in found})
     if len(names) > 1:
         raise NoConfigurationError(
             f"there are several experiments in {where}: {', '.join(names)}",
-            "Say which one by its name: --name NAME, or name='NAME' from Python.",
+            "Give a name: --name NAME, or name='NAME' in Python.",
         )
     if not found:
         raise NoConfigurationError(
-            f"there is no experiment in {where}", "'orion-hpc submit CONFIG' makes one."
+            f"there is no experiment in {where}", "'orion-hpc submit CONFIG' creates one."
         )
     return max(found, key=lambda one: one.version)
 
@@ -75,14 +75,14 @@ def the_one(
 def read_experiments(
     storage: str | os.PathLike[str], name: str | None = None, version: int | None = None
 ) -> list[ExperimentState]:
-    """Return the experiments of this name and version as they stand now; None: any.
+    """Return the current state of the experiments of this name and version; None matches any.
 
     Raises
     ------
     NoConfigurationError
-        There is none of the name or version that is given.
+        There is no experiment of the given name or version.
     StorageError
-        There is no database, or it can't be read.
+        The database doesn't exist or can't be read.
     """
     database = PickledDB(os.fspath(storage), wanted(name, version))
     try:
@@ -95,19 +95,17 @@ def read_experiments(
 def read_experiment(
     storage: str | os.PathLike[str], name: str | None = None, version: int | None = None
 ) -> ExperimentState:
-    """Return one experiment as it stands now; see :func:`the_one`."""
+    """Return the current state of one experiment; see :func:`the_one`."""
     return the_one(read_experiments(storage, name, version), os.fspath(storage), name, version)
 
 
 def find_trial(experiment: ExperimentState, asked: str | int) -> TrialRecord:
-    """Return the trial of a number or an id.
-
-    The beginning of an id will do where only one has it.
+    """Return the trial of a number or an id, or of the unique beginning of an id.
 
     Raises
     ------
     ConfigurationError
-        There is none.
+        There is no such trial, or several ids begin so.
     """
     trials, text = experiment.trials, str(asked)
     if text.isdecimal() and text.isascii() and len(text) < 10 and int(text) < len(trials):
@@ -121,7 +119,7 @@ def find_trial(experiment: ExperimentState, asked: str | int) -> TrialRecord:
         if found:
             raise ConfigurationError(
                 f"{len(found)} trials of {experiment.title} have an id that begins with {asked!r}",
-                "Give more of the id, or the number.",
+                "Give more characters of the id, or the number.",
             )
     numbers = f"0 to {len(trials) - 1}" if trials else "none yet"
     raise ConfigurationError(
@@ -131,7 +129,7 @@ def find_trial(experiment: ExperimentState, asked: str | int) -> TrialRecord:
 
 
 def check_status(status: str) -> None:
-    """Raise ConfigurationError if there is no such status."""
+    """Raise ConfigurationError if ``status`` isn't a status of trials."""
     if status not in STATUSES:
         raise ConfigurationError(
             f"there is no status {status!r:.100}{did_you_mean(status, STATUSES)}",

@@ -1,4 +1,7 @@
-"""Points of the space as users write them: nested or flat, in words or in files, with gaps."""
+"""Parses points of the space as users write them: as mappings, as words ``NAME=VALUE``, in files.
+
+Fills in defaults. What a valid point is, is the space's part: :mod:`orion_hpc.model.space`.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,23 @@ from orion_hpc.model.trial_record import Params
 
 _WORDS = {"None": None, "True": True, "False": False}
 _LARGEST = 100_000_000
-_MOST_TOLD = 10
+_MAX_LISTED = 10
+"""Wrong points that an error lists."""
 
 
 def point_of(space: Space, params: Mapping[str, Any]) -> Params:
-    """Return the flat point of the space that ``params`` are, with defaults filled in.
+    """Return ``params`` as a flat point of the space, with defaults filled in.
+
+    Parameters
+    ----------
+    space : Space
+    params : mapping
+        Nested or flat.
 
     Raises
     ------
     InvalidParams
-        It isn't one; the message names the dimension.
+        ``params`` isn't a point of the space; the message names the dimension.
     """
     if not isinstance(params, Mapping):
         raise InvalidParams(f"{params!r:.100} isn't a mapping of names to values")
@@ -38,11 +48,14 @@ def point_of(space: Space, params: Mapping[str, Any]) -> Params:
 
 
 def point_in_words(space: Space, words: Sequence[str]) -> Params:
-    """Return the point that ``["lr=0.1", "kind=relu"]`` means.
+    """Return the point that words such as ``["lr=0.1", "kind=relu"]`` describe.
 
     Raises
     ------
-    ConfigurationError, InvalidParams
+    ConfigurationError
+        A word isn't of the form ``NAME=VALUE``, or a name is given twice.
+    InvalidParams
+        The words don't describe a point of the space.
     """
     given: dict[str, Any] = {}
     for word in words:
@@ -59,17 +72,19 @@ def point_in_words(space: Space, words: Sequence[str]) -> Params:
 
 
 def points_in_file(space: Space, path: str) -> list[Params]:
-    """Return the points in a file: CSV with a line of names, or a JSON list of mappings.
+    """Return the points in a file: CSV with a header, or a JSON list of mappings.
 
-    An empty cell of a CSV file stands for the default.
+    An empty cell of a CSV file means the default.
 
     Raises
     ------
     ConfigurationError
-        It can't be read, or a point isn't of the space; the message says which.
+        The file can't be read, or is neither.
+    InvalidParams
+        A point isn't of the space; the message lists the wrong ones.
     """
     try:
-        # A spreadsheet begins its CSV with a byte order mark.
+        # Spreadsheets write a byte order mark at the start of CSV.
         with open(path, encoding="utf-8-sig", newline="") as file:
             text = file.read(_LARGEST)
         rows: Any
@@ -85,12 +100,12 @@ def points_in_file(space: Space, path: str) -> list[Params]:
     except (ValueError, RecursionError) as error:
         raise ConfigurationError(
             f"{path} isn't readable: {error}",
-            "Write CSV with a line of names, or a JSON list of mappings in a file *.json.",
+            "Write CSV with a header, or a JSON list of mappings in a file *.json.",
         ) from None
     if not isinstance(rows, list):
-        raise ConfigurationError(f"{path} holds no list of points", 'Write [{"lr": 0.1}, …].')
+        raise ConfigurationError(f"{path} isn't a list of points", 'Write [{"lr": 0.1}, …].')
     if not rows:
-        raise ConfigurationError(f"{path} holds no point", "Write a line for each.")
+        raise ConfigurationError(f"{path} contains no point", "Write one line per point.")
     points, wrong = [], []
     for place, row in enumerate(rows, 1):
         try:
@@ -100,10 +115,10 @@ def points_in_file(space: Space, path: str) -> list[Params]:
     if len(wrong) == 1:
         raise InvalidParams(*wrong[0])
     if wrong:
-        told = [message for message, _ in wrong[:_MOST_TOLD]]
-        told += ["…"] if len(wrong) > _MOST_TOLD else []
-        hints = dict.fromkeys(hint for _, hint in wrong[:_MOST_TOLD] if hint)
-        lines = [f"{len(wrong)} of {len(rows)} points are wrong:", *(f"  {one}" for one in told)]
+        listed = [message for message, _ in wrong[:_MAX_LISTED]]
+        listed += ["…"] if len(wrong) > _MAX_LISTED else []
+        hints = dict.fromkeys(hint for _, hint in wrong[:_MAX_LISTED] if hint)
+        lines = [f"{len(wrong)} of {len(rows)} points are wrong:", *(f"  {one}" for one in listed)]
         raise InvalidParams("\n".join(lines), "\n".join(hints))
     return points
 
@@ -115,7 +130,7 @@ def _csv(space: Space, text: str) -> list[dict[str, Any]]:
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num}: {error}") from None
     if any(None in row for row in rows):
-        raise ValueError("a line has more cells than there are names")
+        raise ValueError("a line has more cells than the header")
     return [
         {name: _value(space, name, cell) for name, cell in row.items() if cell not in ("", None)}
         for row in rows
@@ -123,7 +138,7 @@ def _csv(space: Space, text: str) -> list[dict[str, Any]]:
 
 
 def _value(space: Space, name: str, text: str) -> Any:
-    """Return what a text means for a dimension: a number, a choice, a list, or itself."""
+    """Return the value that ``text`` means for a dimension: a number, a choice, a list, a text."""
     if name not in space:
         raise InvalidParams(
             f"there is no dimension {name!r}{did_you_mean(name, space)}",

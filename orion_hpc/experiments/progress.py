@@ -1,4 +1,4 @@
-"""How far an experiment is, and when it may be through. Pure."""
+"""The progress of a running experiment and an estimate of the remaining time. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,21 @@ from orion_hpc.model.trial_record import BROKEN, COMPLETED, RESERVED
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One look at a running experiment. Times are seconds; ``remaining`` None: can't tell yet."""
+    """The progress of an experiment at one time.
+
+    Attributes
+    ----------
+    done, running, broken : int
+        Trials.
+    total : int or None
+        Trials to complete; None without a limit.
+    best : float or None
+        The best objective.
+    elapsed : float
+        Seconds.
+    remaining : float or None
+        Seconds; None while no estimate is possible.
+    """
 
     done: int
     total: int | None
@@ -31,24 +45,25 @@ class Progress:
 
 
 def progress(state: ExperimentState, done_before: int, elapsed: float, last: float) -> Progress:
-    """Return how far ``state`` is.
+    """Return the progress of ``state``.
 
     Parameters
     ----------
     state : ExperimentState
     done_before : int
-        Trials that were completed when the watching began: they say nothing of today's pace.
+        Trials that were completed when observation began; they don't count for the current rate.
     elapsed, last : float
-        Seconds from then to now, and to the latest completion.
+        Seconds from the start of observation to now, and to the latest completion.
     """
     done = state.count(COMPLETED)
     left = None if state.max_trials is None else max(0, state.max_trials - done)
     fresh = done - done_before
     remaining = None
     if fresh > 0 and left is not None:
-        # The pace up to the latest completion: what runs since then isn't begun anew.
+        # The rate up to the latest completion; the time since then is time of running trials.
         remaining = last / fresh * left - (elapsed - last)
-        if remaining <= 0:  # it stands still for longer than all was to take: on a full disk, say
+        if remaining <= 0:
+            # No completion for longer than the whole rest should take, as on a full disk.
             remaining = None
     return Progress(
         done=done,
@@ -62,7 +77,7 @@ def progress(state: ExperimentState, done_before: int, elapsed: float, last: flo
 
 
 def duration(seconds: float) -> str:
-    """Return a span of time as people say it: ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    """Return a duration in readable units: ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
     whole = round(seconds)
     for size, unit, smaller, smaller_unit in (
         (86_400, "d", 3_600, "h"),

@@ -1,4 +1,7 @@
-"""What an experiment asked for, what it used, where the time went, and what to ask for. Pure."""
+"""Compares the resources that an experiment requested and used, and advises for the next run. Pure.
+
+The figures come from the journal: each attempt's measurements, and each worker's when it left.
+"""
 
 from __future__ import annotations
 
@@ -14,36 +17,37 @@ from orion_hpc.text import memory_size
 
 _HOUR = 3600.0
 _HEADROOM = 1.25
-"""Of the memory that was used at most: another trial may need somewhat more."""
+"""Factor on the largest observed use: another trial may need somewhat more."""
 _MIB = 1024**2
 _ROUND = 256 * _MIB
 
 _BUSY = 0.9
-"""Share of its CPUs that a worker is to keep busy."""
+"""Target share of a worker's CPUs in use."""
 
 _SHORTEST = 10
-"""Minutes of a job: less would go into its start and its stop notice."""
+"""Minutes of a job; a shorter one would spend its time on its start and its stop notice."""
 
 _WELL_USED = 0.75
-"""Share of the CPUs, or of the memory, from which on there is nothing to be advised."""
+"""Share of the CPUs or of the memory in use above which no advice is given."""
 
 _ENOUGH = 60.0
-"""Seconds of measured trials from which on their processor time says something."""
+"""Seconds of measured trials below which their processor time isn't significant."""
 
 IDLE = "idle"
 
 
 def resources(state: ExperimentState) -> dict[str, Any]:
-    """Return what was asked for and used; None stands for what nobody knows.
+    """Return the requested and the used resources; an unknown figure is None.
 
     Returns
     -------
     dict
-        ``workers`` (``left``, ``lost``: how many ended in order, and how many didn't or still
-        work), ``asked`` for each worker (``cpus``, ``n_workers``, ``memory`` in bytes, ``time`` in
-        seconds), ``used`` (``cpus`` of a worker in use at once on average, ``memory``: the most
-        bytes of a worker, ``trial_memory``, ``time``: the longest life of a worker), ``core_hours``
-        (by what attempts ended as, and ``idle``), ``done``, ``advice``: texts.
+        ``workers`` (``left``: workers that ended in order; ``lost``: the others, also those that
+        still run), ``asked`` (requested for a worker: ``cpus``, ``n_workers``, ``memory`` in bytes,
+        ``time`` in seconds), ``used`` (``cpus``: CPUs of a worker in use on average; ``memory``:
+        peak bytes of a worker; ``trial_memory``: peak bytes of a trial; ``time``: longest run of a
+        worker in seconds), ``core_hours`` (by the outcome of attempts, and ``idle``), ``done``,
+        ``advice`` (texts).
     """
     left = {one.worker: one for one in state.departures}
     typical = max(state.departures, key=lambda one: one.time, default=None)
@@ -90,7 +94,7 @@ def resources(state: ExperimentState) -> dict[str, Any]:
 def _advice(
     found: Mapping[str, Any], typical: ev.LeaveWorker | None, measured: bool
 ) -> Iterator[str]:
-    """Yield what to ask for next time, as far as the figures say."""
+    """Yield the options of sbatch to change next time, each with its reason."""
     if typical is None:
         return
     cpus, memory = found["used"]["cpus"], found["used"]["memory"]
@@ -100,14 +104,14 @@ def _advice(
             yield f"--cpus-per-task {wanted}: trials kept {cpus:.1f} of {typical.cpus} CPUs busy"
     if memory is not None:
         room = math.ceil(memory * _HEADROOM / _ROUND) * _ROUND
-        told = f"a worker and its trials had {memory_size(memory)} at most"
+        reason = f"a worker and its trials used {memory_size(memory)} at most"
         if typical.memory is None or room < _WELL_USED * typical.memory:
-            yield f"--mem {room // _MIB}M: {told}"
+            yield f"--mem {room // _MIB}M: {reason}"
         elif memory > typical.memory / _HEADROOM:
-            yield f"--mem {room // _MIB}M: {told}, of {memory_size(typical.memory)}"
+            yield f"--mem {room // _MIB}M: {reason}, of {memory_size(typical.memory)}"
     longest, is_done = found["used"]["time"], found["done"]
     if is_done and measured and typical.limit is not None:
-        # All of it was done within that time; a job has to last for the notice, too.
+        # The longest worker ran this long; the headroom includes the time for the stop notice.
         minutes = max(_SHORTEST, math.ceil(longest * _HEADROOM / 60))
         if minutes * 60 < typical.limit / 2:
             yield f"--time {minutes}: no worker took longer than {duration(longest)}"
@@ -118,7 +122,7 @@ def _advice(
 
 
 def resource_lines(title: str, found: Mapping[str, Any]) -> list[str]:
-    """Return what a person is told of :func:`resources`."""
+    """Return the lines of the report on :func:`resources`."""
     lines = [f"{title}: resources"]
     asked, used = found["asked"] or {}, found["used"]
     rows = (
@@ -127,9 +131,9 @@ def resource_lines(title: str, found: Mapping[str, Any]) -> list[str]:
         ("time of a worker", asked.get("time"), used["time"], duration),
     )
     for name, wanted, had, shown in rows:
-        told = "unknown" if had is None else shown(had)
-        of = "" if wanted is None else f" of {shown(wanted)} asked for"
-        lines.append(f"  {name + ':':<20} {told}{of}")
+        value = "unknown" if had is None else shown(had)
+        of = "" if wanted is None else f" of {shown(wanted)} requested"
+        lines.append(f"  {name + ':':<20} {value}{of}")
     hours = found["core_hours"]
     whole = sum(hours.values())
     parts = [
@@ -137,9 +141,11 @@ def resource_lines(title: str, found: Mapping[str, Any]) -> list[str]:
     ] if whole else []  # fmt: skip
     lines.append(f"  {'core-hours:':<20} {whole:.3g}{': ' if parts else ''}{', '.join(parts)}")
     if found["asked"] is None and whole:
-        lines.append("  No worker has left yet: how many CPUs each has isn't known, 1 is taken.")
+        lines.append(
+            "  No worker has ended yet: the CPUs of each aren't known, and 1 each is assumed."
+        )
     if lost := found["workers"]["lost"]:
         workers = f"{lost} workers" if lost > 1 else "1 worker"
-        lines.append(f"  Of {workers}, at work or lost, the trials alone are counted.")
+        lines.append(f"  Of {workers}, running or lost, only the trials are counted.")
     lines += [f"  Next time: {text}" for text in found["advice"]]
     return lines

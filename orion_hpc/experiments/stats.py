@@ -1,4 +1,4 @@
-"""How far an experiment is, in Oríon's words. Pure."""
+"""Statistics of an experiment under Oríon's names. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from orion_hpc.model.trial_record import COMPLETED
 
 @dataclass(frozen=True, slots=True)
 class ExperimentStats:
-    """Figures of an experiment.
+    """Statistics of an experiment.
 
     Attributes
     ----------
     trials_completed : int
     nb_trials : int
-        Of all statuses.
+        Trials of all statuses.
     max_trials : int or None
     best_trials_id : str or None
         The id of the best completed trial.
@@ -28,13 +28,14 @@ class ExperimentStats:
     finish_time : datetime or None
         When the last completed trial ended, in UTC.
     duration, elapsed_time : timedelta
-        From the one to the other.
+        From ``start_time`` to ``finish_time``.
     sum_of_trials_time : timedelta
-        What the completed attempts took, added up.
+        Total time of the completed attempts.
     progress : float or None
         From 0 to 1; None without ``max_trials``.
     eta : timedelta or None
-        How long the rest takes at the speed until now; None where that can't be told.
+        Estimate of the remaining time at the rate so far; None without ``max_trials`` or a
+        completed trial.
     """
 
     trials_completed: int
@@ -56,7 +57,7 @@ class ExperimentStats:
 
 
 def statistics(state: ExperimentState) -> ExperimentStats:
-    """Return the figures of the experiment as it stands."""
+    """Return the statistics of the experiment's current state."""
     done = state.having(COMPLETED)
     ends = [trial.end_time for trial in done if trial.end_time is not None]
     begun = [trial.start_time for trial in done if trial.start_time is not None]

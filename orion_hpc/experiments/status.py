@@ -1,4 +1,7 @@
-"""Reads how experiments stand, from the database and the workers' signs of life, without a lock."""
+"""Reads the status of experiments from the database, the workers' signs of life and Slurm's queue.
+
+Takes no lock. The summary itself is made in :mod:`orion_hpc.experiments.summary`.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +23,19 @@ from orion_hpc.worker.job_states import JobStates, run_of
 
 
 def summaries(settings: Settings) -> list[dict[str, Any]]:
-    """Return the summary of each experiment asked for; see :func:`experiment_summary`.
+    """Return the summary of each experiment that the settings select.
+
+    Returns
+    -------
+    list of dict
+        See :func:`~orion_hpc.experiments.summary.experiment_summary`.
 
     Raises
     ------
     NoConfigurationError
         The database has no experiment of this name and version.
     StorageError
-        There is no database, or it can't be read.
+        The database doesn't exist or can't be read.
     """
     return [_summary(one, settings.storage) for one in _read(settings)]
 
@@ -36,12 +44,12 @@ def _summary(experiment: ExperimentState, storage: str) -> dict[str, Any]:
     folder = layout.workers_folder(storage, experiment.title)
     found = signs(folder)
     stopped = {name for name in found if (who := Identity.parse(name)) is not None and who.stopped}
-    # Workers may run in other jobs, too: in a script of the user's own.
+    # Workers may run in further jobs, which scripts of the user submitted.
     launched = experiment.job_ids("slurm")
     jobs = [*launched, *(job for job in jobs_of(map(run_of, found)) if job not in launched)]
     if experiment.is_done or not jobs or not slurm_is_here():
         return experiment_summary(experiment, found, None, stopped)
-    tasks = queued(jobs, tries=1)  # who asks how things stand isn't held up
+    tasks = queued(jobs, tries=1)  # a status report must not wait for retries
     if any(one.suspended for one in tasks or ()):
         runs = JobStates(folder).runs(found)
         stopped |= {name for name, run in runs.items() if is_suspended(run, tasks or ())}
@@ -50,12 +58,12 @@ def _summary(experiment: ExperimentState, storage: str) -> dict[str, Any]:
 
 
 def used(settings: Settings) -> dict[str, dict[str, Any]]:
-    """Return, by its title, what each experiment asked for used; see :func:`resources`.
+    """Return the resources of each selected experiment by its title; see :func:`resources`.
 
     Raises
     ------
     NoConfigurationError, StorageError
-        As of :func:`summaries`.
+        As for :func:`summaries`.
     """
     return {one.title: resources(one) for one in _read(settings)}
 

@@ -1,5 +1,7 @@
-"""What there is to tell of an experiment, as plain data. Pure; how it looks is the terminal's
-part."""
+"""Summarises an experiment as plain data, as table rows and as notes. Pure.
+
+Rendering is the terminal's part: :mod:`orion_hpc.cli.terminal`.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,10 @@ from orion_hpc.slurm.tasks import Tasks
 from orion_hpc.text import counted
 
 _LONGEST_REASON = 500
-"""Characters that are shown of why a trial broke."""
+"""Characters of the reason of a broken trial that are shown."""
 
-
-_MOST_LINES = 20
-"""Of a traceback; the fault is at its end."""
+_MAX_LINES = 20
+"""Lines of a traceback that are shown, from its end, where the error is."""
 
 
 def experiment_summary(
@@ -38,26 +39,23 @@ def experiment_summary(
     signs : mapping of str to Sign
         The workers' signs of life.
     tasks : sequence of Tasks, optional
-        Those of its arrays that Slurm knows.
+        The tasks of its job arrays that Slurm knows.
     suspended : collection of str
-        The workers that are known to be stopped, by their names.
+        The names of the workers that are known to be suspended.
 
     Returns
     -------
     dict
-        ``name``, ``version``, ``state`` (``done``, ``broken``, ``stopped``, ``running``,
-        ``waiting``), ``reason`` (why it was stopped, else None), ``exhausted`` (why there are no
-        further trials below ``max_trials``, else None), ``learned`` (source -> how many trials of
-        another experiment count as history), ``half_learned`` (sources of which more is to come),
-        ``max_trials``, ``trials``
-        (status -> count), ``best`` (None or ``number``, ``id``, ``objective``, ``params``,
-        ``objectives``: all values, ``feasible``), what :func:`comparison` gives,
-        ``workers`` (those alive: ``id``, ``host``, ``job``, ``age`` in seconds), ``suspended``
-        (names of those that are), ``silent`` (names of those that no longer give signs and hold a
-        trial), ``jobs`` (``launcher``, ``ids``, ``folder``, ``time``,
-        and of their code ``commit``, ``digest``, ``snapshot``), ``broken`` (the last three:
-        ``number``, ``cause``, ``message``), ``queue`` (of Slurm's tasks ``running`` and, by Slurm's
-        reason, ``waiting``: how many; None where that isn't known).
+        ``name``, ``version``, ``state`` (see :func:`condition`), ``reason`` (why it was stopped,
+        else None), ``exhausted`` (see :func:`exhaustion`), ``learned`` (source -> number of its
+        trials that count as history), ``half_learned`` (sources that are copied only in part),
+        ``max_trials``, ``max_broken``, ``trials`` (status -> count), ``best`` (see
+        :func:`best_trial`), the keys of :func:`comparison`, ``workers`` (those alive: ``id``,
+        ``host``, ``job``, ``age`` of the last sign in seconds), ``suspended`` (names), ``silent``
+        (names of workers that hold a trial but give no sign of life), ``jobs`` (``launcher``,
+        ``ids``, ``folder``, ``time``; of their code ``commit``, ``digest``, ``snapshot``),
+        ``broken`` (the last three: ``number``, ``cause``, ``message``), ``queue`` (numbers of
+        Slurm's tasks: ``running``, and ``waiting`` by Slurm's reason; None if unknown).
     """
     alive = [sign for name, sign in signs.items() if not sign.silent or name in suspended]
     return {
@@ -97,7 +95,7 @@ def _worker(sign: Sign) -> dict[str, Any]:
 def _silent(
     state: ExperimentState, signs: Mapping[str, Sign], suspended: Collection[str]
 ) -> list[str]:
-    """Return the workers that hold a trial and give no sign of life, though not suspended."""
+    """Return the workers that hold a trial and give no sign of life; without suspended ones."""
     holders = {trial.worker for trial in state.having(RESERVED)} - set(suspended)
     return sorted(name for name in holders if name and (name not in signs or signs[name].silent))
 
@@ -126,7 +124,10 @@ def _queue(tasks: Sequence[Tasks]) -> dict[str, Any]:
 
 
 def condition(state: ExperimentState, worked_on: bool) -> str:
-    """Return in one word how the experiment stands."""
+    """Return the condition: ``done``, ``broken``, ``stopped``, ``running`` or ``waiting``.
+
+    ``worked_on``: whether a worker runs that isn't suspended.
+    """
     if state.is_done:
         return "done"
     if state.is_broken:
@@ -137,13 +138,13 @@ def condition(state: ExperimentState, worked_on: bool) -> str:
 
 
 def exhaustion(state: ExperimentState) -> str | None:
-    """Return why the algorithm suggests no further trial; None while it may."""
+    """Return why the algorithm suggests no further trial; None if it isn't exhausted."""
     if not state.exhausted:
         return None
     spent = "the algorithm has no further point"
     try:
         space = Space.parse(state.configuration.get("space", {}))
-    except OrionHpcError:  # of another program or version, or none at all
+    except OrionHpcError:  # another program or version wrote it, or there is none
         return spent
     tried = {
         str([value for name, value in trial.params.items() if name != space.fidelity])
@@ -155,7 +156,11 @@ def exhaustion(state: ExperimentState) -> str | None:
 
 
 def best_trial(state: ExperimentState) -> dict[str, Any] | None:
-    """Return the best trial (see :attr:`ExperimentState.best`), or None while there is none."""
+    """Return the best trial as plain data; None if no trial is completed.
+
+    Its keys are ``number``, ``id``, ``objective``, ``params``, ``objectives`` (all values) and
+    ``feasible``. See :attr:`ExperimentState.best`.
+    """
     if state.best is None:
         return None
     return {
@@ -169,7 +174,7 @@ def best_trial(state: ExperimentState) -> dict[str, Any] | None:
 
 
 def shown(best: Mapping[str, Any]) -> str:
-    """Return the objective of a :func:`best_trial`, and a word if the trial is infeasible."""
+    """Return the objective of a :func:`best_trial` as text, marked if the trial is infeasible."""
     return f"{best['objective']:.6g}" + ("" if best["feasible"] else " (infeasible)")
 
 
@@ -214,7 +219,7 @@ def status_rows(summaries: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]
 
 
 def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what a person should know beyond the table: broken trials, silent workers."""
+    """Return the notes below the table: broken trials, silent workers, next steps, the best."""
     notes = []
     for one in summaries:
         title = f"{one['name']} v{one['version']}"
@@ -227,42 +232,44 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             notes.extend(_last_traceback(one["broken"]))
             notes.append(
                 f"{title}: stopped after {counted(count, 'broken trial')}; 'orion-hpc logs "
-                "--failed' shows why of each. Mend the cause, then submit again with --max-broken "
-                f"{one['max_broken'] + 3}."
+                "--failed' shows their tracebacks. Fix the cause, then submit again with "
+                f"--max-broken {one['max_broken'] + 3}."
             )
         if one["state"] == "stopped":
             notes.append(
-                f"{title}: stopped: {one['reason']}. 'orion-hpc resume CONFIG' goes on with it."
+                f"{title}: stopped: {one['reason']}. 'orion-hpc resume CONFIG' continues it."
             )
         for source, count in one["learned"].items():
             notes.append(f"{title}: learned from {count} trials of {source}.")
         for source in one["half_learned"]:
-            notes.append(f"{title}: not all of {source} is learned; the same submit again goes on.")
+            notes.append(
+                f"{title}: learned only a part of {source}; the same submit again continues."
+            )
         if one["exhausted"] and one["state"] == "done":
             notes.append(f"{title}: {one['exhausted']}.")
         if one["suspended"]:
             notes.append(f"{title}: {_suspension_note(one['suspended'])}")
         for name in one["silent"]:
             notes.append(f"{title}: worker {name} holds a trial and gives no sign of life.")
-        if one["queue"] is not None and (told := _queue_note(one["queue"])):
-            notes.append(f"{title}: {told}.")
+        if one["queue"] is not None and (queue_note := _queue_note(one["queue"])):
+            notes.append(f"{title}: {queue_note}.")
         elif one["suspended"]:
-            pass  # they are at work again when they are resumed
+            pass  # these workers run again when Slurm resumes them
         elif one["state"] == "waiting" and not one["trials"]["reserved"] and one["queue"]:
             notes.append(
-                f"{title}: no worker is at work and no task is in the queue; 'orion-hpc resume "
-                "CONFIG' goes on."
+                f"{title}: no worker is running and no task is in the queue; 'orion-hpc resume "
+                "CONFIG' continues."
             )
         elif one["state"] == "waiting" and not one["trials"]["reserved"]:
             queued = [
                 job for jobs in one["jobs"] if jobs["launcher"] == "slurm" for job in jobs["ids"]
             ]
             notes.append(
-                f"{title}: no worker is at work. Its jobs may still wait: "
-                f"squeue -j {','.join(queued[-3:])}; if they don't, 'orion-hpc resume "
-                "CONFIG' goes on."
+                f"{title}: no worker is running. Its jobs may still be in the queue: "
+                f"squeue -j {','.join(queued[-3:])}; if they aren't, 'orion-hpc resume "
+                "CONFIG' continues."
                 if queued
-                else f"{title}: no worker is at work; 'orion-hpc resume CONFIG' goes on."
+                else f"{title}: no worker is running; 'orion-hpc resume CONFIG' continues."
             )
         notes.extend(f"{title}: {note}" for note in comparison_notes(one))
         if one["best"] is not None:
@@ -279,7 +286,7 @@ def _suspension_note(names: Sequence[str]) -> str:
 
 
 def _queue_note(queue: Mapping[str, Any]) -> str:
-    """Return what is told of the tasks that Slurm has, ``''`` if none waits."""
+    """Return the note on the tasks in Slurm's queue; ``''`` if none waits."""
     waiting = queue["waiting"]
     count = sum(waiting.values())
     if not count:
@@ -289,17 +296,17 @@ def _queue_note(queue: Mapping[str, Any]) -> str:
         for reason, number in sorted(waiting.items())
         if reason not in ("", "None")
     )
-    told = f"{count} tasks wait" if count > 1 else "1 task waits"
-    return f"{told} in Slurm's queue{f' ({reasons})' if reasons else ''}"
+    tasks = f"{count} tasks wait" if count > 1 else "1 task waits"
+    return f"{tasks} in Slurm's queue{f' ({reasons})' if reasons else ''}"
 
 
 def _last_traceback(broken: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the lines of the last traceback there is, indented; of a long one its end."""
+    """Return the indented lines of the last traceback; of a long one, its end."""
     for trial in reversed(list(broken)):
         lines = (trial["message"] or "").strip().splitlines()
         if "Traceback (most recent call last):" in lines:
             lines = lines[lines.index("Traceback (most recent call last):") :]
-            if len(lines) > _MOST_LINES:
-                lines = [lines[0], "  …", *lines[2 - _MOST_LINES :]]
+            if len(lines) > _MAX_LINES:
+                lines = [lines[0], "  …", *lines[2 - _MAX_LINES :]]
             return [f"  {line}" for line in lines]
     return []

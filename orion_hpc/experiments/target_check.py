@@ -1,4 +1,4 @@
-"""Checks what an experiment runs before any job does: the function or command, and the executor."""
+"""Checks the function or command of an experiment, and its executor, before a job is submitted."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from orion_hpc.worker.script import check_placeholders
 
 
 def check_target(spec: ExperimentSpec) -> None:
-    """Find what would only come to light in a job: nothing is written.
+    """Raise the errors that would otherwise only occur in a job; write nothing.
 
     Raises
     ------
     ConfigurationError
-        The function can't be imported or doesn't take the hyperparameters, a placeholder of the
-        command is unknown, or the executor isn't there.
+        The function can't be imported or doesn't accept the hyperparameters, a placeholder of the
+        command is unknown, or the executor isn't available.
     """
     check_executor(spec.worker.executor, spec.worker.n_workers)
     if spec.command is not None:
@@ -32,7 +32,7 @@ def check_target(spec: ExperimentSpec) -> None:
 
 @contextlib.contextmanager
 def _no_bytecode() -> Iterator[None]:
-    """A check leaves nothing in the user's directory, not even ``__pycache__``."""
+    """Import without writing ``__pycache__`` into the user's directory."""
     before, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield

@@ -1,4 +1,7 @@
-"""Trials as plain records, and as tables with a column for each thing. Pure."""
+"""Trials as plain records, and records as tables, CSV and JSON. Pure.
+
+Data frames and Parquet are made in :mod:`orion_hpc.experiments.frames`.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +22,16 @@ TIMES = ("submit_time", "start_time", "end_time")
 _FIRST = ("experiment", "version", "number", "id", "status", "attempt", "objective")
 _LAST = (*TIMES, "worker", "cause", "message", "parent")
 
-_MOST_CELLS = 30_000_000
-"""Of a table, which takes some gigabytes of memory then."""
+_MAX_CELLS = 30_000_000
+"""Cells of a table; so many take some gigabytes of memory."""
 
 
 def record(experiment: ExperimentState, trial: TrialRecord) -> dict[str, Any]:
-    """Return a trial as plain data: what it is, ``params`` by flat name, ``results`` in Oríon's
-    form, times as seconds since the epoch, and the number of the trial that it goes on from as
-    ``parent``."""
+    """Return a trial as plain data.
+
+    ``params`` are by flat name, ``results`` in Oríon's form, times in seconds since the epoch, and
+    ``parent`` is the number of the trial that it continues.
+    """
     return {
         "experiment": experiment.name,
         "version": experiment.version,
@@ -44,8 +49,8 @@ def record(experiment: ExperimentState, trial: TrialRecord) -> dict[str, Any]:
 def as_json(records: Iterable[Mapping[str, Any]]) -> str:
     """Return the records as a JSON list.
 
-    Times are in ISO 8601, UTC. What JSON has no number for is a text that any ``float()`` reads:
-    ``"NaN"``, ``"Infinity"``, ``"-Infinity"``.
+    Times are in ISO 8601, UTC. Numbers that JSON lacks are texts that ``float()`` reads: ``"NaN"``,
+    ``"Infinity"``, ``"-Infinity"``.
     """
     plain = [
         {key: iso(value) if key in TIMES else _finite(value) for key, value in one.items()}
@@ -56,9 +61,9 @@ def as_json(records: Iterable[Mapping[str, Any]]) -> str:
 
 
 def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return the records as a table, one line of names and one row for each.
+    """Return the records as CSV: a header, and one row for each record.
 
-    What there isn't is empty; lists are in JSON's form; times are in ISO 8601, UTC.
+    A missing value is an empty cell. Lists are in JSON's form, times in ISO 8601, UTC.
     """
     columns = table(records)
     out = io.StringIO()
@@ -73,32 +78,32 @@ def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _check_cells(columns: int, rows: int) -> None:
-    if columns * rows > _MOST_CELLS:
+    if columns * rows > _MAX_CELLS:
         raise ConfigurationError(
             f"a table of {rows:,} trials with {columns:,} different parameters and results is too "
-            f"large: {_MOST_CELLS:,} cells are possible",
+            f"large: the limit is {_MAX_CELLS:,} cells",
             "Choose an experiment by its name, or the format json, which needs no columns.",
         )
 
 
 class Missing:
-    """What a trial doesn't have, which isn't the same as a hyperparameter that is None."""
+    """Marks a missing value, as opposed to a hyperparameter whose value is None."""
 
 
 Columns = dict[str, list[Any]]
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> Columns:
-    """Return a column for each thing, by its name, with a value for each record.
+    """Return the columns by name, with a value for each record; :class:`Missing` marks no value.
 
-    The first objective stands under ``objective``, further ones and the other results under their
-    names, and so do hyperparameters; one whose name another column has already is called
-    ``results.NAME`` or ``params.NAME``. :class:`Missing` is no value.
+    The first objective is the column ``objective``. Further objectives, other results and
+    hyperparameters have their own names. A name that is already taken becomes ``results.NAME`` or
+    ``params.NAME``.
 
     Raises
     ------
     ConfigurationError
-        The trials have so little in common that the table would hardly fit into memory.
+        The trials have so few columns in common that the table would hardly fit into memory.
     """
     taken = {*_FIRST, *_LAST}
     results = _results(records, taken)
@@ -106,10 +111,10 @@ def table(records: Sequence[Mapping[str, Any]]) -> Columns:
 
 
 def suggested_columns(records: Sequence[Mapping[str, Any]]) -> Columns:
-    """Return the columns of Oríon's ``to_pandas``, and behind them those of :func:`table` that
-    aren't among them, with times as datetimes.
+    """Return the columns of Oríon's ``to_pandas``, then the further ones of :func:`table`.
 
-    Hyperparameters keep their names: ours of the same name is called ``trial.NAME``.
+    Times are datetimes. Hyperparameters keep their names; a further column of the same name becomes
+    ``trial.NAME``.
     """
     columns: Columns = {
         "id": [one["id"] for one in records],
@@ -136,7 +141,7 @@ def suggested_columns(records: Sequence[Mapping[str, Any]]) -> Columns:
 
 
 def _own(records: Sequence[Mapping[str, Any]], names: Iterable[str]) -> Columns:
-    """Return columns of what each trial has."""
+    """Return the columns of the keys that every record has."""
     return {
         name: [Missing if one[name] is None else one[name] for one in records] for name in names
     }
@@ -152,7 +157,7 @@ def _params(records: Sequence[Mapping[str, Any]], taken: set[str]) -> Columns:
 
 
 def _results(records: Sequence[Mapping[str, Any]], taken: set[str]) -> Columns:
-    """Return columns of the objectives after the first, then of all other results."""
+    """Return the columns of the objectives after the first, then of all other results."""
     further = [_further(record["results"]) for record in records]
     others = [
         {one["name"]: one["value"] for one in record["results"] if one["type"] != OBJECTIVE}
@@ -174,12 +179,12 @@ def _further(results: Results) -> dict[str, Any]:
 
 
 def moment(seconds: float) -> datetime:
-    """Return the time of so many seconds since the epoch."""
+    """Return the time that is ``seconds`` after the epoch, in UTC."""
     return datetime.fromtimestamp(seconds, timezone.utc)
 
 
 def iso(seconds: Any) -> str | None:
-    """Return a time in ISO 8601, UTC; None of none."""
+    """Return a time in ISO 8601, UTC; None if ``seconds`` is no number."""
     return moment(seconds).isoformat() if isinstance(seconds, int | float) else None
 
 
@@ -188,7 +193,7 @@ def _time(seconds: Any) -> Any:
 
 
 def _naive(seconds: float | None) -> Any:
-    # As Oríon's are: in UTC, and without a word on it.
+    # Oríon's times are in UTC without a time zone.
     return Missing if seconds is None else moment(seconds).replace(tzinfo=None)
 
 
@@ -214,7 +219,7 @@ def _finite(value: Any) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """Return a value of any kind as a text: lists in JSON's form."""
+    """Return a value as text; lists in JSON's form."""
     if isinstance(value, list | tuple):
         return json.dumps(_finite(value), ensure_ascii=False)
     return value if isinstance(value, str) else repr(value)

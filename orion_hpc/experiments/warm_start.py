@@ -1,8 +1,8 @@
-"""Lets an experiment learn from another one of the same space: its completed trials are history.
+"""Warm start: an experiment learns from the completed trials of another one of the same space.
 
-They are copied into the journal of the one that learns, once, so that neither a worker nor a later
-submission needs the other file. How much of it fits into one transaction is
-:mod:`orion_hpc.experiments.batches`' business.
+The trials are copied once into the journal of the experiment that learns, so that neither workers
+nor later submissions need the other database. :mod:`orion_hpc.experiments.batches` limits the size
+of the transactions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,17 @@ from orion_hpc.text import counted
 
 
 class Source(NamedTuple):
-    """What there is to learn. ``skipped`` counts completed trials that aren't in the space."""
+    """The trials to learn.
+
+    Attributes
+    ----------
+    title : str
+        The experiment and its database.
+    trials : list of (dict, list)
+        Parameters and results.
+    skipped : int
+        Number of completed trials that aren't in the space.
+    """
 
     title: str
     trials: list[tuple[Params, Results]]
@@ -35,20 +45,23 @@ class Source(NamedTuple):
 def to_learn(
     spec: ExperimentSpec, experiment: ExperimentState | None, place: Place
 ) -> Source | None:
-    """Return what ``warm_start`` names and the experiment hasn't learned. Writes nothing.
+    """Return the trials that ``warm_start`` names; None if it names none or they are learned.
+
+    Writes nothing.
 
     Parameters
     ----------
     spec : ExperimentSpec
     experiment : ExperimentState or None
-        That of ``spec``, with its trials; None where it isn't there yet.
+        The experiment of ``spec``, with its trials; None if it doesn't exist yet.
     place : Place
-        Where it is, or will be.
+        The location of the experiment.
 
     Raises
     ------
     ConfigurationError
-        There is no such database or experiment, it is this very one, or it has another space.
+        The database or the experiment doesn't exist, it is the experiment of ``spec`` itself, or
+        its space has other dimensions.
     StorageError
         The database can't be read.
     """
@@ -62,7 +75,7 @@ def to_learn(
         raise ConfigurationError(
             f"warm_start names {found.title}, which has other dimensions: "
             f"{', '.join(theirs) or 'none'}",
-            f"This one has {', '.join(space)}. They need the same names.",
+            f"This one has {', '.join(space)}. Both need the same names.",
         )
     trials: list[tuple[Params, Results]] = []
     skipped = 0
@@ -73,16 +86,26 @@ def to_learn(
         except ConfigurationError:
             skipped += 1
             continue
-        # No algorithm looks at statistics, and they may be large.
+        # No algorithm uses statistics, and they may be large.
         results = [one for one in trial.results or [] if one["type"] != STATISTIC]
         trials.append((trial.params, results))
     return Source(f"{found.title} in {_path(where)}", trials, skipped)
 
 
 def learn(storage: Storage, number: int, source: Source | None, now: float) -> list[str]:
-    """Write what there is to learn into the journal; return a line on what was written.
+    """Write the trials to learn into the journal; return a line on what was written, if anything.
 
-    It may take several transactions. Where the one before was cut short, this goes on from there.
+    This may take several transactions. An interrupted copy is continued.
+
+    Parameters
+    ----------
+    storage : Storage
+    number : int
+        Number of the experiment that learns.
+    source : Source or None
+        The trials to learn, if any.
+    now : float
+        Seconds since the epoch.
     """
     if source is None:
         return []
@@ -90,7 +113,7 @@ def learn(storage: Storage, number: int, source: Source | None, now: float) -> l
     before = storage.state.experiments[number].sources.get(title, (0, 0))
 
     def missing(state: ExperimentState) -> bool:
-        # What an earlier one learned from there stands, though there may be more by now.
+        # A complete copy isn't extended, though the source may have more trials by now.
         return title not in state.sources or title in state.half_learned
 
     def decide(state: State) -> Sequence[ev.Event]:
@@ -109,17 +132,17 @@ def learn(storage: Storage, number: int, source: Source | None, now: float) -> l
     while missing(storage.state.experiments[number]):
         storage.transact(number, decide)
     count = storage.state.experiments[number].sources[title][1] - before[1]
-    left_out = f" ({source.skipped} aren't in the space)" if source.skipped else ""
-    return [f"learned {counted(count, 'trial')} of {title}{left_out}"]
+    skipped = f" ({source.skipped} skipped: not in the space)" if source.skipped else ""
+    return [f"learned {counted(count, 'trial')} of {title}{skipped}"]
 
 
 def _is_learned(wanted: Mapping[str, Any], learner: ExperimentState, own: Place) -> bool:
-    """Whether all of what is wanted is in the journal; without a version any one is."""
+    """Return whether the wanted experiment is completely copied; without a version, any version."""
     path = _path(own if wanted["storage"] is None else Place(str(wanted["storage"])))
     for source in learner.sources.keys() - learner.half_learned:
         title, _, there = source.partition(" in ")
         name, _, version = title.rpartition("-v")
-        # This database may have been moved, and what it learned from itself with it.
+        # If the database was moved, an experiment that it learned from itself moved with it.
         moved = path == _path(own) and not os.path.exists(there)
         same_name = name == wanted["name"] and str(wanted["version"] or version) == version
         if same_name and (there == path or moved):
@@ -134,7 +157,7 @@ def _find(
     name, version = str(wanted["name"]), wanted["version"]
     if where.path is not None and not creation.is_there(where.path):
         raise NoConfigurationError(
-            f"warm_start names the experiment {name!r} in {where.path}, which isn't there",
+            f"warm_start names the experiment {name!r} in {where.path}, which doesn't exist",
             "Write warm_start: {name: first, storage: ./old.pkl}, or leave it out.",
         )
     storage = where.open(lambda one: one.name == name)
@@ -148,8 +171,8 @@ def _find(
     if version == own or (version is None and own and not others):
         raise ConfigurationError(
             f"warm_start names {name}-v{own}, which is this experiment itself",
-            f"To learn from it, make the next one: version: {own + 1}. An experiment always goes "
-            "on from its own trials.",
+            f"To learn from it, create the next version: version: {own + 1}. An experiment always "
+            "uses its own trials.",
         )
     found = there.get(int(version) if version is not None else max(others, default=0))
     if found is None:

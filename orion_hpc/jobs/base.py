@@ -1,6 +1,6 @@
-"""The seam of launchers, which start jobs that each run one worker.
+"""The interface of launchers, which start jobs that each run one worker.
 
-A launcher knows nothing of experiments: it gets a function, its argument, and a number of jobs.
+A launcher doesn't depend on experiments: it gets a function, its argument, and a number of jobs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ BUILTIN = {
 
 @dataclass(frozen=True, slots=True)
 class LaunchRequest:
-    """What to start.
+    """A request to start jobs.
 
     Attributes
     ----------
@@ -29,21 +29,21 @@ class LaunchRequest:
     command : tuple of str
         The same as a command line, for launchers that take no function.
     spec : str or None
-        The content of a file in the launch's folder from which each job reads its settings. Its
-        path takes the place of ``argument``, which is for a job in this process, and becomes the
-        last word of ``command``: see :func:`orion_hpc.jobs.folder.in_folder`.
+        The content of the file in the launch's folder from which each job reads its settings. The
+        file's path replaces ``argument``, which is for a job in this process, and becomes the last
+        word of ``command``: see :func:`orion_hpc.jobs.folder.in_folder`.
     tasks : int
-        How many jobs.
+        The number of jobs.
     folder : str
-        Where each launch makes a folder of its own for scripts and logs.
+        The directory in which each launch creates its own folder for scripts and logs.
     title : str
-        The jobs' name where the options don't give one.
+        The default name of the jobs, if the options give none.
     options : mapping of str to (str or True)
         Options of ``sbatch`` by their long names, without dashes in front.
     throttle : int or None
-        How many jobs may run at once.
+        The number of jobs that may run at once.
     environment : mapping of str to str
-        Variables that the jobs must have from the start, before they load any library.
+        Variables that must be set when a job starts, before it loads any library.
     """
 
     function: Callable[[Any], Any]
@@ -59,18 +59,16 @@ class LaunchRequest:
 
 
 class Jobs(Protocol):
-    """Jobs that were started.
+    """The jobs of one launch; ``alive`` and ``failures`` are for jobs on this machine only.
 
     Attributes
     ----------
     ids : tuple of str
         The launcher's ids; one for a whole array.
     logs : str
-        Where their output goes; a pattern that the shell understands.
+        The paths of their output, as a shell pattern.
     stopped : bool
         Whether a stop notice ended them before the launch was over.
-
-    ``alive`` and ``failures`` are for jobs on this machine only.
     """
 
     @property
@@ -80,24 +78,24 @@ class Jobs(Protocol):
     @property
     def stopped(self) -> bool: ...
     def alive(self) -> int:
-        """Return how many still run."""
+        """Return the number of running jobs."""
         ...
 
     def ended(self) -> bool:
-        """Return whether all are known to have ended; False also means that it is unknown."""
+        """Return whether all jobs are known to have ended; False if this is unknown."""
         ...
 
     def stop(self, wait: float, force: bool = True) -> None:
-        """Give the jobs their stop notice and ``wait`` seconds; with ``force``, then kill them."""
+        """Send the jobs a stop notice and wait ``wait`` seconds; with ``force``, then kill them."""
         ...
 
     def failures(self) -> list[str]:
-        """Return a line for each job that ended by a failure of its own."""
+        """Return a line for each job that failed by itself."""
         ...
 
 
 class Launcher(Protocol):
-    """Starts jobs."""
+    """Starts jobs in one way: in a batch system, or as local processes."""
 
     @property
     def name(self) -> str: ...
@@ -108,7 +106,7 @@ class Launcher(Protocol):
         ...
 
     def check(self) -> None:
-        """Raise LaunchError if this launcher can't be used on this machine."""
+        """Raise LaunchError if this machine can't use the launcher."""
         ...
 
     def launch(self, request: LaunchRequest) -> Jobs:
@@ -117,7 +115,7 @@ class Launcher(Protocol):
         Raises
         ------
         LaunchError
-            They couldn't be started; none runs.
+            The jobs couldn't be started; none runs.
         """
         ...
 
@@ -127,6 +125,12 @@ class Launcher(Protocol):
 
 
 def make_launcher(name: str) -> Launcher:
-    """Return the launcher called ``name``; ConfigurationError lists those there are."""
+    """Return the launcher called ``name``.
+
+    Raises
+    ------
+    ConfigurationError
+        The launcher is unknown; the message lists the known ones.
+    """
     launcher: Launcher = plugins.load("launcher", name, BUILTIN)()
     return launcher

@@ -1,6 +1,6 @@
-"""From settings to running jobs: checks, the experiment in the database, one launch.
+"""Submits an experiment: checks, the experiment in the database, one launch of jobs.
 
-What a launch looks like to a person is the command's part; the same steps serve Python callers.
+Commands and the Python API share these steps. Output for the user is the command's part.
 """
 
 from __future__ import annotations
@@ -33,18 +33,24 @@ from orion_hpc.worker.recovery import release_lost
 
 
 def choose_launcher(name: str, settings: Settings | None = None) -> Launcher:
-    """Return the launcher called ``name``; ``auto`` is Slurm where ``sbatch`` is on the PATH.
+    """Return the launcher called ``name``; ``auto`` is Slurm if ``sbatch`` is on the PATH.
 
-    Where the settings name a template, Slurm is plain ``sbatch`` with the script that it gives.
+    If the settings name a template, jobs on Slurm are submitted by plain ``sbatch`` with the script
+    that the template renders.
+
+    Raises
+    ------
+    ConfigurationError
+        The launcher is unknown, or a flag gives a template for another launcher than Slurm.
     """
     template = None if settings is None else settings.template
-    asked_for = settings is not None and settings.origin("template") == "flags"
-    if template is not None and asked_for and name not in ("auto", "slurm"):
+    by_flag = settings is not None and settings.origin("template") == "flags"
+    if template is not None and by_flag and name not in ("auto", "slurm"):
         raise ConfigurationError(
             f"a template is for Slurm, not for the executor {name!r}", "Leave out one of them."
         )
     if name == "auto":
-        name = "slurm" if slurm_is_here() or (template is not None and asked_for) else "local"
+        name = "slurm" if slurm_is_here() or (template is not None and by_flag) else "local"
     if name == "slurm" and template is not None:
         from orion_hpc.jobs.template import TemplateLauncher, read_template
 
@@ -54,11 +60,24 @@ def choose_launcher(name: str, settings: Settings | None = None) -> Launcher:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What :func:`submit` did. ``jobs`` is None where nothing is left to be run.
+    """The result of :func:`submit`.
 
-    ``attached`` tells whether the jobs end with this process, so that somebody must watch them.
-    ``code`` is what the jobs run. ``waiting`` counts the tasks of before that wait or run still;
-    None: Slurm doesn't say.
+    Attributes
+    ----------
+    storage : PickledDB
+        The open database.
+    built : Built
+        The experiment, and what changed.
+    tasks, asked : int
+        The number of started and of requested tasks.
+    jobs : Jobs or None
+        None if no trial is left to run.
+    attached : bool
+        Whether the jobs end with this process, so that the caller has to wait for them.
+    code : Code
+        The code that the jobs run.
+    waiting : int or None
+        The number of earlier tasks that still wait or run; None if Slurm doesn't say.
     """
 
     storage: PickledDB
@@ -78,18 +97,24 @@ class Submission:
 def submit(
     settings: Settings,
     launcher: Launcher,
-    tell: Callable[[Built], None] = lambda built: None,
+    on_written: Callable[[Built], None] = lambda built: None,
     resume: bool = False,
 ) -> Submission:
-    """Put the experiment into the database and start its jobs.
+    """Create the experiment in the database, or resume it, and start its jobs.
 
-    One that was stopped goes on. At most as many jobs are started as have a trial to run, those
-    that a batch system has already counted in. A batch system that refuses them leaves
-    nothing written: it is asked first, and a job that starts at once waits for its experiment to
-    appear (on a network file system it may have to wait for that anyway).
+    At most as many jobs are started as have a trial to run; tasks in the queue count. A batch
+    system gets the jobs before anything is written, so that nothing is left if it refuses them. A
+    job that starts at once waits for its experiment to appear, as it may have to on a network file
+    system anyway.
 
-    ``tell`` learns of the experiment before jobs start that this process has to wait for.
-    ``resume``: only if the experiment is there.
+    Parameters
+    ----------
+    settings : Settings
+    launcher : Launcher
+    on_written : callable, optional
+        Called with the experiment once it is written, before jobs of this process start.
+    resume : bool, default False
+        Whether the experiment must exist.
 
     Raises
     ------
@@ -97,7 +122,7 @@ def submit(
         Nothing was written, and no job runs.
     """
     plan_ = _plan(settings, launcher, resume)
-    # Of a new database that the group may use: before anything is written there for jobs.
+    # The folder of a new group database gets its mode before the jobs' files are written into it.
     beside = layout.files_folder(settings.storage)
     try:
         with (
@@ -108,7 +133,7 @@ def submit(
                 needed=plan_.tasks > 0 or plan_.waiting != 0,
             ) as code,
         ):
-            return _submit(settings, launcher, tell, plan_, code)
+            return _submit(settings, launcher, on_written, plan_, code)
     except BaseException:
         plan_.draft.close()
         raise
@@ -117,7 +142,7 @@ def submit(
 def _submit(
     settings: Settings,
     launcher: Launcher,
-    tell: Callable[[Built], None],
+    on_written: Callable[[Built], None],
     plan_: _Plan,
     code: Code,
 ) -> Submission:
@@ -129,8 +154,8 @@ def _submit(
         jobs = launcher.launch(request)
     try:
         storage, built = _write(settings, plan_.draft, code)
-        tell(built)
-        # Somebody else may have done some of it in between.
+        on_written(built)
+        # Other workers may have completed trials since the plan was made.
         tasks = plan_.tasks
         if jobs is None:
             useful = useful_tasks(settings, built.experiment.left)
@@ -149,14 +174,14 @@ def _submit(
 
 
 def _write(settings: Settings, wanted: Draft, code: Code) -> tuple[PickledDB, Built]:
-    """Write the experiment, let it go on if it was stopped, and take trials from lost workers."""
+    """Write the experiment, resume it if it was stopped, and release trials of lost workers."""
     storage, built = wanted.write(time.time())
     assert isinstance(storage, PickledDB)
     built = replace(built, kept=[*built.kept, *_database_kept(storage, settings)])
     if (reason := built.experiment.stopped) is not None:
-        again = ev.ResumeExperiment(time.time())
-        storage.transact(built.experiment.number, lambda state: [again])
-        built.changes.append(f"stopped ({reason}) -> goes on")
+        resumed = ev.ResumeExperiment(time.time())
+        storage.transact(built.experiment.number, lambda state: [resumed])
+        built.changes.append(f"stopped ({reason}) -> resumed")
     if not built.created:
         built = replace(built, released=release_lost(storage, built.experiment.number))
     built.changes.extend(_code_changes(built.experiment, code))
@@ -164,7 +189,7 @@ def _write(settings: Settings, wanted: Draft, code: Code) -> tuple[PickledDB, Bu
 
 
 def launch_event(launcher: Launcher, jobs: Jobs, code: Code) -> ev.LaunchJobs:
-    """Return what the journal is told of jobs that were started now."""
+    """Return the event that records a launch, at the current time."""
     return ev.LaunchJobs(launcher.name, jobs.ids, jobs.logs, time.time(), *code.recorded)
 
 
@@ -173,21 +198,21 @@ def _code_changes(experiment: ExperimentState, code: Code) -> list[str]:
     if last is None or code.snapshot in (None, last):
         return []
     return [f"snapshot: {os.path.basename(last)} -> {os.path.basename(str(code.snapshot))}, "
-            "as files were edited since"]  # fmt: skip
+            "as files have changed"]  # fmt: skip
 
 
 def _database_kept(storage: PickledDB, settings: Settings) -> list[str]:
-    """Return a line for each setting of the database that it was made with otherwise."""
+    """Return a line for each setting that can't change after the database's creation."""
     kept = []
     if settings.lock not in (None, storage.lock):
-        kept.append(f"lock stays {storage.lock!r}, as the database was made with")
+        kept.append(f"lock stays {storage.lock!r}, as set when the database was created")
     if settings.allow_group and not storage.group:
-        kept.append("allow_group stays false, as the database was made with")
+        kept.append("allow_group stays false, as set when the database was created")
     return kept
 
 
 def preview(settings: Settings, launcher: Launcher, resume: bool = False) -> str:
-    """Return what :func:`submit` would hand to the launcher; nothing is written or started."""
+    """Return the jobs that :func:`submit` would start, as text; write and start nothing."""
     plan_ = _plan(settings, launcher, resume, check=False)
     plan_.draft.close()
     code = would_be(settings, plan_.experiment.title)
@@ -205,7 +230,7 @@ class _Plan(NamedTuple):
 
 
 def _plan(settings: Settings, launcher: Launcher, resume: bool, check: bool = True) -> _Plan:
-    """Return what there is to launch, by what the database says before anything is written."""
+    """Check the submission and return its plan, from the database before anything is written."""
     spec = ExperimentSpec.of(settings)
     check_target(spec)
     if check:
@@ -214,8 +239,8 @@ def _plan(settings: Settings, launcher: Launcher, resume: bool, check: bool = Tr
     if resume and wanted.found is None:
         wanted.close()
         raise NoConfigurationError(
-            f"there is no experiment {spec.name!r} to be resumed in {settings.storage}",
-            "'orion-hpc submit CONFIG' makes it and starts its jobs.",
+            f"there is no experiment {spec.name!r} to resume in {settings.storage}",
+            "'orion-hpc submit CONFIG' creates it and starts its jobs.",
         )
     found, limits = wanted.found, spec.limits(wanted.found)
     reopens = found is not None and (found.is_done or not found.is_open)
@@ -231,7 +256,7 @@ def _plan(settings: Settings, launcher: Launcher, resume: bool, check: bool = Tr
 
 
 def tasks_in_queue(experiment: ExperimentState) -> int | None:
-    """Return how many tasks of the experiment's arrays wait or run; None: Slurm doesn't say."""
+    """Return how many tasks of the experiment's arrays wait or run; None if Slurm doesn't say."""
     live = in_queue(experiment.job_ids("slurm"))
     return None if live is None else sum(tasks.count for tasks in live)
 
@@ -242,15 +267,22 @@ def _array(settings: Settings) -> int:
 
 
 def useful_tasks(settings: Settings, left: float) -> int:
-    """Return how many of the tasks asked for would have a trial to run."""
+    """Return how many of the requested tasks would have a trial to run.
+
+    Parameters
+    ----------
+    settings : Settings
+    left : float
+        The number of trials that are left; infinite without ``max_trials``.
+    """
     asked = _array(settings)
     return asked if math.isinf(left) else min(asked, math.ceil(left / settings.worker.n_workers))
 
 
 def missing_tasks(useful: int, waiting: int | None) -> int:
-    """Return how many tasks to submit where ``useful`` have something to do.
+    """Return how many tasks to submit to have ``useful`` ones, of which ``waiting`` exist.
 
-    Where nobody knows of those that ``waiting`` counts, none is assumed: a task too many finds
-    nothing to do and leaves, one too few is missed.
+    If ``waiting`` is None (unknown), none is assumed to exist: a surplus task finds no trial and
+    ends, but a missing one would delay the search.
     """
     return max(0, useful - (waiting or 0))

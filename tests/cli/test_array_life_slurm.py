@@ -137,7 +137,7 @@ def test_a_cancelled_experiment_is_resumed(slurm: SlurmCluster, tmp_path: Path) 
 
     resumed = orion_hpc("resume", config, "--array", "2", cwd=config.parent)
     assert resumed.returncode == 0, resumed.stderr
-    assert "stopped (cancelled) -> goes on" in resumed.stderr
+    assert "stopped (cancelled) -> resumed" in resumed.stderr
     slurm.wait_for_jobs()
     trials = trials_of(config)
     assert [trial.status for trial in trials] == [COMPLETED] * 6, logs(config)

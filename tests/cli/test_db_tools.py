@@ -240,7 +240,7 @@ def test_repair_waits_for_no_worker_and_refuses(at_work):
     flip(database(config), frames(database(config))[0].start + 20)
     damaged = database(config).read_bytes()
     told = tool(config, "repair", code=2)
-    assert "can't be repaired while 1 worker is at work on quick-v1" in told
+    assert "can't be repaired while 1 worker runs on quick-v1" in told
     assert f"kill {worker.pid}" in told
     assert database(config).read_bytes() == damaged
     assert not list(config.parent.glob("*.damaged-*"))

@@ -84,13 +84,13 @@ def test_inserted_points_are_tried_first(tmp_path):
         (["--from", "no.csv"], "can't read no.csv: No such file"),
         (["--from", "bad.json"], "bad.json isn't readable"),
         (["--from", "bad.csv"], "bad.csv, point 2: lr can't be 7"),
-        (["--from", "wide.csv"], "a line has more cells than there are names"),
+        (["--from", "wide.csv"], "a line has more cells than the header"),
         (
             ["--from", "worse.csv"],
             "2 of 3 points are wrong:\n  worse.csv, point 1: lr can't be 7\n",
         ),
         (["--from", "odd.csv"], "odd.csv: there is no dimension 'lrr' (did you mean lr?)"),
-        (["--from", "empty.csv"], "empty.csv holds no point"),
+        (["--from", "empty.csv"], "empty.csv contains no point"),
         (["--from", "many.csv"], "1,001 points are too many for one transaction"),
         ([], "Give either NAME=VALUE"),
     ],
@@ -163,7 +163,7 @@ def test_an_experiment_that_takes_no_trial_says_why(tmp_path):
     assert orion_hpc("submit", config).returncode == 0
     done = orion_hpc("insert", config, "lr=0.2", "kind=a")
     assert (done.returncode, done.stdout) == (1, "")
-    assert "e-v1 takes no further trial: the algorithm has no further point" in done.stderr
+    assert "e-v1 accepts no further trial: the algorithm has no further point" in done.stderr
     (tmp_path / "quick.py").write_text("def main(lr, kind):\n    raise ValueError\n")
     words = [config, "--version", "2"]
     assert orion_hpc("submit", *words, "--max-broken", "1").returncode == 1
@@ -199,7 +199,7 @@ def test_another_experiments_trials_are_history(tmp_path):
     [
         ("warm_start: frist", "warm_start names the experiment 'frist', which isn't in"),
         ("warm_start: {name: first, version: 2}", "'first' version 2, which isn't in"),
-        ("warm_start: {name: first, storage: ./no.pkl}", "no.pkl, which isn't there"),
+        ("warm_start: {name: first, storage: ./no.pkl}", "no.pkl, which doesn't exist"),
         ("warm_start: {storage: ./db.pkl}", "its name is missing"),
         ("warm_start: {name: first, verson: 1}", "no key 'verson' in it (did you mean version?)"),
         ("warm_start: {name: first, version: 0}", "its version must be a whole number"),

@@ -211,11 +211,11 @@ def test_variables_that_are_no_settings() -> None:
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"MAX_TRAILS": "1"}, "the environment variable ORION_HPC_MAX_TRAILS names no setting (did you mean ORION_HPC_MAX_TRIALS?)"),
-        ({"WORKER__N_WORKER": "1"}, "the environment variable ORION_HPC_WORKER__N_WORKER names no setting (did you mean ORION_HPC_WORKER__N_WORKERS?)"),
-        ({"WORKER__N_WORKERS__X": "1"}, "the environment variable ORION_HPC_WORKER__N_WORKERS__X names no setting (did you mean ORION_HPC_WORKER__N_WORKERS?)"),
-        ({"": "1"}, "the environment variable ORION_HPC_ names no setting"),
-        ({"SPACE__A": "x"}, "ORION_HPC_SPACE__A sets a part of space, which is set as a whole"),
+        ({"MAX_TRAILS": "1"}, "the environment variable ORION_HPC_MAX_TRAILS isn't a setting (did you mean ORION_HPC_MAX_TRIALS?)"),
+        ({"WORKER__N_WORKER": "1"}, "the environment variable ORION_HPC_WORKER__N_WORKER isn't a setting (did you mean ORION_HPC_WORKER__N_WORKERS?)"),
+        ({"WORKER__N_WORKERS__X": "1"}, "the environment variable ORION_HPC_WORKER__N_WORKERS__X isn't a setting (did you mean ORION_HPC_WORKER__N_WORKERS?)"),
+        ({"": "1"}, "the environment variable ORION_HPC_ isn't a setting"),
+        ({"SPACE__A": "x"}, "ORION_HPC_SPACE__A sets a part of space, which can only be set as a whole"),
         ({"WORKER": "5", "WORKER__N_WORKERS": "1"}, "ORION_HPC_WORKER__N_WORKERS and ORION_HPC_WORKER contradict each other"),
         ({"SPACE": "{a: "}, "ORION_HPC_SPACE doesn't parse: line 1, column 5: expected the node content, but found '<stream end>'"),
     ],

@@ -44,7 +44,7 @@ def test_the_refusal_names_some_and_counts_all(tmp_path):
     path = tmp_path / "db.pkl"
     for task in range(9):
         give_sign(path, "e-v1", far(task + 1, f"7_{task}.0"))
-    with pytest.raises(WorkersAlive, match=r"^it can't while 9 workers are at work on e-v1: far:1:"
+    with pytest.raises(WorkersAlive, match=r"^it can't while 9 workers run on e-v1: far:1:"
                        r".*, …\n") as caught:  # fmt: skip
         refuse_if_alive(str(path), "it can't")
     assert "'scancel 7'" in caught.value.hint

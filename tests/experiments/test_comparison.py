@@ -39,10 +39,11 @@ def test_the_front_is_counted(constraint, size, told):
     ("strange", "told"),
     [
         ([(1,)], "1 completed trial has another number of objectives than the first one, which "
-                 "has 2. It is compared with none; the next --version suits another function."),
+                 "has 2. It isn't compared with other trials. Use the next --version for a "
+                 "changed function."),
         ([(1,), (0, 0, 0)], "2 completed trials have another number of objectives than the first "
-                            "one, which has 2. They are compared with none; the next --version "
-                            "suits another function."),
+                            "one, which has 2. They aren't compared with other trials. Use the "
+                            "next --version for a changed function."),
     ],
 )  # fmt: skip
 def test_trials_that_cannot_be_compared_are_told(strange, told):
@@ -57,6 +58,6 @@ def test_the_note_on_the_best_trial_says_by_what_it_is_the_best():
     best = {"number": 3, "params": {"x": 1, "y": "a"}, "objectives": [1.0], "feasible": True}
     assert best_note(best) == "best is trial 3: x=1, y='a'"
     assert best_note({**best, "objectives": [1.0, 2.0], "feasible": False}) == (
-        "best by the first objective is trial 3, but infeasible: no trial keeps every "
+        "best by the first objective is trial 3, but infeasible: no trial satisfies every "
         "constraint: x=1, y='a'"
     )

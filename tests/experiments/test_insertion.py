@@ -50,5 +50,5 @@ def test_points_that_lost_their_number_are_inserted_again(settings, monkeypatch)
 def test_a_loser_of_every_race_says_so(settings, monkeypatch):
     """Rather than that nothing was inserted, as if that were well."""
     faster(monkeypatch, 99)
-    with pytest.raises(ReservationRaceCondition, match="other workers were faster"):
+    with pytest.raises(ReservationRaceCondition, match="other workers registered trials of"):
         insert(ExperimentSpec.of(settings), Place(settings.storage), [{"x": 0.5}])

@@ -64,7 +64,7 @@ def test_advice():
     assert resources(fitting)["advice"] == []
     tight = history(cpus=1, memory=int(1.2 * GIB), limit=None)
     (told,) = resources(tight)["advice"]
-    assert told.startswith("--mem 1536M: a worker and its trials had 1,124 MiB at most, of 1,229")
+    assert told.startswith("--mem 1536M: a worker and its trials used 1,124 MiB at most, of 1,229")
 
 
 def test_a_few_seconds_advise_no_cpus():
@@ -87,11 +87,11 @@ def test_what_a_person_is_told():
     lines = resource_lines("e-v1", resources(history()))
     assert lines[:5] == [
         "e-v1: resources",
-        "  CPUs of a worker:    1 of 5 asked for",
-        "  memory of a worker:  1,124 MiB of 8,192 MiB asked for",
-        "  time of a worker:    2 h of 10 h asked for",
+        "  CPUs of a worker:    1 of 5 requested",
+        "  memory of a worker:  1,124 MiB of 8,192 MiB requested",
+        "  time of a worker:    2 h of 10 h requested",
         "  core-hours:          12.5: completed 5 (40%), broken 1 (8%), interrupted 1 (8%), "
         "lost worker 2.5 (20%), idle 3 (24%)",
     ]
-    assert lines[5] == "  Of 1 worker, at work or lost, the trials alone are counted."
+    assert lines[5] == "  Of 1 worker, running or lost, only the trials are counted."
     assert lines[6].startswith("  Next time: --cpus-per-task 2: trials kept 1.0 of 5 CPUs busy")

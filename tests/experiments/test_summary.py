@@ -98,7 +98,7 @@ def test_an_infeasible_best_trial_is_called_so():
     summary = experiment_summary(state, {})
     assert status_rows([summary])[0][STATUS_COLUMNS.index("best")] == "0.123457 (infeasible)"
     assert status_notes([summary])[-1] == (
-        "e v2: best is trial 0, but infeasible: no trial keeps every constraint: x=0"
+        "e v2: best is trial 0, but infeasible: no trial satisfies every constraint: x=0"
     )
 
 
@@ -145,7 +145,7 @@ def test_a_stopped_experiment_says_how_it_goes_on():
     state.apply(ev.StopExperiment("cancelled", 1.0))
     summary = experiment_summary(state, {})
     assert (summary["state"], summary["reason"]) == ("stopped", "cancelled")
-    assert "e v2: stopped: cancelled. 'orion-hpc resume CONFIG' goes on with it." in status_notes(
+    assert "e v2: stopped: cancelled. 'orion-hpc resume CONFIG' continues it." in status_notes(
         [summary]
     )
 
@@ -162,7 +162,7 @@ def test_a_stopped_experiment_says_how_it_goes_on():
             [("PENDING", 3, "Priority"), ("PENDING", 1, "BeginTime")],
             "4 tasks wait in Slurm's queue (BeginTime 1, Priority 3).",
         ),
-        ([("CANCELLED", 4, "None")], "no worker is at work and no task is in the queue;"),
+        ([("CANCELLED", 4, "None")], "no worker is running and no task is in the queue;"),
     ],
 )
 def test_why_nothing_goes_on(tasks, note):
@@ -219,4 +219,4 @@ def test_suspended_workers_are_called_so():
         "e v2: 2 workers are suspended: their processes are stopped until they are resumed."
         in notes
     )
-    assert not any("no worker is at work" in note for note in notes)
+    assert not any("no worker is running" in note for note in notes)

@@ -138,7 +138,7 @@ def test_an_experiment_does_not_learn_from_itself(given):
     before = Path("old.pkl").read_bytes()
     with pytest.raises(ConfigurationError, match="which is this experiment itself") as caught:
         new("old.pkl", "old", **given)
-    assert "make the next one: version: " in caught.value.hint
+    assert "create the next version: version: " in caught.value.hint
     assert Path("old.pkl").read_bytes() == before
 
 
@@ -154,7 +154,7 @@ def test_one_in_memory_learns_from_a_file():
 
 def test_a_source_that_is_not_there_leaves_no_database():
     """It is looked for before anything is made."""
-    with pytest.raises(NoConfigurationError, match=r"'old' in .*old.pkl, which isn't there"):
+    with pytest.raises(NoConfigurationError, match=r"'old' in .*old.pkl, which doesn't exist"):
         new()
     with pytest.raises(NoConfigurationError, match="'old', which isn't in ephemeraldb"):
         build_experiment("e", space=SPACE, debug=True, warm_start="old")

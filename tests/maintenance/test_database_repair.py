@@ -209,7 +209,7 @@ def test_nothing_is_changed_while_a_worker_is_alive(path):
     flip(path, frames(path)[4].start + 30)
     before = path.read_bytes()
     sign = give_sign(path, "e-v1", f"elsewhere:17:{'0' * 6}.5:1234_7.0")
-    with pytest.raises(WorkersAlive, match="1 worker is at work on e-v1: elsewhere:17") as caught:
+    with pytest.raises(WorkersAlive, match="1 worker runs on e-v1: elsewhere:17") as caught:
         repair(str(path), during)
     assert "'scancel 1234'" in caught.value.hint
     assert path.read_bytes() == before

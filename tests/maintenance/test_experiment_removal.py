@@ -79,7 +79,7 @@ def test_nothing_is_removed_while_a_worker_is_alive(path):
     """It is named with what to type; workers of other experiments don't matter."""
     give_sign(path, "f-v1", str(process_identity.own()))
     before = path.read_bytes()
-    with pytest.raises(WorkersAlive, match="f-v1 can't be removed while 1 worker is at work"):
+    with pytest.raises(WorkersAlive, match="f-v1 can't be removed while 1 worker runs"):
         remove_one(path, "f")
     assert path.read_bytes() == before
     assert files(path) == ["e-v1", "f-v1"]
