@@ -322,14 +322,18 @@ def test_cleaning_harms_no_array_that_is_submitted_begins_or_ends(
 ) -> None:
     """No task misses its file, of the arrays that one submission is split into neither."""
     config = project(tmp_path / "p", LISTENING, quick=SAVING)
-    (config.parent / "go").touch()
+    go = config.parent / "go"
+    go.touch()
     for turn in (1, 2):
+        if turn == 2:
+            go.unlink()  # or all jobs are over before the last cleaning, and no log is left
         process = subprocess.Popen(
             [*COMMAND, "submit", "--array", "4%2", "--max-trials", str(8 * turn), str(config)],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=config.parent,
         )  # fmt: skip
         cleaning(config, process)
         assert process.returncode == 0
+        go.touch()
         while slurm.jobs():
             assert orion_hpc("clean", config).returncode == 0
         assert status_of(config)["trials"]["completed"] == 8 * turn
