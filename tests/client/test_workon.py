@@ -432,7 +432,7 @@ def test_a_second_ctrl_c_leaves_nothing_to_a_program_that_goes_on(experiment):
 
     def interrupt():
         wait_until(lambda: statuses(reader) == ["reserved"] * 2, 60, "trials to run")
-        with reader._session._journal.storage._lock.held():
+        with reader._session._journal.storage._writer.lock.held():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.5)
             os.kill(os.getpid(), signal.SIGINT)
@@ -456,7 +456,7 @@ def test_a_second_ctrl_c_does_not_wait(experiment, tmp_path):
     program = start(tmp_path, ["joblib"])
     wait_until(lambda: len(list(tmp_path.glob("started-*"))) == 2, 60, "trials to run")
     below = psutil.Process(program.pid).children(recursive=True)
-    with experiment._session._journal.storage._lock.held():
+    with experiment._session._journal.storage._writer.lock.held():
         os.kill(program.pid, signal.SIGINT)
         wait_until(lambda: len(list(filter(runs, below))) < len(below), 30, "it to be ending")
         os.kill(program.pid, signal.SIGINT)

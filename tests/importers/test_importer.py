@@ -317,7 +317,7 @@ def test_an_experiment_that_is_made_meanwhile_is_not_touched(tmp_path):
     storage = PickledDB.create(str(db))
     storage.refresh()
     build(PickledDB(str(db)), settings(db), 1.0)
-    with pytest.raises(ExperimentConflict, match="somebody else"):
+    with pytest.raises(ExperimentConflict, match="another process has just created"):
         importer._write_one(storage, found[0], list(importer._batches(found[0], 1.0)))
     assert held(db)["old-v1"].trials == []
 
