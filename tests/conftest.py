@@ -45,15 +45,26 @@ _MARKED = {"slurm": "slurm", "nfs": "nfs", "sharedfs": "shared file systems"}
 """The same by a mark: tests that start such a cluster themselves."""
 
 
+_QUICK = {"config", "doctor", "experiments", "importers", "jobs", "journal", "maintenance", "model",
+          "sharedfs", "slurm", "worker"}  # fmt: skip
+"""Folders of tests that are marked as quick, those of clusters and the following modules aside."""
+
+_SLOW = {"test_contest", "test_database_repair_kept", "test_fault_injection", "test_fuzz",
+         "test_kill_storm", "test_late_writes", "test_lock_interrupted", "test_pickleddb",
+         "test_recovery", "test_stateful"}  # fmt: skip
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what runs in one process, where there are several (``-n 3 --dist loadgroup``)."""
+    """Mark what is quick, and what one process runs of several (``-n 4 --dist loadgroup``)."""
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         groups = [_GROUPS[name] for name in fixtures if name in _GROUPS]
         groups += [group for mark, group in _MARKED.items() if item.get_closest_marker(mark)]
         if groups:
             item.add_marker(pytest.mark.xdist_group(groups[0]))
+        elif item.path.parent.name in _QUICK and item.path.stem not in _SLOW:
+            item.add_marker("quick")
 
 
 def _need(reason: str | None, promise: str) -> None:
