@@ -70,7 +70,7 @@ def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
     if experiment.is_broken:
         broken = experiment.count(BROKEN)
         terminal.note(
-            f"Note: it is closed, {counted_are(broken, 'trial')} broken. Mend the cause, then give "
+            f"Note: it is closed, {counted_are(broken, 'trial')} broken. Fix the cause, then give "
             f"--max-broken {broken + 3}."
         )
     for line in (*built.kept, *built.advice):

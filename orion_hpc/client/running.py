@@ -193,7 +193,7 @@ def broken_error(state: ExperimentState) -> BrokenExperiment:
         f"experiment {state.title} is broken: {counted(len(broken), 'trial')} broke, and "
         f"max_broken is {state.max_broken}. The last one, {last.number}, by: "
         + (detail if detail.startswith("Traceback") else lines[0]),
-        "Mend the cause, and build the experiment with a higher max_broken to go on.",
+        "Fix the cause, and build the experiment with a higher max_broken to go on.",
     )
 
 
