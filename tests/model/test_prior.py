@@ -417,11 +417,11 @@ HOSTILE = (
 @pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_texts(text: str) -> None:
     """No text runs anything, hangs, or raises anything but the one error, which stays short."""
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(InvalidPrior) as caught:
         parse("x", text)
     assert len(str(caught.value)) < 1000
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 @given(

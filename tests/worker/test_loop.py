@@ -322,10 +322,10 @@ def test_a_late_result_is_kept_while_nobody_else_has_the_trial():
 
 
 def test_a_suspension_doesnt_use_up_an_idle_workers_patience():
-    """It comes back after an hour and waits on; the trial that another gives back then is its."""
+    """It comes back after ten hours and waits on; the trial that another gives back then is its."""
     bench = Bench(max_trials=1)
     bench.write(1, ev.RegisterTrial(0, {"x": 0.5}, 1.0), ev.ReserveTrial(0, 1, "other", 1.0))
-    start, jump = time.monotonic(), 0.0
+    jump = 0.0
     awake = AwakeClock(lambda: time.monotonic() + jump)
     looks = 0
 
@@ -333,13 +333,12 @@ def test_a_suspension_doesnt_use_up_an_idle_workers_patience():
         nonlocal looks, jump
         looks += 1
         if looks == 3:
-            jump = 3600.0
+            jump = 36000.0
         if looks == 5:
             bench.write(1, ev.ReleaseTrial(0, 1, INTERRUPTED, "preempted", "", 2.0))
         return awake()
 
-    assert bench.worker(idle_timeout=20, awake=suspended).run().completed == 1
-    assert time.monotonic() - start < 20
+    assert bench.worker(idle_timeout=3600, awake=suspended).run().completed == 1
 
 
 def test_a_worker_without_work_waits_for_a_trial_to_come_back_and_then_leaves():
