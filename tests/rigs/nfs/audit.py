@@ -31,6 +31,8 @@ class Note:
     value: float = 0.0
     count: int = 0
     told: str = ""
+    at: float = 0.0
+    """Seconds of its host's monotonic clock."""
 
 
 class Notebook:
@@ -70,6 +72,7 @@ def _note(writer: str, line: dict[str, Any]) -> Note:
         line.get("value", 0.0),
         line.get("count", 0),
         told,
+        line.get("at", 0.0),
     )
 
 

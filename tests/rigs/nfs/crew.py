@@ -103,7 +103,8 @@ class Crew:
 
     def pids(self, client: Guest) -> list[int]:
         """The numbers of the workers that have opened the experiment there, the oldest first."""
-        opened = having(self.notes(client), "opened")
+        # By time: by name, number 1000 would come before 999.
+        opened = sorted(having(self.notes(client), "opened"), key=lambda note: note.at)
         return [int(note.writer.split("-")[1]) for note in opened]
 
     # -- the beginning and the end -------------------------------------------------------------

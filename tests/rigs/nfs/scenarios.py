@@ -69,13 +69,13 @@ def open_readers(rig: NfsRig, versions: Versions) -> Problems:
 
 def plain_running(rig: NfsRig, versions: Versions) -> Problems:
     """Nothing befalls them; they work until all is done."""
-    return _to_the_end(_crews(rig, versions, limited=True))
+    return _to_the_end(_crews(rig, versions, limited=1.0))
 
 
 def killed(rig: NfsRig, versions: Versions) -> Problems:
     """Workers get SIGKILL, at any moment, and are replaced: one of a client whenever that has
     recorded some results since, for a start in a guest costs as much as a hundred trials."""
-    crews = _crews(rig, versions, limited=True, heartbeat=2.0)
+    crews = _crews(rig, versions, limited=0.2, heartbeat=2.0)
     _progress(crews, rig.clients, count=PROCESSES)
     due = dict.fromkeys(itertools.product(crews, rig.clients), 0)
     for _ in _rounds():
@@ -167,19 +167,19 @@ def _crews(
     rig: NfsRig,
     versions: Versions,
     small: bool = False,
-    limited: bool = False,
+    limited: float | None = None,
     trials: int = 1_000_000,
     heartbeat: float = 60.0,
     pause: float = 0.0,
 ) -> list[Crew]:
     """Have workers on both clients, and one who only looks, on each version.
 
-    `limited` lets them come to an end after about `SECONDS`.
+    `limited` lets them come to an end after about so many times `SECONDS`.
     """
     crews = []
     for version in versions:
-        if limited:
-            trials = int(_A_SECOND.get(version, 15) * (30 + SECONDS))
+        if limited is not None:
+            trials = int(_A_SECOND.get(version, 15) * (30 + limited * SECONDS))
         crews.append(Crew(rig, version, small, trials))
     for crew in crews:
         for client in rig.clients:
