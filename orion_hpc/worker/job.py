@@ -24,7 +24,7 @@ from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import TIMED_OUT
 from orion_hpc.sharedfs import layout, process_identity
 from orion_hpc.slurm.own_job import OwnJob, own_job, requested_memory
-from orion_hpc.worker.job_spec import JobSpec, read_job_spec
+from orion_hpc.worker.job_spec import JobSpec, kinds, read_job_spec
 from orion_hpc.worker.leaving import leave
 from orion_hpc.worker.portable import read_packed
 from orion_hpc.worker.recorder import Summary
@@ -293,6 +293,10 @@ def run_recorded(chosen: Mapping[str, Any], wait: float) -> Summary:
     storage, name, version = chosen["storage"], chosen["name"], chosen.get("version")
     database, experiment = _find(storage, name, version, lambda found: False, wait, bare=bare)
     database.close()
-    recorded = dict(experiment.configuration.get("worker") or {})
+    recorded = {
+        name: value
+        for name, value in (experiment.configuration.get("worker") or {}).items()
+        if name in kinds()  # a later version may record more
+    }
     there = {"storage": database.path, "version": experiment.version}
     return run_job(JobSpec(**{**recorded, **chosen, **there}))

@@ -186,20 +186,32 @@ def _parsed(path: str, text: str) -> JobSpec:
     if not isinstance(found, dict):
         raise _wrong(path, "isn't a mapping of settings")
     fields = {one.name: one for one in dataclasses.fields(JobSpec)}
-    if missing := [name for name in fields if name not in found]:
+    if missing := [name for name in fields if name not in found and name in required()]:
         raise _wrong(path, f"lacks {', '.join(missing)}")
     if unknown := [name for name in found if name not in fields]:
         raise _wrong(path, f"has the unknown {', '.join(unknown)}")
     for name, kind in kinds().items():
-        if not _fits(found[name], kind, fields[name].metadata):
+        # A job that was in the queue during an upgrade has the defaults of what is new.
+        if name in found and not _fits(found[name], kind, fields[name].metadata):
             raise _wrong(path, f"has a wrong {name}: {found[name]!r:.100}")
-    return JobSpec(**{**found, "imports": tuple(found["imports"])})
+    return JobSpec(**{**found, "imports": tuple(found.get("imports", ()))})
 
 
 def _wrong(path: str, what: str) -> ConfigurationError:
     return ConfigurationError(
         f"the file of a job's settings {path} {what}",
         "Another version of orion-hpc may have written it, or it was edited. Submit again.",
+    )
+
+
+@cache
+def required() -> frozenset[str]:
+    """Return the names of the settings that have no default."""
+    missing = dataclasses.MISSING
+    return frozenset(
+        one.name
+        for one in dataclasses.fields(JobSpec)
+        if one.default is missing and one.default_factory is missing
     )
 
 

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from orion_hpc.config.document import read_yaml
+from orion_hpc.config.experiment_spec import ExperimentSpec
+from orion_hpc.config.resolve import document_layer, resolve
 from orion_hpc.executors.base import BUILTIN
 from orion_hpc.journal.pickleddb import PickledDB
-from orion_hpc.model.event import ChangeLimits
+from orion_hpc.model.event import ChangeLimits, CreateExperiment
+from orion_hpc.model.state import CATALOGUE
 from orion_hpc.model.trial_record import COMPLETED
 from orion_hpc.worker.job_spec import JobSpec
 from tests.rigs.command import orion_hpc, project
@@ -105,3 +109,17 @@ def test_help_names_the_executors_there_are() -> None:
     told = orion_hpc("worker", "--help").stdout
     for name in BUILTIN:
         assert name in told
+
+
+def test_a_setting_that_a_later_version_recorded_is_left_out(tmp_path: Path) -> None:
+    """By hand, a worker of this version goes on with such an experiment."""
+    config = project(tmp_path / "p")
+    database = config.parent / "db.pkl"
+    spec = ExperimentSpec.of(resolve([document_layer(read_yaml(config))]))
+    recorded = spec.configuration(seed=1)
+    recorded["worker"]["from_the_future"] = 1
+    storage = PickledDB.create(str(database))
+    storage.transact(CATALOGUE, lambda state: [CreateExperiment("quick", 1, recorded, 0.0)])
+    done = orion_hpc("worker", "--storage", database, "--name", "quick", cwd=config.parent)
+    assert done.returncode == 0, done.stderr
+    assert storage.refresh().experiments[1].is_done

@@ -54,7 +54,7 @@ def changed(**settings: Any) -> str:
     [
         ("{", "isn't JSON: "),
         ("[1]", "isn't a mapping of settings"),
-        (changed(grace=..., name=...), "lacks name, grace"),
+        (changed(version=..., name=...), "lacks name, version"),
         (changed(colour="red"), "has the unknown colour"),
         (changed(name=3), "has a wrong name: 3"),
         (changed(version="2"), "has a wrong version: '2'"),
@@ -79,6 +79,13 @@ def test_what_is_wrong_is_one_sentence(tmp_path: Path, text: str, what: str) -> 
     with pytest.raises(ConfigurationError, match=f"settings {file} {what}") as caught:
         read_job_spec(str(file))
     assert caught.value.exit_code == 2
+
+
+def test_a_setting_that_is_newer_than_the_file_has_its_default(tmp_path: Path) -> None:
+    """A job that waited in the queue during an upgrade starts all the same."""
+    file = tmp_path / "worker.json"
+    file.write_text(changed(on_suspend=..., imports=...))
+    assert read_job_spec(str(file)) == dataclasses.replace(SPEC, on_suspend="auto", imports=())
 
 
 def test_bytes_that_are_no_text_are_one_sentence(tmp_path: Path) -> None:
