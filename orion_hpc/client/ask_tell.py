@@ -272,7 +272,7 @@ class AskTellClient(ExperimentView):
         return self._shown(trial, self._session.state)
 
     def _shown(self, trial: model.TrialRecord, state: ExperimentState) -> Trial:
-        return shown(trial, state, self._place.folder_of(state), self._leave)
+        return shown(trial, state, self._place.files_of(state).folder_of, self._leave)
 
     def _leave(self, trial: Trial, error: BaseException | None) -> None:
         """End a ``with`` block on a trial."""

@@ -126,7 +126,7 @@ class ExperimentView:
     @property
     def working_dir(self) -> str:
         """The directory that holds each trial's own directory, which is named by its number."""
-        return os.path.dirname(self._place.folder_of(self._state)(0))
+        return os.path.dirname(self._place.files_of(self._state).folder_of(0))
 
     @property
     def storage(self) -> str:
@@ -394,7 +394,7 @@ class ExperimentView:
         return self._trials(lambda state: [one for one in state.trials if one.status in statuses])
 
     def _shown(self, trial: model.TrialRecord, state: ExperimentState) -> Trial:
-        return shown(trial, state, self._place.folder_of(state))
+        return shown(trial, state, self._place.files_of(state).folder_of)
 
     def __repr__(self) -> str:
         return f"Experiment(name={self.name}, version={self.version})"

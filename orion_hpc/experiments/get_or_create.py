@@ -198,19 +198,6 @@ def draft(
     return Draft(spec, found, place, storage, compare, as_it_is, source, advised)
 
 
-def get_or_create(
-    spec: ExperimentSpec, place: Place, now: float, compare: Comparison = differences
-) -> tuple[Storage, Built]:
-    """Find or create the experiment; return the open storage and the experiment.
-
-    Raises
-    ------
-    ExperimentConflict, ConfigurationError, StorageError
-        As for :func:`draft` and :meth:`Draft.write`. Nothing was written.
-    """
-    return draft(spec, place, compare).write(now)
-
-
 def _gets_run(found: ExperimentState, recorded: Mapping[str, Any]) -> bool:
     """Return whether ``recorded`` adds the function or command that the experiment lacks.
 

@@ -18,7 +18,6 @@ from orion_hpc.journal.base import Opener, Storage
 from orion_hpc.journal.memory import MemoryStorage, SharedJournal
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.sharedfs import layout
 from orion_hpc.worker.recovery import ExperimentFiles
 
 MEMORY = "ephemeraldb"
@@ -90,12 +89,6 @@ class Place:
         if self._cleanup is not None:
             self._cleanup()
             self._cleanup = self._folder = None
-
-    def folder_of(self, experiment: ExperimentState) -> Callable[[int], str]:
-        """Return a function from a trial's number to its working directory."""
-        return layout.trial_folders(
-            self._base(), experiment.title, experiment.configuration["working_dir"]
-        )
 
     def files_of(self, experiment: ExperimentState) -> ExperimentFiles:
         """Return the locations of the files of the experiment's workers."""
