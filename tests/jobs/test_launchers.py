@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -15,6 +17,7 @@ import submitit
 
 from orion_hpc.errors import LaunchError, OrionHpcError
 from orion_hpc.jobs.base import Launcher, LaunchRequest
+from orion_hpc.jobs.debug import DebugLauncher
 from orion_hpc.jobs.local import LocalLauncher
 from orion_hpc.jobs.slurm import SlurmLauncher, submit_parts
 from orion_hpc.jobs.template import TemplateLauncher, shipped_template
@@ -325,3 +328,28 @@ def test_a_refusal_leaves_no_settings(fake_slurm: FakeSlurm, tmp_path: Path) -> 
         with pytest.raises(LaunchError, match="sbatch refused"):
             launcher.launch(replace(request_in(tmp_path / "jobs"), spec="{}"))
     assert os.listdir(tmp_path) == ["fake-slurm"]
+
+
+def test_a_job_in_this_process_leaves_it_as_it_was(tmp_path: Path, monkeypatch):
+    """A notebook that ran a job has its own limits on threads, modules, modes and log again."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    logger = logging.getLogger("orion_hpc")
+
+    def process() -> tuple[object, ...]:
+        mask = os.umask(0)
+        os.umask(mask)
+        log = (list(logger.handlers), logger.level, logger.propagate)
+        return dict(os.environ), list(sys.path), mask, log
+
+    def job(argument: str) -> None:
+        os.environ.update(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1")
+        sys.path.insert(0, argument)
+        os.umask(0o007)
+        logger.addHandler(logging.StreamHandler())
+        logger.propagate = False
+        raise KeyboardInterrupt
+
+    before = process()
+    with pytest.raises(KeyboardInterrupt):
+        DebugLauncher().launch(replace(request_in(tmp_path), function=job))
+    assert process() == before
