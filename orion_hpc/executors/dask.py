@@ -101,6 +101,7 @@ class DaskExecutor:
             # dask also sets these variables here when it starts a worker's process.
             self._with.enter_context(_restored(_LEFT))
             with _restored(_LEFT):
+                os.environ.update(_limits())  # dask takes its own settings only where none are
                 self._own = cluster = _local_cluster(max(cpus, n_workers))
         try:
             self._client = distributed.Client(

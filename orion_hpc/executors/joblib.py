@@ -174,6 +174,10 @@ def _start_pool(cpus: int) -> Any:
     )
 
 
+_starting_trackers = threading.Lock()
+"""Held while the environment is changed: each slot starts its process in a thread of its own."""
+
+
 def _start_trackers() -> None:
     """Start the resource trackers, which all child processes share, with suitable settings.
 
@@ -185,19 +189,20 @@ def _start_trackers() -> None:
 
     from joblib.externals.loky.backend import resource_tracker as lokys
 
-    before = os.environ.get("PYTHONWARNINGS")
     off = f"ignore::UserWarning:{lokys.__name__}"
-    os.environ["PYTHONWARNINGS"] = f"{before},{off}" if before else off
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGUSR1, signal.SIGUSR2))
-    try:
-        lokys.ensure_running()
-        standard.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if before is None:
-            del os.environ["PYTHONWARNINGS"]
-        else:
-            os.environ["PYTHONWARNINGS"] = before
+    with _starting_trackers:
+        before = os.environ.get("PYTHONWARNINGS")
+        os.environ["PYTHONWARNINGS"] = f"{before},{off}" if before else off
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGUSR1, signal.SIGUSR2))
+        try:
+            lokys.ensure_running()
+            standard.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            if before is None:
+                del os.environ["PYTHONWARNINGS"]
+            else:
+                os.environ["PYTHONWARNINGS"] = before
 
 
 def _terminated() -> type[Exception]:

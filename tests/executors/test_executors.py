@@ -241,8 +241,14 @@ def test_close_by_force_ends_what_runs(kind, tmp_path):
         pool.submit(square, 1)
 
 
-def test_a_dask_cluster_leaves_the_environment_alone():
-    """What is started later would think that it had been told to use one thread."""
+@pytest.mark.parametrize("limit", [None, "2"])
+def test_a_dask_cluster_leaves_the_environment_alone(monkeypatch, limit):
+    """What is started later would think that it had been told to use one thread.
+
+    And a limit of this process, which is the limit of all trials together, isn't each trial's.
+    """
+    if limit is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
     before = dict(os.environ)
     pool = make("dask", 1, 1)
     try:
