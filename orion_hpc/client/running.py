@@ -205,19 +205,35 @@ def lazy_error() -> LazyWorkers:
     )
 
 
+_marks: list[str | None] = []
+"""What the mark was before any run, and the workers of those under way here, the latest last."""
+
+_marking = threading.Lock()
+
+
 @contextlib.contextmanager
 def _environment(worker: str) -> Iterator[None]:
-    """Mark what is started in the block as this worker's, so that it can be found if it is lost."""
-    before = os.environ.get(MARK)
-    os.environ[MARK] = worker
+    """Mark what is started in the block as this worker's, so that it can be found if it is lost.
+
+    Of runs in several threads that overlap, the latest one's mark stands.
+    """
+    with _marking:
+        if not _marks:
+            _marks.append(os.environ.get(MARK))
+        _marks.append(worker)
+        os.environ[MARK] = worker
     try:
         yield
     finally:
-        # The function may have changed it, and so may another run in another thread.
-        if os.environ.get(MARK) == worker:
-            del os.environ[MARK]
-            if before is not None:
-                os.environ[MARK] = before
+        with _marking:
+            _marks.remove(worker)
+            latest = _marks[-1]
+            if len(_marks) == 1:
+                _marks.clear()
+            if os.environ.get(MARK) == worker:  # the function may have changed it
+                del os.environ[MARK]
+                if latest is not None:
+                    os.environ[MARK] = latest
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from orion_hpc.errors import (
     StorageError,
 )
 from orion_hpc.executors.joblib import JoblibExecutor
+from orion_hpc.worker.recovery import MARK
 from tests.rigs.waiting import wait_until
 
 SPACE = {"x": "uniform(0, 10)"}
@@ -570,6 +571,38 @@ def test_runs_of_one_client_do_not_disturb_each_other(tmp_path):
     assert errors == ["as it should be"]
     assert len(experiment.fetch_trials_by_status("broken")) == 1
     assert experiment.is_done
+    experiment.close()
+
+
+def test_runs_that_overlap_leave_the_environment_as_it_was(tmp_path):
+    """The one that began first ends first: what is marked is the other's, and then nobody's."""
+    experiment = build_experiment("e", space=SPACE, max_trials=40, storage=tmp_path / "db.pkl")
+    first_begun, second_begun, first_ended = (threading.Event() for _ in range(3))
+    marks = []
+
+    def first(x):
+        first_begun.set()
+        assert second_begun.wait(30)
+        return x
+
+    def second(x):
+        second_begun.set()
+        assert first_ended.wait(30)
+        marks.append(os.environ[MARK])
+        return x
+
+    def late():
+        assert first_begun.wait(30)
+        experiment.workon(second, max_trials_per_worker=1)
+
+    with experiment.tmp_executor("joblib", n_workers=1, backend="threading"):
+        thread = threading.Thread(target=late)
+        thread.start()
+        experiment.workon(first, max_trials_per_worker=1)
+        first_ended.set()
+        thread.join(30)
+    assert len(marks) == 1
+    assert MARK not in os.environ
     experiment.close()
 
 
