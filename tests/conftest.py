@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from orion_hpc.executors import limits
 from orion_hpc.sharedfs import host_queue
 from tests import options
 from tests.rigs.cephfs import CephFS, missing_for_cephfs
@@ -29,6 +30,21 @@ settings.load_profile("any machine")
 
 # Settings of the developer's own, and of their site, are no settings of the tests.
 os.environ.update(ORION_HPC_SITE_CONFIG=os.devnull, XDG_CONFIG_HOME=os.devnull)
+for _name in limits.THREADS:
+    os.environ.pop(_name, None)
+
+_CHANGED_BY_OTHERS = {"PYTEST_CURRENT_TEST", "KMP_INIT_AT_FORK"}
+"""Variables that pytest sets, and joblib when it is imported."""
+
+
+@pytest.fixture(autouse=True)
+def environment_kept() -> Iterator[None]:
+    """Fail a test that leaves the environment changed: others would run on its settings."""
+    before = dict(os.environ)
+    yield
+    names = set(before) ^ set(os.environ) | {k for k, v in before.items() if os.environ.get(k) != v}
+    changed = {name: os.environ.get(name) for name in names - _CHANGED_BY_OTHERS}
+    assert not changed, f"the test left variables changed (None: removed): {changed}"
 
 
 _GROUPS = {
