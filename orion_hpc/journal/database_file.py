@@ -76,6 +76,7 @@ class DatabaseFile:
         self._writable = False
         self._opened_at = 0.0
         self._locked = False
+        self._locked_size = -1
         self._head = b""
         self._inode = -1
         self._end = 0
@@ -217,7 +218,7 @@ class DatabaseFile:
             self.open(writable=True)
             try:
                 fcntl.flock(self._kept.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._locked = True
+                self._locked, self._locked_size = True, -1
                 return True
             except BlockingIOError:
                 return False
@@ -269,6 +270,15 @@ class DatabaseFile:
         """Return the size of the open file, in bytes."""
         return self.status().st_size
 
+    def ends_at(self, offset: int) -> bool:
+        """Return whether the file is known to end at ``offset``, where a read ended.
+
+        Known from :meth:`check_in_place`, if the lock is held on this descriptor: an NFS client
+        that has taken a lock asks its server for the size again (nfs(5), on the cache of
+        attributes), and until it is released nobody else writes.
+        """
+        return self._locked and self._locked_size == offset
+
     def check_in_place(self) -> None:
         """Raise if the path leads to another file by now, or to none."""
         for last in (False, True):
@@ -284,6 +294,7 @@ class DatabaseFile:
                     raise self._trouble("look at", error) from error
             else:
                 if os.path.samestat(named, opened):
+                    self._locked_size = opened.st_size
                     return
                 if last:
                     raise self._replaced()

@@ -99,8 +99,8 @@ class JournalReader:
     def advance(self, but_last: bool = False, to_the_end: bool = False) -> Stop:
         """Replay the whole frames; return why there are no more.
 
-        ``but_last`` leaves the last frame unread. ``to_the_end``: a short read isn't taken for the
-        end of the file, because the caller is going to write there.
+        ``but_last`` leaves the last frame unread. ``to_the_end``: a short read alone isn't taken
+        for the end of the file, because the caller is going to write there.
         """
         replay = self.replay
         data, back = self._look()
@@ -131,7 +131,11 @@ class JournalReader:
                         return Stop(rest, orphan=restored.frames[0])
                     replay.take_restored(restored)
                     rest, more = b"", CHUNK
-                if len(rest) >= framing.LONGEST_TORN or (more < CHUNK and not to_the_end):
+                if len(rest) >= framing.LONGEST_TORN:
+                    return Stop(rest)
+                if more < CHUNK and (
+                    not to_the_end or self.file.ends_at(replay.offset + len(rest))
+                ):
                     return Stop(rest)
                 data = self.file.read(replay.offset + len(rest))
                 more = len(data)

@@ -105,8 +105,10 @@ class Gauge:
                 cpu += children.cpu - self._children
                 self._children = children.cpu
             # A process of an earlier attempt that ended now, unsampled, adds all that it used.
-            most = (time.monotonic() - self._began) * (os.cpu_count() or 1) + _CLOCK
-            return min(max(0.0, cpu), most), peak
+            if cpu > _CLOCK:
+                most = (time.monotonic() - self._began) * (os.cpu_count() or 1) + _CLOCK
+                cpu = min(cpu, most)
+            return max(0.0, cpu), peak
 
     def look(self) -> None:
         """Sample the memory in use, if it is time for it: less and less often."""
