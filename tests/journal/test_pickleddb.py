@@ -336,6 +336,28 @@ def test_a_worker_that_waits_for_the_lock_reads_on(path):
     assert count(storage) == 4
 
 
+def test_a_short_read_is_not_the_end_of_the_file(path, monkeypatch):
+    """Where the writer names the offset, it would write over what it hasn't read."""
+    first, second = create(path), PickledDB(path)
+    second.refresh()
+    known, read = os.path.getsize(path), os.pread
+    register(first, 0)
+    cut = []
+
+    def pread(fd, count, start):
+        data = read(fd, count, start)
+        if not cut and start <= known < start + len(data):
+            cut.append(True)
+            data = data[: known - start]
+        return data
+
+    monkeypatch.setattr(os, "pread", pread)
+    register(second, 1)
+    assert cut
+    monkeypatch.setattr(os, "pread", read)
+    assert count(first) == count(second) == count(PickledDB(path)) == 2
+
+
 def test_forks_are_writers_of_their_own(path):
     """A database that was open at the fork can be written by both, and neither's word is lost."""
     storage = create(path)
