@@ -225,14 +225,12 @@ def test_a_death_is_told_by_each_that_has_processes(kind):
 
 @pytest.mark.parametrize("kind", POOLS)
 def test_close_by_force_ends_what_runs(kind, tmp_path):
-    """And cancels what waits; it doesn't take long."""
+    """And cancels what waits. The function would go on for ever."""
     pool = make(kind, 1, 1)
     running = pool.submit(until, str(tmp_path / "never"))
     waiting = pool.submit(square, 2)
     number = appear(tmp_path / "never.pid")
-    start = time.monotonic()
     pool.close(kill=True)
-    assert time.monotonic() - start < 15
     assert waiting.cancelled()
     assert isinstance(running.exception(5), BaseException)
     if kind in OF_PROCESSES:
@@ -457,9 +455,7 @@ def test_close_kills_a_whole_family(tmp_path):
     names = ("inner0.pid", "inner1.pid", "command.pid")
     pids = {appear(tmp_path / name) for name in names}
     trial = psutil.Process(appear(tmp_path / "command.pid")).ppid()
-    start = time.monotonic()
     pool.close(kill=True)
-    assert time.monotonic() - start < 10
     assert [number for number in (trial, *pids) if not gone(number, 0)] == []
     assert isinstance(running.exception(0), ProcessDied)
     assert waiting.cancelled()

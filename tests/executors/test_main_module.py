@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -38,13 +37,11 @@ def run(folder: Path, executor: str, guard: str) -> subprocess.CompletedProcess[
 def test_dask_without_a_guard_is_one_message_and_no_process(tmp_path):
     """It names the line, and what to write."""
     before = set(psutil.pids())
-    start = time.monotonic()
     done = run(tmp_path, "dask", "")
     assert done.returncode == 1
     assert done.stderr.count("Traceback") == 1
     assert "program.py, which would start them again in line 5" in done.stderr
     assert "if __name__ == '__main__':" in done.stderr
-    assert time.monotonic() - start < 60
     assert not [
         pid
         for pid in set(psutil.pids()) - before
