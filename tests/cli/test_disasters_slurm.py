@@ -242,7 +242,21 @@ def test_a_kill_of_the_job_step(search: Search) -> None:
 def test_a_kill_of_a_trials_process(search: Search) -> None:
     """That breaks the trial, which may be to blame; the worker lives and takes another one."""
     worker = search.workers()[0]
-    kill([one for one in worker.children() if "resource_tracker" not in " ".join(one.cmdline())])
+    processes: list[psutil.Process] = []
+
+    def stopped_in_a_trial() -> bool:
+        """Stop its processes, so that the trial doesn't end before they are killed."""
+        for one in processes:
+            one.resume()
+        processes[:] = [
+            one for one in worker.children() if "resource_tracker" not in " ".join(one.cmdline())
+        ]
+        for one in processes:
+            one.suspend()
+        return any(Path(file.path).name == "lock" for one in processes for file in one.open_files())
+
+    wait_until(stopped_in_a_trial, 30, "a trial of this worker runs")
+    kill(processes)
     search.check(broken=1)
     (trial,) = [trial for trial in search.trials if trial.status == BROKEN]
     assert (trial.cause, trial.attempt) == ("killed", 1)
