@@ -33,8 +33,10 @@ os.environ.update(ORION_HPC_SITE_CONFIG=os.devnull, XDG_CONFIG_HOME=os.devnull)
 for _name in limits.THREADS:
     os.environ.pop(_name, None)
 
-_CHANGED_BY_OTHERS = {"PYTEST_CURRENT_TEST", "KMP_INIT_AT_FORK"}
-"""Variables that pytest sets, and joblib when it is imported."""
+_CHANGED_BY_OTHERS = {
+    *("PYTEST_CURRENT_TEST", "KMP_INIT_AT_FORK", "KMP_DUPLICATE_LIB_OK", "MPLCONFIGDIR"),
+}
+"""Variables that pytest sets, and joblib, scikit-learn and matplotlib when they are imported."""
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +62,9 @@ _GROUPS = {
 _MARKED = {"slurm": "slurm", "nfs": "nfs", "sharedfs": "shared file systems"}
 """The same by a mark: tests that start such a cluster themselves."""
 
+_SECOND_CLUSTER = {"test_disasters_slurm", "test_submit_slurm", "test_slurm_rig"}
+"""Half of the tests on Slurm, by time, which have a cluster of their own: they mostly wait."""
+
 
 _QUICK = {"config", "doctor", "experiments", "importers", "jobs", "journal", "maintenance", "model",
           "sharedfs", "slurm", "worker"}  # fmt: skip
@@ -78,7 +83,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         groups = [_GROUPS[name] for name in fixtures if name in _GROUPS]
         groups += [group for mark, group in _MARKED.items() if item.get_closest_marker(mark)]
         if groups:
-            item.add_marker(pytest.mark.xdist_group(groups[0]))
+            second = groups[0] == "slurm" and item.path.stem in _SECOND_CLUSTER
+            item.add_marker(pytest.mark.xdist_group(f"{groups[0]} 2" if second else groups[0]))
         elif item.path.parent.name in _QUICK and item.path.stem not in _SLOW:
             item.add_marker("quick")
 

@@ -23,8 +23,15 @@ NFS_SECONDS = float(os.environ.pop("ORION_HPC_NFS_SECONDS", "0"))
 STATEFUL_EXAMPLES = int(os.environ.pop("ORION_HPC_STATEFUL_EXAMPLES", "0"))
 """How many interleavings are tried; by default what each test says."""
 
-FUZZ_FILES = int(os.environ.pop("ORION_HPC_FUZZ_FILES", "100000"))
-"""How many mutated files are read."""
+_FILES = os.environ.pop("ORION_HPC_FUZZ_FILES", "")
+FUZZ_FILES = int(_FILES or "100000")
+"""How many mutated files there are."""
+
+FUZZ_STEP = 1 if _FILES else 7
+"""Of them, by default every seventh is read: each kind of file is among them."""
+
+ALL_FAULTS = os.environ.pop("ORION_HPC_ALL_FAULTS", "") == "1"
+"""Whether each system call fails with each error, not with two of them in turn."""
 
 needs_torch = pytest.mark.skipif(
     find_spec("torch") is None, reason="PyTorch isn't installed: pip install 'orion-hpc[gp]'"
