@@ -43,7 +43,7 @@ class Crew:
         for client in rig.clients:
             self._folder(client).mkdir()
         self._notebook = Notebook(*(self._folder(client) for client in rig.clients))
-        self._made = rig.c1.python("tests.rigs.nfs.workers", "make", self.path, max_trials)
+        self._made = rig.c1.call("tests.rigs.nfs.workers", "make", self.path, max_trials)
 
     @property
     def lock(self) -> str:
@@ -76,7 +76,7 @@ class Crew:
     def _start(self, client: Guest, program: str, *words: object) -> Job:
         self._made.wait(_PATIENCE)
         folder = f"/run/share/{self._folder(client).name}"
-        job = client.python("tests.rigs.nfs.workers", program, folder, self.path, *words)
+        job = client.call("tests.rigs.nfs.workers", program, folder, self.path, *words)
         self._jobs.append((client, job))
         return job
 

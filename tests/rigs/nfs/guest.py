@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import psutil
 
+from tests.rigs.nfs.agent import CALL
 from tests.rigs.nfs.switch import address
 from tests.rigs.waiting import wait_until
 
@@ -212,6 +214,10 @@ class Guest:
         """Start a program of the tests."""
         quoted = " ".join(f"'{word}'" for word in words)
         return self.start(f"exec {sys.executable} -m {module} {quoted}")
+
+    def call(self, module: str, *words: object) -> Job:
+        """Call a program's `main` in a process that has imported before what it needs."""
+        return self.start(CALL + json.dumps([module, *map(str, words)]))
 
 
 def _session(leader: int) -> set[int]:

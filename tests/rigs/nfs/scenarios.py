@@ -25,7 +25,7 @@ SECONDS = options.NFS_SECONDS
 PROCESSES = 4 if SECONDS else 2
 """That work on each client. Except in a long run, their starts take longer than their work."""
 
-_PAUSE = 0.1
+_PAUSE = 0.1 if SECONDS else 0.4
 """Seconds of a trial where it doesn't matter how many there are: there are so many waits then that
 the processors would be busy with little else."""
 

@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -208,7 +208,7 @@ def watch(folder: Path, path: str) -> None:
             before = seen
         if last:
             return
-        time.sleep(0.3)
+        time.sleep(1.0)
 
 
 def read(folder: str, path: str, how: str) -> None:
@@ -228,6 +228,8 @@ PROGRAMS: dict[str, Callable[..., None]] = {
     "read": read,
 }
 
-if __name__ == "__main__":
+
+def main(words: Sequence[str]) -> None:
+    """Do what a program does, whose name is the first word."""
     inside.shorten_lease(LEASE)
-    PROGRAMS[sys.argv[1]](*sys.argv[2:])
+    PROGRAMS[words[0]](*words[1:])
