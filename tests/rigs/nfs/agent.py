@@ -2,8 +2,8 @@
 
 A command is a file ``inbox/NAME`` in the directory that the host shares; its output goes to
 ``NAME.out``, its process's number to ``NAME.pid`` and its exit code to ``NAME.code``. It is a
-shell's, or behind `CALL` a list in JSON: a module and the words for its `main`, which is called in
-a fork of the agent. What that has imported is there then; a new interpreter takes seconds in a guest.
+shell's. Or it is `CALL` and a list in JSON: a module and the words for its `main`, which is called
+in a fork of the agent. That has imported much already, which takes a new interpreter seconds.
 """
 
 from __future__ import annotations
