@@ -27,8 +27,9 @@ class Result:
     ----------
     name : str
     type : {"objective", "constraint", "gradient", "statistic"}
-    value : float, int or list
-        A number; gradients and statistics may be nested lists of numbers.
+    value : float, int, list, str, bool or None
+        A number. Gradients and statistics may be nested lists of numbers, statistics also a text, a
+        boolean or None.
 
     Examples
     --------

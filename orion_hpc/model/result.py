@@ -6,8 +6,10 @@ from (a function's return value, a script's JSON) is left to :mod:`orion_hpc.wor
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orion_hpc.errors import InvalidResult, did_you_mean
@@ -35,8 +37,14 @@ MOST_NUMBERS = 100_000
 """The most numbers in one trial's results, as every worker reads all of them."""
 
 
-def check_results(value: Any) -> Results:
+def _warn(left_out: str) -> None:
+    warnings.warn(left_out, UserWarning, stacklevel=5)
+
+
+def check_results(value: Any, left_out: Callable[[str], None] = _warn) -> Results:
     """Return ``value`` in Oríon's form, as plain Python data.
+
+    A statistic that can't be recorded is left out: the objective took hours to compute.
 
     Parameters
     ----------
@@ -44,7 +52,10 @@ def check_results(value: Any) -> Results:
         A number is the objective. A list holds mappings with ``name``, ``type`` and ``value``.
         One or more, with different names, have the type ``objective``; single-objective code
         minimises the first of them. Objectives and constraints are one finite number each,
-        gradients and statistics a number or a (nested) list of numbers.
+        gradients a number or a (nested) list of numbers, statistics the same or a text, a boolean
+        or None.
+    left_out : callable, default a ``UserWarning``
+        Called with a sentence for each statistic that is left out.
 
     Raises
     ------
@@ -56,12 +67,11 @@ def check_results(value: Any) -> Results:
         return [_entry(OBJECTIVE, OBJECTIVE, number)]
     if isinstance(value, Mapping):
         raise InvalidResult(
-            f"the trial returned a dictionary: {_described(value)}",
-            f"Put each result into a list. {EXPECTED}",
+            f"the trial returned a dictionary: {_described(value)}", _list_of(value)
         )
     if not isinstance(value, list | tuple):
         raise InvalidResult(f"the trial returned {_described(value)}, not a result", EXPECTED)
-    results = [_checked(entry, place) for place, entry in enumerate(value)]
+    results = _recordable([_checked(entry, place) for place, entry in enumerate(value)], left_out)
     _check_objectives([result["name"] for result in results if result["type"] == OBJECTIVE])
     try:
         wire.decode(wire.encode(CompleteTrial(0, 1, results, 0.0)))
@@ -70,13 +80,54 @@ def check_results(value: Any) -> Results:
             f"the trial's results can't be recorded: {error}",
             "Names are texts of whole characters; lists of numbers nest a few levels at most.",
         ) from None
-    numbers = sum(_count(result["value"]) for result in results)
+    return results
+
+
+def _recordable(
+    results: Sequence[dict[str, Any]], left_out: Callable[[str], None]
+) -> list[dict[str, Any]]:
+    """Return the results without the statistics that can't be recorded."""
+    numbers = sum(_count(one["value"]) for one in results if one["type"] != STATISTIC)
     if numbers > MOST_NUMBERS:
         raise InvalidResult(
             f"the trial's results hold {numbers:,} numbers; the database takes {MOST_NUMBERS:,}",
             "Write large data into the trial's working directory.",
         )
-    return results
+    kept = []
+    for one in results:
+        value, trouble = one["value"], ""
+        if one["type"] == STATISTIC:
+            if not wire.is_text(one["name"]):
+                trouble = "its name isn't made of whole characters"
+            elif not wire.is_statistic(value):
+                trouble = f"it is {_described(value)}, not numbers, a text, a boolean or None"
+                if isinstance(value, str):
+                    trouble = f"it is a text of {len(value):,} characters"
+            elif (numbers := numbers + _count(value)) > MOST_NUMBERS:
+                numbers -= _count(value)
+                trouble = f"the results would hold more than {MOST_NUMBERS:,} numbers with it"
+        if trouble:
+            left_out(f"the statistic {one['name']!r} is left out: {trouble}")
+        else:
+            kept.append(one)
+    return kept
+
+
+def _list_of(value: Mapping[Any, Any]) -> str:
+    """Return the hint for a dictionary: the list that was probably meant."""
+    if value.keys() >= {"name", "type", "value"}:
+        return f"Put it into a list: {_described([dict(value)], 200, kind=False)}."
+    numbers = {key: number for key, one in value.items() if (number := _number(one)) is not None}
+    if not numbers or not all(isinstance(key, str) and key for key in numbers):
+        return EXPECTED
+    kinds = [OBJECTIVE, *[STATISTIC] * (len(numbers) - 1)]
+    shown = [
+        {"name": name, "type": kind, "value": number}
+        for (name, number), kind in zip(numbers.items(), kinds, strict=True)
+    ]
+    more = ", …" if len(shown) > 2 else ""
+    listed = ", ".join(json.dumps(one, ensure_ascii=False) for one in shown[:2])
+    return f"Return a list, with the type objective for what is minimised: [{listed}{more}]."
 
 
 def _check_objectives(names: Sequence[str]) -> None:
@@ -136,6 +187,8 @@ def _entry(name: str, kind: str, value: Any) -> dict[str, Any]:
                 "Only finite numbers can be compared; return a large one where training diverged, "
                 "if such trials are to count.",
             )
+    elif kind == STATISTIC:
+        plain = _statistic(value)
     else:
         plain = _numbers(value, kind, name)
     return {"name": name, "type": kind, "value": plain}
@@ -146,6 +199,20 @@ def _float(number: int | float, kind: str, name: str) -> float:
         return float(number)
     except OverflowError:
         raise InvalidResult(f"the {kind} {name!r} is too large for a float", EXPECTED) from None
+
+
+def _statistic(value: Any) -> Any:
+    """Return a statistic as plain data, as far as it can be."""
+    if getattr(value, "ndim", None) == 0 and callable(getattr(value, "item", None)):
+        value = value.item()  # numpy's texts and booleans, too
+    if isinstance(value, str):
+        return "".join(value)
+    if value is None or isinstance(value, bool):
+        return value
+    try:
+        return _numbers(value, STATISTIC, "")
+    except (InvalidResult, RecursionError):
+        return value
 
 
 def _numbers(value: Any, kind: str, name: str) -> Any:
@@ -184,8 +251,8 @@ def _number(value: Any) -> int | float | None:
     return None
 
 
-def _described(value: Any) -> str:
-    """Return a short description of ``value``."""
+def _described(value: Any, longest: int = 80, kind: bool = True) -> str:
+    """Return a short description of ``value``, with its type if ``kind``."""
     if value is None:
         return "None"
     try:
@@ -193,6 +260,6 @@ def _described(value: Any) -> str:
     except Exception:
         return f"an object of the type {type(value).__name__}"
     text = " ".join(text.split())
-    if len(text) > 80:
-        text = f"{text[:77]}…"
-    return f"{text} ({type(value).__name__})"
+    if len(text) > longest:
+        text = f"{text[: longest - 3]}…"
+    return f"{text} ({type(value).__name__})" if kind else text

@@ -34,6 +34,9 @@ _DEEPEST = 24
 
 _NO_LIMIT = 1 << 63
 
+LONGEST_STATISTIC = 10_000
+"""Characters of a statistic that is a text."""
+
 _MOST_BITS = 1023
 """Bits of an integer: it can be printed, and converted to a float."""
 
@@ -116,13 +119,13 @@ def _shown(value: Any) -> str:
 
 def valid_name(text: str) -> bool:
     """Return whether an experiment may have this name, which becomes part of file names."""
-    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None and _text(text)
+    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None and is_text(text)
 
 
 # -- values ----------------------------------------------------------------------------------------
 
 
-def _text(text: str) -> bool:
+def is_text(text: str) -> bool:
     """Return whether the string can be encoded: half of a surrogate pair can't."""
     if text.isascii():
         return True
@@ -145,7 +148,7 @@ def _value(value: Any, depth: int = 0) -> bool:
     if kind is float:
         return bool(value - value == 0.0)
     if kind is str:
-        return _text(value)
+        return is_text(value)
     if kind is int:
         return value.bit_length() <= _MOST_BITS  # type: ignore[no-any-return]
     if kind is list or kind is tuple:
@@ -153,11 +156,18 @@ def _value(value: Any, depth: int = 0) -> bool:
     return kind is bool or value is None
 
 
-def _numbers(value: Any, depth: int = 0) -> bool:
-    """Return whether it may be a statistic: a number, or nested lists of numbers."""
+def is_statistic(value: Any) -> bool:
+    """Return whether it may be a statistic: numbers as a gradient's, a text, a boolean or None."""
+    if type(value) is str:
+        return len(value) <= LONGEST_STATISTIC and is_text(value)
+    return value is None or type(value) is bool or is_gradient(value)
+
+
+def is_gradient(value: Any, depth: int = 0) -> bool:
+    """Return whether it may be a gradient: a number, or nested lists of numbers."""
     kind = type(value)
     if kind is list:
-        return depth < _DEEPEST and all(_numbers(one, depth + 1) for one in value)
+        return depth < _DEEPEST and all(is_gradient(one, depth + 1) for one in value)
     return kind is float or (kind is int and value.bit_length() <= _MOST_BITS)
 
 
@@ -165,7 +175,8 @@ def _plain(value: Any, depth: int = 0) -> bool:
     """Return whether it may be a setting: like a hyperparameter's value, and mappings of them."""
     if type(value) is dict:
         return depth < _DEEPEST and all(
-            type(key) is str and _text(key) and _plain(one, depth + 1) for key, one in value.items()
+            type(key) is str and is_text(key) and _plain(one, depth + 1)
+            for key, one in value.items()
         )
     if type(value) is list or type(value) is tuple:
         return depth < _DEEPEST and all(_plain(one, depth + 1) for one in value)
@@ -194,9 +205,9 @@ def _register(wire: tuple[Any, ...]) -> ev.RegisterTrial | None:
         elif not _value(value):
             return None
     if (
-        (plain_names or all(map(_text, params)))
-        and (worker is None or worker.isascii() or _text(worker))
-        and (id_ is None or _text(id_))
+        (plain_names or all(map(is_text, params)))
+        and (worker is None or worker.isascii() or is_text(worker))
+        and (id_ is None or is_text(id_))
         and (parent is None or 0 <= parent < number)
     ):
         return _new(ev.RegisterTrial, wire[1:])
@@ -209,7 +220,7 @@ def _reserve(wire: tuple[Any, ...]) -> ev.ReserveTrial | None:
         0 <= number < _MOST
         and 0 < attempt < _MOST
         and (time is None or 0 <= time < _LATEST)
-        and (worker.isascii() or _text(worker))
+        and (worker.isascii() or is_text(worker))
     ):
         return _new(ev.ReserveTrial, wire[1:])
     return None
@@ -226,9 +237,7 @@ def _complete(wire: tuple[Any, ...]) -> ev.CompleteTrial | None:
         if type(one) is not tuple or tuple(map(type, one)) not in _RESULTS:
             return None
         name, kind, value = one
-        single = kind == "objective" or kind == "constraint"
-        good = _finite(value) if single else _numbers(value)
-        if not (good and _text(name) and _text(kind)):
+        if not (_CHECKS.get(kind, is_gradient)(value) and is_text(name) and is_text(kind)):
             return None
         named.append({"name": name, "type": kind, "value": value})
     return _new(ev.CompleteTrial, (number, attempt, named, time, usage))
@@ -240,7 +249,7 @@ _MOST_LEARNED = 1_000
 
 def _learn(wire: tuple[Any, ...]) -> ev.LearnTrials | None:
     _, source, part, trials, time, more = wire
-    if not (_text(source) and 0 <= part < _MOST and _time(time) and len(trials) <= _MOST_LEARNED):
+    if not (is_text(source) and 0 <= part < _MOST and _time(time) and len(trials) <= _MOST_LEARNED):
         return None
     found = []
     for one in trials:
@@ -266,7 +275,10 @@ def _usage(usage: tuple[Any, ...]) -> bool:
 
 _USAGES = frozenset(((float, int), (int, int)))
 
-_RESULTS = frozenset(((str, str, float), (str, str, int), (str, str, list)))
+_RESULTS = frozenset((str, str, kind) for kind in (float, int, list, str, bool, type(None)))
+
+_CHECKS = {"objective": _finite, "constraint": _finite, "statistic": is_statistic}
+"""By a result's type, whether its value is good; of all others, that of a gradient."""
 
 
 def _create(wire: tuple[Any, ...]) -> ev.CreateExperiment | None:
@@ -318,7 +330,7 @@ def _release(wire: tuple[Any, ...]) -> ev.ReleaseTrial | None:
         0 <= event.number < _MOST
         and 0 < event.attempt < _MOST
         and (event.time is None or _time(event.time))
-        and all(map(_text, (event.status, event.cause, event.message)))
+        and all(map(is_text, (event.status, event.cause, event.message)))
         and (event.usage is None or _usage(event.usage))
     )
     return event if good else None
@@ -332,7 +344,7 @@ def _limits(wire: tuple[Any, ...]) -> ev.ChangeLimits | None:
 
 def _stop(wire: tuple[Any, ...]) -> ev.StopExperiment | None:
     event = ev.StopExperiment(*wire[1:])
-    return event if _text(event.reason) and _time(event.time) else None
+    return event if is_text(event.reason) and _time(event.time) else None
 
 
 def _resume(wire: tuple[Any, ...]) -> ev.ResumeExperiment | None:
@@ -349,14 +361,14 @@ def _launch(wire: tuple[Any, ...]) -> ev.LaunchJobs | None:
     event = ev.LaunchJobs(*wire[1:])
     code = [one for one in (event.commit, event.digest, event.snapshot) if one is not None]
     texts = (event.launcher, event.folder, *event.job_ids, *code)
-    good = all(type(one) is str and _text(one) for one in texts)
+    good = all(type(one) is str and is_text(one) for one in texts)
     return event if good and _time(event.time) else None
 
 
 def _leave(wire: tuple[Any, ...]) -> ev.LeaveWorker | None:
     event = ev.LeaveWorker(*wire[1:])
     good = (
-        _text(event.worker)
+        is_text(event.worker)
         and _time(event.begin)
         and _time(event.time)
         and all(0 < count < _MOST for count in (event.cpus, event.n_workers))
@@ -369,7 +381,7 @@ def _leave(wire: tuple[Any, ...]) -> ev.LeaveWorker | None:
 
 def _set(wire: tuple[Any, ...]) -> ev.SetStatus | None:
     event = ev.SetStatus(*wire[1:])
-    good = 0 <= event.number < _MOST and 0 <= event.attempt < _MOST and _text(event.status)
+    good = 0 <= event.number < _MOST and 0 <= event.attempt < _MOST and is_text(event.status)
     return event if good and _time(event.time) else None
 
 

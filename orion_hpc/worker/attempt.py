@@ -85,7 +85,8 @@ def run_task(task: TrialTask) -> Outcome:
             value = call_function(task.target, task)
         if os.getpid() != process:
             _leave(0)
-        results = check_results(value)
+        left_out: list[str] = []
+        results = check_results(value, left_out.append)
     except BaseException as error:
         if os.getpid() != process:
             _leave(error.code if isinstance(error, SystemExit) else 1)
@@ -106,4 +107,4 @@ def run_task(task: TrialTask) -> Outcome:
         pickled = portable.pack_error(error) if passed else None
         return Outcome(found.status, None, found.cause, found.message, found.detail, pickled, usage)
     usage = gauge.end()
-    return Outcome(COMPLETED, results, usage=usage)
+    return Outcome(COMPLETED, results, message="; ".join(left_out), usage=usage)

@@ -249,6 +249,8 @@ class Recorder:
                 self.summary.broken += 1
             else:
                 self.summary.completed += 1
+                if end.message:
+                    log.warning("trial %d: %s", trial.number, end.message)
             result = f"objective {now.objective:g}" if now.objective is not None else end.message
             log.info("trial %d: attempt %d %s: %s", trial.number, attempt, end.status, result)
             if end.detail.startswith("Traceback"):

@@ -109,7 +109,7 @@ class Outcome:
     cause : str or None
         Of any other one; see the causes in :mod:`orion_hpc.model.trial_record`.
     message : str
-        One line.
+        One line. Of a completed one, what was left out of its results.
     detail : str
         The traceback, or the end of the command's output; bounded.
     error : bytes or None

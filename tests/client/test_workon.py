@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orion_hpc.client import build_experiment
+from orion_hpc.client import build_experiment, get_experiment
 from orion_hpc.errors import (
     BrokenExperiment,
     ConfigurationError,
@@ -518,7 +518,7 @@ def test_results_that_no_file_takes_are_told(experiment, odd):
     name, value = odd
     results = [
         {"name": "y", "type": "objective", "value": 1},
-        {"name": name, "type": "statistic", "value": value},
+        {"name": name, "type": "gradient", "value": value},
     ]
     trial = experiment.suggest()
     with pytest.raises(InvalidResult):
@@ -571,6 +571,28 @@ def test_runs_of_one_client_do_not_disturb_each_other(tmp_path):
     assert errors == ["as it should be"]
     assert len(experiment.fetch_trials_by_status("broken")) == 1
     assert experiment.is_done
+    experiment.close()
+
+
+def test_an_odd_statistic_never_costs_the_objective(tmp_path, caplog):
+    """Text, booleans and None are kept, the rest is left out; the trial's log names it."""
+
+    def function(x):
+        return [
+            {"name": "loss", "type": "objective", "value": x},
+            {"name": "optimizer", "type": "statistic", "value": "sgd"},
+            {"name": "early", "type": "statistic", "value": True},
+            {"name": "note", "type": "statistic", "value": None},
+            {"name": "model", "type": "statistic", "value": tmp_path / "model.pt"},
+        ]
+
+    experiment = build_experiment("e", space=SPACE, max_trials=1, storage=tmp_path / "db.pkl")
+    with experiment.tmp_executor("joblib", n_workers=1):
+        assert experiment.workon(function) == 1
+    (trial,) = get_experiment("e", storage=tmp_path / "db.pkl").fetch_trials()
+    assert trial.status == "completed"
+    assert [one.value for one in trial.statistics] == ["sgd", True, None]
+    assert "trial 0: the statistic 'model' is left out: it is PosixPath" in caplog.text
     experiment.close()
 
 

@@ -29,6 +29,9 @@ RESULTS = [
     {"name": "curve", "type": "statistic", "value": [1, 2.5, [3]]},
     {"name": "odd", "type": "statistic", "value": math.nan},
     {"name": "far", "type": "statistic", "value": [-math.inf, math.inf]},
+    {"name": "optimizer", "type": "statistic", "value": 'sgd, with "momentum"'},
+    {"name": "early", "type": "statistic", "value": True},
+    {"name": "note", "type": "statistic", "value": None},
 ]
 DONE = TrialRecord(
     0, {"lr": 1e-300, "net.depth": 3, "kind": None, "id": "mine", "shape": [1, 2]}, 0.5, COMPLETED,
@@ -51,7 +54,7 @@ def test_a_csv_table_holds_everything_under_a_name_of_its_own():
     first, second = read_csv()
     assert list(first) == [
         "experiment", "version", "number", "id", "status", "attempt", "objective",
-        "results.status", "curve", "odd", "far",
+        "results.status", "curve", "odd", "far", "optimizer", "early", "note",
         "lr", "net.depth", "kind", "params.id", "shape", "extra",
         "submit_time", "start_time", "end_time", "worker", "cause", "message", "parent",
     ]  # fmt: skip
@@ -61,6 +64,7 @@ def test_a_csv_table_holds_everything_under_a_name_of_its_own():
     assert json.loads(first["curve"]) == [1, 2.5, [3]]
     assert math.isnan(float(first["odd"]))
     assert [float(one) for one in json.loads(first["far"])] == [-math.inf, math.inf]
+    assert (first["optimizer"], first["early"]) == ('sgd, with "momentum"', "True")
     assert (first["kind"], first["params.id"], first["shape"]) == ("None", "mine", "[1, 2]")
     assert first["start_time"] == "1970-01-01T00:00:01.250000+00:00"
     assert second["message"] == FAILED.message
@@ -81,6 +85,7 @@ def test_json_holds_everything_and_is_json():
     assert first["results"][:3] == RESULTS[:3]
     assert math.isnan(float(first["results"][3]["value"]))
     assert [float(one) for one in first["results"][4]["value"]] == [-math.inf, math.inf]
+    assert [one["value"] for one in first["results"][5:]] == ['sgd, with "momentum"', True, None]
     assert (first["objective"], first["end_time"]) == (0.1 + 0.2, "1970-01-01T00:00:02+00:00")
     assert (second["results"], second["objective"], second["message"]) == (
         [], None, FAILED.message,

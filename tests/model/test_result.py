@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import decimal
 import math
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +47,80 @@ def test_several_objectives_are_kept_in_order():
         objective(1, "time"),
     ]
     assert check_results(given) == [objective(2.0), given[1], objective(1.0, "time")]
+
+
+def statistic(value, name="s"):
+    return {"name": name, "type": "statistic", "value": value}
+
+
+@pytest.mark.parametrize("value", ["sgd", "", "é", True, False, None, 3, 0.5, [1, [2, math.inf]]])
+def test_a_statistic_may_be_a_text_a_boolean_or_none(value):
+    """As in Oríon, which keeps whatever its database takes."""
+    left_out = []
+    assert check_results([objective(1), statistic(value)], left_out.append) == [
+        objective(1.0),
+        statistic(value),
+    ]
+    assert left_out == []
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (Path("model.pt"), "it is PosixPath('model.pt') (PosixPath), not numbers, a text, a"),
+        ({"a": 1}, "it is {'a': 1} (dict), not numbers"),
+        ([1, "a"], "it is [1, 'a'] (list), not numbers"),
+        (1j, "it is 1j (complex), not numbers"),
+        (1 << 2000, "it is "),
+        ("x" * 10_001, "it is a text of 10,001 characters"),
+        ("\ud800", "it is a text of 1 characters"),
+        ([0] * 100_000, "the results would hold more than 100,000 numbers with it"),
+    ],
+)
+def test_what_cannot_be_recorded_never_costs_the_objective(value, told):
+    """The rest is kept, and a warning names what isn't."""
+    left_out = []
+    given = [statistic(1, "a"), objective(1), statistic(value), statistic(2, "b")]
+    kept = [statistic(1, "a"), objective(1.0), statistic(2, "b")]
+    assert check_results(given, left_out.append) == kept
+    (said,) = left_out
+    assert said.startswith(f"the statistic 's' is left out: {told}")
+    with pytest.warns(UserWarning, match="the statistic 's' is left out"):
+        assert check_results(given) == kept
+
+
+def test_numpys_texts_and_booleans_are_plain():
+    """As its numbers."""
+    numpy = pytest.importorskip("numpy")
+    given = [objective(1), statistic(numpy.bool_(True), "a"), statistic(numpy.str_("b"), "b")]
+    values = [one["value"] for one in check_results(given)[1:]]
+    assert [(value, type(value)) for value in values] == [(True, bool), ("b", str)]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (
+            {"loss": 0.5},
+            'Return a list, with the type objective for what is minimised: [{"name": "loss", '
+            '"type": "objective", "value": 0.5}].',
+        ),
+        (
+            {"loss": 1, "a": 2, "b": 3, "path": "x"},
+            'Return a list, with the type objective for what is minimised: [{"name": "loss", '
+            '"type": "objective", "value": 1}, {"name": "a", "type": "statistic", "value": 2}, …].',
+        ),
+        (
+            objective(1.0),
+            "Put it into a list: [{'name': 'loss', 'type': 'objective', 'value': 1.0}].",
+        ),
+    ],
+)
+def test_a_dictionary_is_answered_with_the_list_that_was_meant(value, told):
+    """It can be pasted."""
+    with pytest.raises(InvalidResult) as caught:
+        check_results(value)
+    assert caught.value.hint == told
 
 
 def test_a_hundred_thousand_objectives_are_refused_quickly():
@@ -111,8 +186,8 @@ def test_a_bare_nan_is_refused_too():
         ([objective(False)], "the objective 'loss' is False (bool), not a number"),
         ([objective(10**400)], "the objective 'loss' is too large for a float"),
         (
-            [objective(1), {"name": "s", "type": "statistic", "value": [1, "a"]}],
-            "the statistic 's' holds 'a' (str), not a number or a list of numbers",
+            [objective(1), {"name": "g", "type": "gradient", "value": [1, "a"]}],
+            "the gradient 'g' holds 'a' (str), not a number or a list of numbers",
         ),
     ],
 )

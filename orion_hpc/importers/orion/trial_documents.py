@@ -31,7 +31,7 @@ _MOST_BYTES = 1024 * 1024
 
 WAS_RESERVED = "reserved in Oríon by workers that aren't ours, and interrupted here"
 NO_RESULT = "completed in Oríon without a usable objective, and broken here"
-NO_STATISTIC = "that lose a statistic that isn't made of numbers"
+NO_STATISTIC = "that lose a statistic that is neither numbers nor a text, a boolean or None"
 SECOND_OBJECTIVE = "that keep a second objective as a statistic, as only the first was minimised"
 NEW_ID = "that get another id, as the one that they had isn't letters and digits"
 """Notes that follow the word "Trials" and precede their number."""
@@ -161,12 +161,14 @@ def _results(found: Any, converter: ValueConverter, notes: Counter[str]) -> Resu
         if kind == OBJECTIVE:
             if any(before["type"] == OBJECTIVE for before in kept):
                 result["type"], second = STATISTIC, True
-        elif not _is_numeric(result):
+        elif kind != STATISTIC and not _is_numeric(result):
             lost = True
             continue
         kept.append(result)
-    notes.update([NO_STATISTIC] * lost + [SECOND_OBJECTIVE] * second)
-    return check_results(kept)
+    left_out: list[str] = []
+    results = check_results(kept, left_out.append)
+    notes.update([NO_STATISTIC] * (lost or bool(left_out)) + [SECOND_OBJECTIVE] * second)
+    return results
 
 
 def _is_numeric(result: Mapping[str, Any]) -> bool:
