@@ -6,6 +6,7 @@ ends one trial only. Limits on CPUs are computed in ``limits``.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sys
@@ -219,8 +220,23 @@ def _prepare_trial(worker: int, cpus: int, safe_path: str | None) -> None:
     os.environ.pop(_SAFE_PATH, None)  # it was set for the start of this process only
     if safe_path is not None:
         os.environ[_SAFE_PATH] = safe_path
+    _restore_start_method()
     become_trial(worker)
     _register_backend(cpus)
+
+
+def _prepare_inner(trial: int) -> None:
+    _restore_start_method()
+    become_inner(trial)
+
+
+def _restore_start_method() -> None:
+    """Let multiprocessing start processes by Python's own default.
+
+    In loky's processes it is loky's, with which the user's processes, and those of PyTorch's
+    loaders, fail to start.
+    """
+    multiprocessing.set_start_method(None, force=True)
 
 
 def _register_backend(cpus: int) -> None:
@@ -238,7 +254,7 @@ def _register_backend(cpus: int) -> None:
 
         def configure(self, *args: Any, **options: Any) -> Any:
             if "initializer" not in self.backend_kwargs and "initializer" not in options:
-                options |= {"initializer": become_inner, "initargs": (os.getpid(),)}
+                options |= {"initializer": _prepare_inner, "initargs": (os.getpid(),)}
             return super().configure(*args, **options)
 
         def _prepare_worker_env(self, n_jobs: int) -> dict[str, str]:

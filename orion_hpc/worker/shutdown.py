@@ -74,6 +74,40 @@ def notice_delay(environ: Mapping[str, str]) -> float:
     return 1.0 if in_batch_job(environ) else 0.0
 
 
+_undo: list[Callable[[], None]] = []
+"""What takes away the handlers of each :meth:`StopNotice.listening` under way, the latest last."""
+
+_before_fork = threading.local()
+
+
+def _hold_before_fork() -> None:
+    # Between the fork and the removal, a handler would swallow a signal meant for the child. While
+    # it is blocked, the signal stays pending.
+    _before_fork.mask = (
+        signal.pthread_sigmask(signal.SIG_BLOCK, tuple(_MEANINGS)) if _undo else None
+    )
+
+
+def _release_after_fork() -> None:
+    if _before_fork.mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _before_fork.mask)
+
+
+def _remove_in_child() -> None:
+    """Give a child that a trial forks the handlers that it would have without this package.
+
+    multiprocessing ends the processes of its pools by SIGTERM.
+    """
+    while _undo:
+        _undo.pop()()
+    _release_after_fork()
+
+
+os.register_at_fork(
+    before=_hold_before_fork, after_in_parent=_release_after_fork, after_in_child=_remove_in_child
+)
+
+
 class StopNotice:
     """The first notice to stop; ``cause`` is None while there is none, ``count`` counts them."""
 
@@ -142,9 +176,17 @@ class StopNotice:
             previous[number] = signal.signal(number, handler)
         # A launcher may have blocked some until there are handlers.
         before = signal.pthread_sigmask(signal.SIG_UNBLOCK, previous)
+
+        def undo() -> None:
+            for number, handler in previous.items():
+                if signal.getsignal(number) is handlers[number]:  # not the function's own
+                    signal.signal(number, handler)
+
+        _undo.append(undo)
         try:
             yield self
         finally:
+            _undo.remove(undo)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             for number, handler in previous.items():
                 signal.signal(number, handler)
