@@ -7,6 +7,7 @@ deadlock on a lock that another thread held; the fresh processes of ``loky`` don
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -73,7 +74,7 @@ class ForkSlot:
             self._drop()  # it died while it was idle, so no trial is lost
         if self._pool is None:
             self._pool = cf.ProcessPoolExecutor(
-                1, get_context("fork"), initializer=become_trial, initargs=(os.getpid(),)
+                1, get_context("fork"), initializer=_prepare, initargs=(os.getpid(),)
             )
         with _one_fork, warnings.catch_warnings():
             # Python 3.12 warns of forks in a process with threads; users of this executor chose it.
@@ -94,3 +95,20 @@ class ForkSlot:
                 kill_tree(self._process.pid)
                 kill_group(self._process.pid)
             self._drop()
+
+
+def _prepare(worker: int) -> None:
+    become_trial(worker)
+    _draw_own_numbers()
+
+
+def _draw_own_numbers() -> None:
+    """Seed the generators that numpy's and PyTorch's functions share, as Python seeds its own.
+
+    Otherwise every fork draws the numbers that its parent would have drawn next: several trials
+    would have the same initial weights. What isn't loaded yet is seeded when it is.
+    """
+    if (numpy := sys.modules.get("numpy.random")) is not None:
+        numpy.seed()
+    if (torch := sys.modules.get("torch")) is not None:
+        torch.default_generator.seed()

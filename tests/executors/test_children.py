@@ -17,6 +17,7 @@ import pytest
 from orion_hpc.executors.base import Executor, make_executor
 from orion_hpc.worker.shutdown import StopNotice
 from tests.options import needs_torch
+from tests.rigs.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -184,3 +185,43 @@ def test_a_handler_of_the_functions_own_is_its_childrens_too() -> None:
             assert terminated(None) == 7
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def draw(path: str) -> list[float]:
+    """Draw numbers from the generators that everybody shares, while others draw theirs."""
+    import random
+
+    import numpy
+
+    Path(f"{path}.pid").write_text(str(os.getpid()))
+    wait_until(Path(path).exists, 60, "to be told to draw")
+    torch = sys.modules.get("torch")
+    return [random.random(), numpy.random.rand(), *([float(torch.rand(1))] if torch else [])]
+
+
+@pytest.mark.parametrize("kind", ["loky", "multiprocessing", "multiprocess", "dask"])
+def test_trials_in_processes_draw_numbers_of_their_own(kind: str, tmp_path: Path) -> None:
+    """Also where they are forks, and nothing was seeded."""
+    import numpy
+
+    numpy.random.rand()  # the forks inherit a generator in use
+    name, options = KINDS[kind]
+    executor = make_executor(name, 2, 2, **options)
+    try:
+        ones = [executor.submit(draw, str(tmp_path / which)) for which in "ab"]
+        wait_until(lambda: len(list(tmp_path.glob("*.pid"))) == 2, 60, "both to run")
+        for which in "ab":
+            (tmp_path / which).touch()
+        first, second = (one.result(_PATIENCE) for one in ones)
+    finally:
+        executor.close(kill=True)
+    assert not set(first) & set(second)
+
+
+@needs_torch
+def test_pytorchs_numbers_are_a_forks_own_too(tmp_path: Path) -> None:
+    """It shares a generator as numpy does."""
+    import torch
+
+    torch.rand(1)
+    test_trials_in_processes_draw_numbers_of_their_own("multiprocess", tmp_path)
