@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -83,10 +85,58 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         groups = [_GROUPS[name] for name in fixtures if name in _GROUPS]
         groups += [group for mark, group in _MARKED.items() if item.get_closest_marker(mark)]
         if groups:
-            second = groups[0] == "slurm" and item.path.stem in _SECOND_CLUSTER
-            item.add_marker(pytest.mark.xdist_group(f"{groups[0]} 2" if second else groups[0]))
+            item.add_marker(pytest.mark.xdist_group(_group(item, groups[0])))
         elif item.path.parent.name in _QUICK and item.path.stem not in _SLOW:
             item.add_marker("quick")
+
+
+def _group(item: pytest.Item, group: str) -> str:
+    return f"{group} 2" if group == "slurm" and item.path.stem in _SECOND_CLUSTER else group
+
+
+class _Cluster(Protocol):
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+_running: dict[str, _Cluster] = {}
+"""The clusters that run, by the fixture. An idle one takes processor time from other tests."""
+
+_left: Counter[tuple[str, str]] = Counter()
+"""How many tests that need a fixture are left, by the fixture and the group."""
+
+
+def _needed(item: pytest.Item) -> list[tuple[str, str]]:
+    # Of several processes each has all tests of a group, or none.
+    several = hasattr(item.config, "workerinput")
+    return [
+        (name, _group(item, _GROUPS[name]) if several else "")
+        for name in getattr(item, "fixturenames", ())
+        if name in _GROUPS
+    ]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Count the tests that need each cluster."""
+    _left.update(one for item in session.items for one in _needed(item))
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Stop a cluster behind the last test that needs it."""
+    yield
+    for one in _needed(item):
+        _left[one] -= 1
+        if not _left[one] and (cluster := _running.pop(one[0], None)) is not None:
+            cluster.stop()
+
+
+def _kept(name: str, cluster: _Cluster) -> None:
+    """Have the cluster run until the last test that needs it."""
+    if name not in _running:
+        cluster.start()
+        _running[name] = cluster
 
 
 def _need(reason: str | None, promise: str) -> None:
@@ -119,11 +169,19 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(scope="session")
-def slurm_cluster() -> Iterator[SlurmCluster]:
-    """A real Slurm cluster of four nodes. Tests should take `slurm`, which cleans up after each."""
+def slurm_of_the_session() -> Iterator[SlurmCluster]:
+    """A real Slurm cluster, which may be stopped."""
     _need_slurm()
-    with SlurmCluster() as cluster:
-        yield cluster
+    cluster = SlurmCluster()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def slurm_cluster(slurm_of_the_session: SlurmCluster) -> SlurmCluster:
+    """A real Slurm cluster of four nodes. Tests should take `slurm`, which cleans up after each."""
+    _kept("slurm_cluster", slurm_of_the_session)
+    return slurm_of_the_session
 
 
 @pytest.fixture
@@ -171,6 +229,7 @@ def glusterfs_mounts() -> Iterator[TwoMounts]:
     """A real GlusterFS that two nodes have mounted. Tests should take `glusterfs`."""
     _need(missing_for_glusterfs(), "SHAREDFS")
     with GlusterFS() as two:
+        _running["glusterfs_mounts"] = two
         yield two
 
 
@@ -179,6 +238,7 @@ def sshfs_mounts() -> Iterator[TwoMounts]:
     """A directory that two nodes have mounted with sshfs. Tests should take `sshfs`."""
     _need(missing_for_sshfs(), "SHAREDFS")
     with Sshfs() as two:
+        _running["sshfs_mounts"] = two
         yield two
 
 
@@ -187,6 +247,7 @@ def cephfs_mounts() -> Iterator[TwoMounts]:
     """A real CephFS that two nodes have mounted. Tests should take `cephfs`."""
     _need(missing_for_cephfs(), "SHAREDFS")
     with CephFS() as two:
+        _running["cephfs_mounts"] = two
         yield two
 
 
@@ -207,6 +268,7 @@ def nfs_rig() -> Iterator[NfsRig]:
     """A file server and two clients with kernels of their own, connected by NFS."""
     _need(missing_for_nfs(), "NFS")
     with NfsRig() as rig:
+        _running["nfs_rig"] = rig
         yield rig
 
 
