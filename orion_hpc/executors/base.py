@@ -7,7 +7,7 @@ to :mod:`orion_hpc.worker`.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from typing import Any, Protocol, TypeVar
 
@@ -24,6 +24,9 @@ BUILTIN = {
     "dask": "orion_hpc.executors.dask:DaskExecutor",
     "poolexecutor": "orion_hpc.executors.pool:PoolExecutor",
 }
+
+_ORIONS = {"singleexecutor": "single"}
+"""Oríon's names that differ. Like Oríon's, the names of these executors have no case."""
 
 
 class Executor(Protocol):
@@ -171,7 +174,7 @@ def check_executor(name: str, n_workers: int, options: Collection[str] = ()) -> 
         There is no executor of that name, it can't run ``n_workers`` at once, or it lacks an
         option.
     """
-    _check_options(name, load("executor", name, BUILTIN), options)
+    _check_options(name, _find(name), options)
     if isinstance(n_workers, bool) or not isinstance(n_workers, int):
         raise ConfigurationError(f"n_workers must be a whole number, not {n_workers!r:.60}")
     if n_workers < 1:
@@ -184,13 +187,38 @@ def check_executor(name: str, n_workers: int, options: Collection[str] = ()) -> 
         )
 
 
-def check_backend(executor: str, backend: str, known: Collection[str]) -> None:
-    """Raise ConfigurationError unless ``backend`` is one of the executor's ``known`` ones."""
+def _find(name: str) -> Any:
+    """Return the executor of that name; raise ConfigurationError if there is none."""
+    lower = name.lower() if isinstance(name, str) else name
+    known = _ORIONS.get(lower, lower)
+    return load("executor", known if known in BUILTIN else name, BUILTIN)
+
+
+def check_backend(
+    executor: str, backend: str, known: Collection[str], orions: Mapping[str, str]
+) -> str:
+    """Return the backend by the name that this package has for it.
+
+    Parameters
+    ----------
+    executor, backend : str
+    known : collection of str
+        The executor's backends.
+    orions : mapping of str to str
+        Of Oríon's names for them, those that differ.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such backend.
+    """
+    backend = orions.get(backend, backend)
     if backend not in known:
         raise ConfigurationError(
             f"the executor {executor!r} has no backend {backend!r}{did_you_mean(backend, known)}",
             f"There are: {', '.join(known)}.",
         )
+    return backend
 
 
 def runs_in_process(name: str) -> bool:
@@ -201,7 +229,7 @@ def runs_in_process(name: str) -> bool:
     ConfigurationError
         There is no executor of that name.
     """
-    return bool(getattr(load("executor", name, BUILTIN), "in_process", False))
+    return bool(getattr(_find(name), "in_process", False))
 
 
 def make_executor(name: str, n_workers: int, cpus: int, **options: Any) -> Executor:
@@ -231,7 +259,7 @@ def make_executor(name: str, n_workers: int, cpus: int, **options: Any) -> Execu
     3
     """
     check_executor(name, n_workers, options)
-    executor: Executor = load("executor", name, BUILTIN)(n_workers, cpus, **options)
+    executor: Executor = _find(name)(n_workers, cpus, **options)
     return executor
 
 

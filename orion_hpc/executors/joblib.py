@@ -74,20 +74,20 @@ class JoblibExecutor(SlotExecutor):
         self, n_workers: int, cpus: int, backend: str = "loky", vmstat: str = VMSTAT
     ) -> None:
         check_executor("joblib", n_workers)
-        check_backend("joblib", backend, BACKENDS)
+        backend = check_backend("joblib", backend, BACKENDS, {"multiprocess": "multiprocessing"})
         import joblib  # noqa: F401  # so that a broken installation fails now, not at the first trial
 
         share = limits.cpus_per_trial(cpus, n_workers)
         self.shares_memory = backend == "threading"
         kinds: dict[str, Callable[[], Slot]] = {
-            "loky": lambda: _Slot(share, OomWatch(vmstat)),
+            "loky": lambda: LokySlot(share, OomWatch(vmstat)),
             "multiprocessing": lambda: ForkSlot(share, OomWatch(vmstat), _call),
             "threading": lambda: ThreadSlot(share, _call),
         }
         super().__init__(n_workers, kinds[backend])
 
 
-class _Slot:
+class LokySlot:
     """Runs one function at a time in a process of loky, which is replaced if it dies.
 
     loky's pool is used under the lock only, as ``shutdown`` of a pool isn't thread-safe.

@@ -134,10 +134,11 @@ KINDS = {
     "threading": ("joblib", {"backend": "threading"}),
     "multiprocess": ("poolexecutor", {}),
     "thread": ("poolexecutor", {"backend": "thread"}),
+    "pool_loky": ("poolexecutor", {"backend": "loky"}),
     "dask": ("dask", {}),
 }
 POOLS = [kind for kind in KINDS if kind != "single"]
-OF_PROCESSES = ["loky", "multiprocessing", "multiprocess", "dask"]
+OF_PROCESSES = ["loky", "multiprocessing", "multiprocess", "pool_loky", "dask"]
 
 
 def make(kind, n_workers, cpus):
@@ -332,6 +333,26 @@ def test_an_interruption_of_single_is_the_workers():
 
     with pytest.raises(KeyboardInterrupt):
         make_executor("single", 1, 1).submit(interrupt, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("singleexecutor", {}),
+        ("SingleExecutor", {}),
+        ("Joblib", {"backend": "multiprocess"}),
+        ("PoolExecutor", {"backend": "threading"}),
+        ("poolexecutor", {"backend": "loky"}),
+    ],
+)
+def test_orions_names_work(name, options):
+    """They have no case there, and some of them differ."""
+    check_executor(name, 1, options)
+    pool = make_executor(name, 1, 1, **options)
+    try:
+        assert pool.submit(square, 3).result(60) == 9
+    finally:
+        pool.close(kill=True)
 
 
 def test_an_unknown_executor_is_told_with_the_known():
