@@ -91,7 +91,9 @@ class AskTellClient(ExperimentView):
         self._reservations.release_left(self._left)
         return self._last_read(self._reservations.suggest())
 
-    def observe(self, trial: Trial, results: float | Sequence[Mapping[str, Any]]) -> None:
+    def observe(
+        self, trial: Trial, results: float | Sequence[Mapping[str, Any]], name: str = "objective"
+    ) -> None:
         """Record the results of a trial that this client has reserved, and complete it.
 
         Parameters
@@ -101,6 +103,8 @@ class AskTellClient(ExperimentView):
             A number is the objective, to be minimised. A mapping has ``name``, ``type``
             (``objective``, ``constraint``, ``gradient`` or ``statistic``) and ``value``; at least
             one is an objective.
+        name : str, default "objective"
+            The objective's, where ``results`` is a number.
 
         Raises
         ------
@@ -122,7 +126,7 @@ class AskTellClient(ExperimentView):
         """
         self._need("x", "observe")
         check_trial(trial)
-        trial._update(self._reservations.observe(trial._trial, results))
+        trial._update(self._reservations.observe(trial._trial, results, name))
 
     def reserve(self, trial: Trial) -> None:
         """Reserve a given trial, which is new, interrupted or suspended.

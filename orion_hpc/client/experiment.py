@@ -134,7 +134,6 @@ class ExperimentClient(AskTellClient):
         fct: Callable[..., Any],
         n_workers: int | None = None,
         pool_size: int = 0,
-        reservation_timeout: float | None = None,
         max_trials: int | None = None,
         max_trials_per_worker: int | None = None,
         max_broken: int | None = None,
@@ -142,6 +141,8 @@ class ExperimentClient(AskTellClient):
         on_error: OnError | None = None,
         prepare_trial: PrepareTrial | None = None,
         idle_timeout: float | None = None,
+        *,
+        reservation_timeout: float | None = None,
         **kwargs: Any,
     ) -> int:
         """Run trials until the experiment is done; return how many this call completed.

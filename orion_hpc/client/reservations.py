@@ -120,9 +120,9 @@ class Reservations:
             "Try again.",
         )
 
-    def observe(self, trial: TrialRecord, results: Results) -> TrialRecord:
+    def observe(self, trial: TrialRecord, results: Results, name: str) -> TrialRecord:
         """Record results; see :meth:`ExperimentClient.observe`."""
-        checked = check_results(results)
+        checked = check_results(results, name=name)
         return self._end(trial, ev.CompleteTrial(trial.number, trial.attempt, checked, time.time()))
 
     def release(

@@ -41,7 +41,9 @@ def _warn(left_out: str) -> None:
     warnings.warn(left_out, UserWarning, stacklevel=5)
 
 
-def check_results(value: Any, left_out: Callable[[str], None] = _warn) -> Results:
+def check_results(
+    value: Any, left_out: Callable[[str], None] = _warn, name: str = OBJECTIVE
+) -> Results:
     """Return ``value`` in Oríon's form, as plain Python data.
 
     A statistic that can't be recorded is left out: the objective took hours to compute.
@@ -56,6 +58,8 @@ def check_results(value: Any, left_out: Callable[[str], None] = _warn) -> Result
         or None.
     left_out : callable, default a ``UserWarning``
         Called with a sentence for each statistic that is left out.
+    name : str, default "objective"
+        Of the objective that is a number alone.
 
     Raises
     ------
@@ -64,7 +68,9 @@ def check_results(value: Any, left_out: Callable[[str], None] = _warn) -> Result
     """
     number = _number(value)
     if number is not None:
-        return [_entry(OBJECTIVE, OBJECTIVE, number)]
+        if name == OBJECTIVE:
+            return [_entry(OBJECTIVE, OBJECTIVE, number)]
+        value = [{"name": name, "type": OBJECTIVE, "value": number}]
     if isinstance(value, Mapping):
         raise InvalidResult(
             f"the trial returned a dictionary: {_described(value)}", _list_of(value)

@@ -60,6 +60,23 @@ def test_a_loop_of_suggest_and_observe_runs_to_the_end(experiment):
         experiment.suggest()
 
 
+def test_a_number_may_have_another_name(experiment):
+    """As in Oríon; a name that can't be recorded costs nothing."""
+    trial = experiment.suggest()
+    for name in ("\ud800", "", 3):
+        with pytest.raises(InvalidResult):
+            experiment.observe(trial, 0.1, name)
+    experiment.observe(trial, 0.1, name="err")
+    assert trial.objective == Result("err", "objective", 0.1)
+
+
+def test_the_limit_of_trials_is_the_fourth_argument(experiment):
+    """As in Oríon 0.2.7: ``workon(fct, n_workers, pool_size, max_trials)``."""
+    with experiment.tmp_executor("single"):
+        assert experiment.workon(lambda x, model: x, 1, 0, 2) == 2
+        assert experiment.workon(lambda x, model: x, max_trials=3, reservation_timeout=5) == 1
+
+
 def test_results_may_be_a_list_of_several(experiment):
     """Oríon's form."""
     trial = experiment.suggest()
