@@ -175,7 +175,7 @@ def get_experiment(
     ----------
     name : str
     version : int, optional
-        By default the highest that exists.
+        By default, and if it is higher, the highest that exists.
     mode : {"r", "w", "x"}
         ``r`` to read only, ``w`` to insert and release trials too, ``x`` to run them too.
     storage : path or mapping, optional
@@ -188,11 +188,11 @@ def get_experiment(
     Raises
     ------
     NoConfigurationError
-        There is no such experiment; the message lists those there are.
+        There is no such experiment, or no database; the message lists the experiments there are.
     ConfigurationError
         There is no such mode.
     StorageError
-        There is no database, or it can't be read.
+        The database can't be read.
 
     Examples
     --------
@@ -218,9 +218,28 @@ def get_experiment(
     given = {"name": name, "version": version, "storage": file}
     settings = settings_of("get_experiment", given)
     place = Place(settings.storage) if other is None else other
-    opened = place.open(lambda one: one.name == name and version in (None, one.version))
-    found = the_one(opened.refresh().experiments.values(), place.name, name, version)
+    opened, found = _opened(place, name, version)
     return _client(place, opened, found, settings, None, mode)
+
+
+def _opened(place: Place, name: str, version: int | None) -> tuple[Storage, ExperimentState]:
+    """Return the storage, which follows the experiment only, and the experiment.
+
+    Of a version that is higher than all others the newest one takes the place, as in Oríon.
+    """
+    opened = place.open_if_there(lambda one: one.name == name and version in (None, one.version))
+    if opened is None:
+        raise NoConfigurationError(
+            f"there is no experiment {name!r}: there is no database at {place.name}",
+            "build_experiment creates both; or pass another storage.",
+        )
+    experiments = opened.refresh().experiments.values()
+    newest = max((one.version for one in experiments if one.name == name), default=None)
+    if version is not None and newest is not None and version > newest:
+        log.warning("%s has no version %d; its newest one, %d, is taken", name, version, newest)
+        opened.close()
+        return _opened(place, name, newest)
+    return opened, the_one(experiments, place.name, name, version)
 
 
 def workon(

@@ -12,7 +12,6 @@ from orion_hpc.errors import (
     ConfigurationError,
     ExperimentConflict,
     NoConfigurationError,
-    StorageUnusable,
 )
 from tests.rigs.command import CONFIG, orion_hpc, project
 
@@ -86,13 +85,25 @@ def test_another_search_is_refused_with_what_differs():
     assert get_experiment("e", version=1).space["x"].interval() == (0.0, 1.0)
 
 
+def test_a_version_that_is_not_there_yet_is_the_newest(caplog):
+    """As in Oríon, with a warning; one between others isn't there."""
+    for version in (1, 3):
+        build_experiment("e", version=version, space={"x": f"uniform(0, {version})"})
+    found = get_experiment("e", version=5)
+    assert (found.version, found.space["x"].interval()) == (3, (0.0, 3.0))
+    assert "e has no version 5; its newest one, 3, is taken" in caplog.text
+    with pytest.raises(NoConfigurationError, match="version 2"):
+        get_experiment("e", version=2)
+
+
 def test_what_is_missing_is_told_with_what_there_is():
     """A space, a database, a name."""
     with pytest.raises(NoConfigurationError, match="no space is given"):
         build_experiment("e")
     assert os.listdir() == [], "nothing was made"
-    with pytest.raises(StorageUnusable, match="no database"):
+    with pytest.raises(NoConfigurationError, match="no experiment 'e': there is no database"):
         get_experiment("e")
+    assert os.listdir() == [], "nothing was made"
     build_experiment("svm", space=SPACE)
     with pytest.raises(NoConfigurationError, match="did you mean svm") as caught:
         get_experiment("svn")
