@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from orion_hpc.client.api import get_experiment as get_experiment
     from orion_hpc.client.api import workon as workon
     from orion_hpc.client.experiment import ExperimentClient as ExperimentClient
+    from orion_hpc.client.reporting import interrupt_trial as interrupt_trial
     from orion_hpc.client.reporting import report_bad_trial as report_bad_trial
     from orion_hpc.client.reporting import report_objective as report_objective
     from orion_hpc.client.reporting import report_results as report_results
@@ -36,6 +37,7 @@ _MODULES = {
     "workon": "api",
     "ExperimentClient": "experiment",
     "Trial": "trial",
+    "interrupt_trial": "reporting",
     "report_objective": "reporting",
     "report_results": "reporting",
     "report_bad_trial": "reporting",

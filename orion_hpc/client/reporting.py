@@ -9,11 +9,12 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
-from orion_hpc.errors import OrionHpcError
+from orion_hpc.errors import OrionHpcError, TrialInterrupted
 from orion_hpc.model.result import check_results
 from orion_hpc.sharedfs.atomic import new_file
+from orion_hpc.worker.script_results import INTERRUPTED_CODE
 
 PATH = "ORION_HPC_RESULTS_PATH"
 """The environment variable with the path of the file for the results."""
@@ -23,6 +24,35 @@ _reported = False
 
 class ReportedTwice(OrionHpcError, RuntimeError):
     """A trial reported its results twice."""
+
+
+def interrupt_trial() -> NoReturn:
+    """End this trial as interrupted: it runs again, as another attempt in the same directory.
+
+    A script exits with code 130, as by any other ``sys.exit(130)``. A function raises
+    :class:`~orion_hpc.errors.TrialInterrupted`.
+
+    Raises
+    ------
+    SystemExit
+        In a trial that is a command.
+    TrialInterrupted
+        Elsewhere.
+
+    Examples
+    --------
+    >>> from orion_hpc.client import interrupt_trial, workon
+    >>> def train(x, trial):
+    ...     if trial.attempt == 1:
+    ...         interrupt_trial()
+    ...     return x
+    >>> experiment = workon(train, {"x": "choices([4])"}, max_trials=1, trial_arg="trial")
+    >>> [(trial.status, trial.attempt) for trial in experiment.fetch_trials()]
+    [('completed', 2)]
+    """
+    if PATH in os.environ:
+        sys.exit(INTERRUPTED_CODE)
+    raise TrialInterrupted("it called interrupt_trial")
 
 
 def report_objective(objective: float, name: str = "objective") -> None:

@@ -28,7 +28,7 @@ from orion_hpc.worker.task import CallableTarget, CommandTarget, Outcome, TrialT
 
 _memory = OomWatch()
 
-ITSELF = "the function interrupted itself"
+ITSELF = "the trial interrupted itself"
 
 _SIGNALS_APART = 0.02
 """Seconds between a command's signal and this process's own, at most."""

@@ -18,6 +18,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import IO, Any
 
+from orion_hpc.errors import TrialInterrupted
 from orion_hpc.executors.trial_process import notices
 from orion_hpc.model.trial_record import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.sharedfs.layout import make_folder
@@ -25,7 +26,13 @@ from orion_hpc.sharedfs.process_control import die_with_parent, kill_group, kill
 from orion_hpc.worker.failure import CommandFailed
 from orion_hpc.worker.placeholders import check_placeholders, fill
 from orion_hpc.worker.resource_usage import gauge
-from orion_hpc.worker.script_results import LOG, RESULTS, from_output, read_results
+from orion_hpc.worker.script_results import (
+    INTERRUPTED_CODE,
+    LOG,
+    RESULTS,
+    from_output,
+    read_results,
+)
 from orion_hpc.worker.shutdown import read_notice
 from orion_hpc.worker.task import CommandTarget, TrialTask
 
@@ -56,6 +63,8 @@ def run_command(target: CommandTarget, task: TrialTask) -> Any:
     ------
     CommandFailed
         It couldn't be started, or ended with another exit code than 0.
+    TrialInterrupted
+        It ended with :data:`~orion_hpc.worker.script_results.INTERRUPTED_CODE`.
     InvalidResult
         It left nothing that can be read as a number or JSON.
     """
@@ -83,6 +92,8 @@ def run_command(target: CommandTarget, task: TrialTask) -> Any:
         finally:
             if process.stdout is not None:
                 process.stdout.close()
+    if status == INTERRUPTED_CODE:
+        raise TrialInterrupted(f"its command exited with code {INTERRUPTED_CODE}")
     if status != 0:
         raise _failed(status, _tail(path, begin), oom_kills() > kills)
     if os.path.lexists(results):

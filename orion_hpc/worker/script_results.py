@@ -17,6 +17,10 @@ from orion_hpc.errors import InvalidResult
 LOG = "log.txt"
 RESULTS = "results.json"
 
+INTERRUPTED_CODE = 130
+"""The exit code of a command that interrupts its trial, as in Oríon. A shell has it, too, when its
+program died of SIGINT."""
+
 LARGEST_RESULT = 10_000_000
 """Bytes of a results file."""
 

@@ -116,7 +116,7 @@ def test_every_function_and_method_describes_its_parameters_and_what_it_returns(
     signature = inspect.signature(found, eval_str=False)
     for parameter in signature.parameters:
         assert parameter == "self" or parameter in text, f"{name} doesn't describe {parameter}"
-    if signature.return_annotation not in ("None", None):
+    if signature.return_annotation not in ("None", "NoReturn", None):
         section = "Yields" if "Iterator" in signature.return_annotation else "Returns"
         assert f"{section}\n{'-' * len(section)}\n" in text, name
 

@@ -24,7 +24,7 @@ FUNCTIONS = {
     "report_results": HERE,
     "report_bad_trial": HERE,
     "ExperimentClient": HERE,
-    "interrupt_trial": "left out for now: it belongs to the stop notices, which are to come",
+    "interrupt_trial": HERE,
 }
 
 METHODS = {

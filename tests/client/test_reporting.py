@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orion_hpc.client import build_experiment
+from orion_hpc.client import build_experiment, interrupt_trial
+from orion_hpc.errors import TrialInterrupted
 from tests.rigs.command import orion_hpc, project
 
 ROOT = Path(__file__).parents[2]
@@ -79,3 +80,22 @@ def python(text: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False,
         cwd=ROOT,
     )  # fmt: skip
+
+
+def test_a_script_interrupts_its_trial(tmp_path):
+    """It runs again in the same directory; in a function it is an exception."""
+    script = (
+        "import os, sys\n"
+        f"sys.path.insert(0, {str(ROOT)!r})\n"
+        "from orion_hpc.client import interrupt_trial, report_objective\n"
+        "if os.environ['ORION_HPC_ATTEMPT'] == '1':\n"
+        "    interrupt_trial()\n"
+        "report_objective(float(sys.argv[1]))\n"
+    )
+    config = project(tmp_path / "p", CONFIG, script=script)
+    done = orion_hpc("submit", "--executor", "debug", config)
+    assert done.returncode == 0, done.stderr
+    trials = build_experiment("quick", storage=config.parent / "db.pkl").fetch_trials()
+    assert [(trial.status, trial.attempt) for trial in trials] == [("completed", 2)] * 3
+    with pytest.raises(TrialInterrupted):
+        interrupt_trial()

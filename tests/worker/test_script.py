@@ -239,6 +239,7 @@ def test_nan_is_told_by_the_check_of_results(tmp_path):
     [
         ("echo no luck >&2; exit 3", "the command exited with code 3: no luck", USER_ERROR),
         ("exit 3", "the command exited with code 3", USER_ERROR),
+        ("exit 129", "the command exited with code 129 (128 + SIGHUP)", USER_ERROR),
         ("kill -SEGV $$", "the command was killed by SIGSEGV", KILLED),
         ("exit 137", "the command exited with code 137 (128 + SIGKILL)", USER_ERROR),
     ],
@@ -353,3 +354,11 @@ def ended(number, seconds=5):
             return False
         time.sleep(0.005)
     return True
+
+
+def test_a_command_that_exits_with_130_is_interrupted(tmp_path):
+    """As in Oríon; also a shell whose program died of SIGINT."""
+    for text in ("exit 130", "sh -c 'kill -INT $$'; exit $?"):
+        outcome = run_task(task(tmp_path, "sh", "-c", text))
+        assert (outcome.status, outcome.cause) == ("interrupted", "cancelled")
+        assert outcome.message == ("the trial interrupted itself: its command exited with code 130")
