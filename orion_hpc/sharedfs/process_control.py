@@ -8,14 +8,17 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
 
 import psutil
 
 VMSTAT = "/proc/vmstat"
+
+_HANDLED = (signal.SIGHUP, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
 _PR_SET_PDEATHSIG = 1
 """From linux/prctl.h; see prctl(2)."""
@@ -74,6 +77,35 @@ def die_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> Non
     # The parent may have ended before the call: then the kernel doesn't send the signal.
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off the signals that this process handles to the end of the block.
+
+    A handler may raise KeyboardInterrupt, also between the start of a process and the assignment
+    of its number; nobody could end that process then. In another thread than the main one, where no
+    handler runs, nothing is done.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    before: dict[int, Any] = {}
+    try:
+        for one in _HANDLED:
+            handler = signal.getsignal(one)
+            if callable(handler):  # exec leaves the program the default, not this one
+                before[one] = handler
+                signal.signal(one, lambda number, frame: came.append(number))
+        yield
+    finally:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for number in came:
+            signal.raise_signal(number)
 
 
 def oom_kills(path: str = VMSTAT) -> int:

@@ -22,7 +22,13 @@ from orion_hpc.errors import TrialInterrupted
 from orion_hpc.executors.trial_process import notices
 from orion_hpc.model.trial_record import KILLED, OUT_OF_MEMORY, USER_ERROR
 from orion_hpc.sharedfs.layout import make_folder
-from orion_hpc.sharedfs.process_control import die_with_parent, kill_group, kill_tree, oom_kills
+from orion_hpc.sharedfs.process_control import (
+    die_with_parent,
+    kill_group,
+    kill_tree,
+    oom_kills,
+    uninterrupted,
+)
 from orion_hpc.worker.failure import CommandFailed
 from orion_hpc.worker.placeholders import check_placeholders, fill
 from orion_hpc.worker.resource_usage import gauge
@@ -79,18 +85,21 @@ def run_command(target: CommandTarget, task: TrialTask) -> Any:
         now = datetime.now().astimezone().isoformat(" ", "seconds")
         log.write(f"=== trial {task.number}, attempt {task.attempt}, {now}\n".encode())
         begin = log.tell()
-        process = _start(argv, target.path, _environment(task, results), log)
-        forward = _Forward(task.notice, process.pid)
+        process: subprocess.Popen[bytes] | None = None
         try:
+            with uninterrupted():
+                process = _start(argv, target.path, _environment(task, results), log)
+            forward = _Forward(task.notice, process.pid)
             output = _stream(process, log, forward)
             status = _end(process, forward)
         except BaseException:
-            kill_tree(process.pid, _GRACE)
-            kill_group(process.pid)
-            process.wait()
+            if process is not None:
+                kill_tree(process.pid, _GRACE)
+                kill_group(process.pid)
+                process.wait()
             raise
         finally:
-            if process.stdout is not None:
+            if process is not None and process.stdout is not None:
                 process.stdout.close()
     if status == INTERRUPTED_CODE:
         raise TrialInterrupted(f"its command exited with code {INTERRUPTED_CODE}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -343,6 +344,28 @@ def test_a_command_dies_with_its_worker(tmp_path):
             time.sleep(0.005)
         worker.kill()
     assert ended(int(path.read_text()))
+
+
+def test_an_interruption_while_the_command_starts_ends_it(tmp_path, monkeypatch):
+    """The process is there, and nobody has its number yet."""
+    real, pids = subprocess.Popen, []
+
+    class Interrupted(real):
+        def __init__(self, *words, **options):
+            super().__init__(*words, **options)
+            pids.append(self.pid)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        outcome = run_task(task(tmp_path, "sleep", "1000"))
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (outcome.status, outcome.cause) == ("interrupted", "cancelled")
+    assert len(pids) == 1
+    assert ended(pids[0])
 
 
 def ended(number, seconds=5):
