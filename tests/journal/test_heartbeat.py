@@ -25,7 +25,7 @@ from orion_hpc.sharedfs.awake_clock import AwakeClock
 ELSEWHERE = "elsewhere:1:abcdef.1"
 
 
-def wait_for(true, seconds: float = 10.0) -> None:
+def wait_for(true, seconds: float = 60.0) -> None:
     """Wait until ``true()`` says so."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -209,21 +209,24 @@ def test_a_sign_is_given_as_soon_as_the_process_goes_on(tmp_path):
     Its clock says that it was stopped for two hours, which a test can't wait for.
     """
     program = (
-        "import os, sys, time\n"
+        "import os, sys, threading, time\n"
         "from orion_hpc.journal.heartbeat import Heartbeat\n"
-        "real = time.monotonic\n"
-        "late = sys.argv[3]\n"
-        "time.monotonic = lambda: real() + (7200.0 if os.path.exists(late) else 0.0)\n"
+        "real, (late, ready) = time.monotonic, sys.argv[3:]\n"
+        "def monotonic():\n"
+        "    now = real() + (7200.0 if os.path.exists(late) else 0.0)\n"
+        "    if threading.current_thread() is not threading.main_thread():\n"
+        "        open(ready, 'w').close()\n"  # it knows when the next sign is due
+        "    return now\n"
+        "time.monotonic = monotonic\n"
         "beat = Heartbeat(sys.argv[1], sys.argv[2], 3600.0, {})\n"
         "beat.start()\n"
         "input()\n"
     )
-    late = tmp_path / "late"
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(tmp_path), ELSEWHERE, str(late)], stdin=subprocess.PIPE
-    ) as child:
+    late, ready = tmp_path / "late", tmp_path / "ready"
+    words = [str(tmp_path), ELSEWHERE, str(late), str(ready)]
+    with subprocess.Popen([sys.executable, "-c", program, *words], stdin=subprocess.PIPE) as child:
         path = tmp_path / ELSEWHERE
-        wait_for(path.exists)
+        wait_for(ready.exists)
         os.kill(child.pid, signal.SIGSTOP)
         before = path.stat().st_mtime_ns
         late.touch()
