@@ -34,11 +34,6 @@ class Flock:
         self._kept = KeptDescriptor()
         self._queue = _Queue()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the file is kept open."""
-        return self._kept.fd >= 0
-
     def try_acquire(self) -> bool:
         """Take the lock if it is free; raise OSError if that can't be found out."""
         if self._kept.fd >= 0 and self._queue.busy:

@@ -49,19 +49,11 @@ class HostQueue:
         again. Also True where there can be no queue.
         """
         try:
-            if not self._first.is_open:
-                self._make_folder()
-            try:
-                return self._join(seconds)
-            except FileNotFoundError:
-                self._make_folder()  # the last process to leave removed the folder
-                return self._join(seconds)
+            self._make_folder()
+            return self._first.try_acquire() or self._first.wait(seconds)
         except (OSError, RuntimeError):  # RuntimeError: the host has no thread left to wait in
             self.avoid()
             return True
-
-    def _join(self, seconds: float) -> bool:
-        return self._first.try_acquire() or self._first.wait(seconds)
 
     def avoid(self) -> None:
         """Leave the queue, and don't use it for a while."""
@@ -86,7 +78,8 @@ class HostQueue:
     def _make_folder(self) -> None:
         """Create a folder to which no other user can write, or check that it is one.
 
-        Anyone may write to :data:`FOLDER`.
+        Anyone may write to :data:`FOLDER`. Needed each time, as the last process to leave removes
+        the folder.
         """
         with contextlib.suppress(FileExistsError):
             os.mkdir(self._folder, 0o700)
