@@ -186,7 +186,8 @@ class StopNotice:
         try:
             yield self
         finally:
-            _undo.remove(undo)
+            with suppress(ValueError):  # a fork that leaves this block, too, has none
+                _undo.remove(undo)
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
             for number, handler in previous.items():
                 signal.signal(number, handler)

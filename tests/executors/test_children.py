@@ -17,19 +17,10 @@ import pytest
 from orion_hpc.executors.base import Executor, make_executor
 from orion_hpc.worker.shutdown import StopNotice
 from tests.options import needs_torch
+from tests.rigs.executor_kinds import KINDS
 from tests.rigs.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-
-KINDS: dict[str, tuple[str, dict[str, str]]] = {
-    "single": ("single", {}),
-    "loky": ("joblib", {}),
-    "multiprocessing": ("joblib", {"backend": "multiprocessing"}),
-    "threading": ("joblib", {"backend": "threading"}),
-    "multiprocess": ("poolexecutor", {}),
-    "thread": ("poolexecutor", {"backend": "thread"}),
-    "dask": ("dask", {}),
-}
 
 _PATIENCE = 60.0
 
@@ -112,7 +103,8 @@ def load(_: object) -> list[int]:
 PROGRAM = """
 import sys
 from orion_hpc.executors.base import make_executor
-from tests.executors.test_children import KINDS, choose, start
+from tests.executors.test_children import choose, start
+from tests.rigs.executor_kinds import KINDS
 
 if __name__ == "__main__":
     name, options = KINDS[sys.argv[1]]
@@ -185,6 +177,19 @@ def test_a_handler_of_the_functions_own_is_its_childrens_too() -> None:
             assert terminated(None) == 7
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def test_a_fork_may_leave_the_block_that_listens() -> None:
+    """As a function's own fork does that goes on as its parent does."""
+    pid, code = -1, 1
+    try:
+        with StopNotice().listening(in_job=True):
+            pid = os.fork()
+        code = int(signal.getsignal(signal.SIGTERM) != signal.SIG_DFL)
+    finally:
+        if not pid:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 
 
 def draw(path: str) -> list[float]:

@@ -20,6 +20,7 @@ from orion_hpc.executors import limits
 from orion_hpc.executors.base import ProcessDied, check_executor, make_executor
 from orion_hpc.executors.joblib import JoblibExecutor
 from orion_hpc.model.trial_record import KILLED, OUT_OF_MEMORY
+from tests.rigs.executor_kinds import KINDS
 
 ROOT = Path(__file__).parents[2]
 
@@ -127,16 +128,6 @@ def gone(number, seconds=5):
     return True
 
 
-KINDS = {
-    "single": ("single", {}),
-    "loky": ("joblib", {}),
-    "multiprocessing": ("joblib", {"backend": "multiprocessing"}),
-    "threading": ("joblib", {"backend": "threading"}),
-    "multiprocess": ("poolexecutor", {}),
-    "thread": ("poolexecutor", {"backend": "thread"}),
-    "pool_loky": ("poolexecutor", {"backend": "loky"}),
-    "dask": ("dask", {}),
-}
 POOLS = [kind for kind in KINDS if kind != "single"]
 OF_PROCESSES = ["loky", "multiprocessing", "multiprocess", "pool_loky", "dask"]
 
