@@ -7,6 +7,7 @@ Tunes a support vector machine on scikit-learn's digits, once with each way of r
 
 ``joblib``     4 trials at once, each in a process of its own
 ``shared``     10 processes for 2 trials: each has 5 of them for the 5 folds of its cross-validation
+               (``--processes 4``: 4 for 2 trials)
 ``dask``       the same on a dask cluster, whose workers trials and folds share
 ``threading``  2 trials at once in threads of this process
 
@@ -48,7 +49,7 @@ def main(C, gamma, tol, class_weight, joblib_backend="loky"):
     return [{"name": "test_error_rate", "type": "objective", "value": error_rate}]
 
 
-def run(way, database, max_trials):
+def run(way, database, max_trials, processes=10):
     """Run a search in one of the ways; return the experiment."""
     experiment = build_experiment(
         f"digits-{way}",
@@ -62,10 +63,10 @@ def run(way, database, max_trials):
         experiment.workon(main, n_workers=4)
     elif way == "shared":
         # Here it is said twice: how many processes there are, and how many trials share them.
-        with experiment.tmp_executor("joblib", n_workers=10):
+        with experiment.tmp_executor("joblib", n_workers=processes):
             experiment.workon(main, n_workers=2)
     elif way == "dask":
-        with experiment.tmp_executor("dask", n_workers=10):
+        with experiment.tmp_executor("dask", n_workers=processes):
             experiment.workon(main, n_workers=2, joblib_backend="dask")
     elif way == "threading":
         with experiment.tmp_executor("joblib", n_workers=2, backend="threading"):
@@ -80,12 +81,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("ways", nargs="*", metavar="WAY", help=f"of {', '.join(WAYS)}")
     parser.add_argument("--max-trials", type=int, default=6)
+    parser.add_argument("--processes", type=int, default=10, help="of shared and dask (10)")
     parser.add_argument("--database", default="scaling_workers.pkl")
     arguments = parser.parse_args()
     if unknown := set(arguments.ways) - set(WAYS):
         parser.error(f"there is no way called {', '.join(sorted(unknown))}")
     for way in arguments.ways or WAYS:
-        stats = run(way, arguments.database, arguments.max_trials).stats
+        stats = run(way, arguments.database, arguments.max_trials, arguments.processes).stats
         print(
             f"{way}: {stats.trials_completed} trials in {stats.duration.total_seconds():.1f} s, "
             f"best error rate {stats.best_evaluation:.3f}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,9 @@ settings.load_profile("any machine")
 os.environ.update(ORION_HPC_SITE_CONFIG=os.devnull, XDG_CONFIG_HOME=os.devnull)
 for _name in limits.THREADS:
     os.environ.pop(_name, None)
+# Each of some thousand processes would compile the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 _CHANGED_BY_OTHERS = {
     *("PYTEST_CURRENT_TEST", "KMP_INIT_AT_FORK", "KMP_DUPLICATE_LIB_OK", "MPLCONFIGDIR"),
@@ -77,9 +81,15 @@ _SLOW = {"test_contest", "test_database_repair_kept", "test_fault_injection", "t
          "test_recovery", "test_stateful"}  # fmt: skip
 
 
+_FORKING = {"test_fault_injection", "test_kill_storm", "test_late_writes", "test_stateful"}
+"""Tests that fork thousands of times. They run before those that import PyTorch, SciPy and
+scikit-learn, after which a fork takes four times the processor time."""
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is quick, and what one process runs of several (``-n 4 --dist loadgroup``)."""
+    items.sort(key=lambda item: item.path.stem not in _FORKING)
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         groups = [_GROUPS[name] for name in fixtures if name in _GROUPS]

@@ -23,7 +23,7 @@ def test_each_way_runs_to_its_end(tmp_path, way):
         [
             sys.executable, "-W", "error::UserWarning:orion_hpc",
             str(ROOT / "examples" / "scaling_workers.py"),
-            way, "--max-trials", "2", "--database", str(database),
+            way, "--max-trials", "2", "--processes", "4", "--database", str(database),
         ],
         cwd=tmp_path, capture_output=True, text=True, timeout=500, check=False,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
