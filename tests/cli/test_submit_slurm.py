@@ -52,7 +52,7 @@ def test_ten_workers_run_the_svm_example(slurm: SlurmCluster, tmp_path: Path) ->
     assert "algorithm: random " in text
     learning = "algorithm: {tpe: {seed: 1, n_initial_points: 5}} "
     config.write_text(text.replace("algorithm: random ", learning))
-    # Two of the machine's processors for each: ten inner pools of five import scikit-learn too often.
+    # Two processors each: ten inner pools of five processes import scikit-learn too often.
     done = orion_hpc("submit", "--array", "10", "--cpus-per-task", "2", config)
     assert done.returncode == 0, done.stderr
     (job_id,) = {job["array_job_id"] for job in slurm.jobs()}
