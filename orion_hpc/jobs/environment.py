@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from orion_hpc.worker.leaving import exit_bounded
+
 _SITES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_CLUSTERS"})
 """Variables of Slurm that name the cluster, and don't describe a job."""
 
@@ -81,4 +83,5 @@ def restoring(call: tuple[Callable[[Any], Any], Any, Mapping[str, str | None]]) 
         os.environ.pop(variable, None)
         if value is not None:
             os.environ[variable] = value
-    return function(argument)
+    with exit_bounded():
+        return function(argument)
