@@ -154,9 +154,8 @@ def test_trials_as_records(database: Path) -> None:
     )
 
 
-def test_rows_fit_a_terminal(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_fit_a_terminal(database: Path) -> None:
     """Cells are shortened there, and no row is wrapped; in a pipe they are whole."""
-    monkeypatch.delenv("COLUMNS", raising=False)
     long = said(
         "trials", "--storage", database, "--columns", "number,id,worker,lr,act,message,cause"
     )
@@ -164,7 +163,10 @@ def test_rows_fit_a_terminal(database: Path, monkeypatch: pytest.MonkeyPatch) ->
     ours, theirs = pty.openpty()
     subprocess.run(["stty", "cols", "60"], stdin=theirs, check=True)
     words = ["trials", "--storage", database, "--columns", "number,id,worker,lr,act,message,cause"]
-    process = subprocess.Popen([*COMMAND, *words], stdout=theirs, stderr=theirs, stdin=theirs)
+    # readline sets COLUMNS for the children of a process that imports it, unseen by os.environ.
+    process = subprocess.Popen(
+        [*COMMAND, *words], stdout=theirs, stderr=theirs, stdin=theirs, env=dict(os.environ)
+    )
     os.close(theirs)
     shown = b""
     with os.fdopen(ours, "rb", buffering=0) as terminal:
