@@ -18,6 +18,9 @@ from orion_hpc.errors import ConfigurationError, OrionHpcError
 _LINE_INTERVAL = 10.0
 """Seconds between progress lines where the output isn't a terminal."""
 
+_WATCH_INTERVAL = 1.0
+"""Seconds between two pictures of a live view."""
+
 _MOST_ROWS = 1000
 """The most rows of a table: rich needs half a millisecond for each."""
 
@@ -169,6 +172,54 @@ class Terminal:
             if last:
                 return
             time.sleep(interval)
+
+    def watch(
+        self, look: Callable[[int], tuple[Sequence[Sequence[tuple[str, str]]], bool]]
+    ) -> None:
+        """Show lines of styled texts, and what has changed in them, until the last ones or Ctrl-C.
+
+        ``look`` takes the width of a line, and returns the lines, and whether they are the last
+        ones. Where the output isn't a terminal they are printed when they have changed, at most
+        every ten seconds.
+        """
+        from rich.console import Console, Group
+        from rich.live import Live
+        from rich.text import Text
+
+        if not sys.stdout.isatty():
+            self._watch_plain(look)
+            return
+
+        def drawn() -> tuple[Group, bool]:
+            lines, last = look(_width())
+            texts = [
+                Text.assemble(*((text.translate(_HARMLESS), style) for text, style in line))
+                for line in lines
+            ]
+            return Group(*texts), last
+
+        with Live(console=Console(), auto_refresh=False, vertical_overflow="crop") as live:
+            while True:
+                group, last = drawn()
+                live.update(group, refresh=True)
+                if last:
+                    return
+                time.sleep(_WATCH_INTERVAL)
+
+    def _watch_plain(
+        self, look: Callable[[int], tuple[Sequence[Sequence[tuple[str, str]]], bool]]
+    ) -> None:
+        shown, shown_at = "", float("-inf")
+        while True:
+            lines, last = look(_width())
+            text = "\n".join("".join(part for part, _ in line).rstrip() for line in lines)
+            now = time.monotonic()
+            if text != shown and (last or now - shown_at >= _LINE_INTERVAL):
+                self.say(f"{text}\n")
+                shown, shown_at = text, now
+            if last:
+                return
+            time.sleep(_WATCH_INTERVAL)
 
     def during(self, steps: Iterable[str]) -> None:
         """Exhaust an iterator of progress messages; on a terminal show them in one line."""

@@ -157,6 +157,11 @@ def local_time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def local_clock(seconds: float) -> str:
+    """Return the time of day by this machine's clock."""
+    return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
+
+
 def took(seconds: float) -> str:
     """Return how long something took; of a short time two digits."""
     return duration(seconds) if seconds >= 10 else f"{seconds:.2g} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -17,7 +18,7 @@ import yaml
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from tests.rigs.command import COMMAND, orion_hpc
-from tests.rigs.database import configuration, create
+from tests.rigs.database import configuration, create, work
 
 WORKER = "node1:77:aaaaaa.5:12_3.0"
 
@@ -329,3 +330,61 @@ def test_best_stands_for_a_trials_number(database: Path) -> None:
     assert "Set 1 trial of e-v1 to new" in said(
         "db", "set", database, "--trial", "best", "--to", "new"
     )
+
+
+def test_a_search_is_watched(tmp_path: Path) -> None:
+    """On a terminal the picture follows the journal; when all is done it stays, and that was it."""
+    storage = create(tmp_path / "db.pkl", max_trials=2)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "status", "--storage", str(tmp_path / "db.pkl"), "--watch"],
+        stdout=theirs, stderr=theirs, stdin=theirs, env={**os.environ, "COLUMNS": "80"},
+    )  # fmt: skip
+    os.close(theirs)
+    shown = b""
+
+    def read_until(text: bytes) -> None:
+        nonlocal shown
+        while text not in shown:
+            shown += os.read(ours, 4096)
+
+    try:
+        read_until(b"none yet")
+        work(storage, 2)
+        read_until(b"1 reserved, 1 completed")
+        read_until(b"best")
+        work(storage, 1)
+        read_until(b"100% of 2")
+        with contextlib.suppress(OSError):  # nobody has it open any more
+            while more := os.read(ours, 4096):
+                shown += more
+    finally:
+        os.close(ours)
+        assert process.wait(60) == 0
+
+
+def test_watching_in_a_pipe(database: Path) -> None:
+    """Prints what there is; here the search was cancelled."""
+    PickledDB(str(database)).transact(1, lambda _: [ev.StopExperiment("cancelled", 2000.0)])
+    text = said("status", "--storage", database, "--watch")
+    assert text.startswith("e v1  stopped: cancelled\ntrials    3 completed, 1 broken\n")
+    assert "\x1b" not in text
+    assert "leave out the other flags" in refused(
+        "status", "--storage", database, "--watch", "--json"
+    )
+
+
+def test_no_colour_where_none_is_wanted(database: Path) -> None:
+    """NO_COLOR (no-color.org) is obeyed."""
+    PickledDB(str(database)).transact(1, lambda _: [ev.StopExperiment("cancelled", 2000.0)])
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [*COMMAND, "status", "--storage", str(database), "--watch"],
+        stdout=theirs, stdin=theirs, check=False,
+        env={**os.environ, "NO_COLOR": "1", "TERM": "xterm"}, timeout=60,
+    )  # fmt: skip
+    os.close(theirs)
+    shown = os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert done.returncode == 0
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]", shown), shown
