@@ -40,7 +40,8 @@ def cli(context: click.Context) -> None:
 
     \b
     orion-hpc submit --array 10 --cpus-per-task 5 config.yaml
-    orion-hpc status config.yaml
+    orion-hpc status config.yaml --watch
+    orion-hpc best config.yaml
     """
     context.obj = Terminal()
 
