@@ -31,7 +31,7 @@ def compare(terminal: Terminal, /, paths: tuple[str, ...], as_json: bool) -> Non
     from orion_hpc.experiments.side_by_side import compare as compared
     from orion_hpc.experiments.side_by_side import comparison_table
 
-    found = compared([state for path in paths for state in _experiments(path)])
+    found = compared([state for path in paths for state in experiments_at(path)])
     if as_json:
         terminal.json(found)
         return
@@ -39,7 +39,8 @@ def compare(terminal: Terminal, /, paths: tuple[str, ...], as_json: bool) -> Non
     terminal.table(list(shown), zip(*shown.values(), strict=True))
 
 
-def _experiments(path: str) -> list[ExperimentState]:
+def experiments_at(path: str) -> list[ExperimentState]:
+    """Return the experiment of a configuration file, or all experiments of a database."""
     from orion_hpc.experiments.database_search import is_database
     from orion_hpc.experiments.lookup import read_experiment, read_experiments
 
