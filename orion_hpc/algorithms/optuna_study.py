@@ -309,6 +309,42 @@ def _single_value(distribution: BaseDistribution) -> Any:
     return distribution.low
 
 
+EVALUATORS = ("ped-anova", "fanova")
+"""What :func:`importances` may use."""
+
+
+def importances(space: Space, trials: Sequence[TrialRecord], evaluator: str) -> dict[str, float]:
+    """Return each dimension's importance for the first objective; all together they are 1.
+
+    Parameters
+    ----------
+    space : Space
+        As of :class:`Study`.
+    trials : sequence of TrialRecord
+        Completed ones, with points of ``space``. Those outside of it are left out.
+    evaluator : {"ped-anova", "fanova"}
+        PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023), for the importance within the best
+        trials, or functional ANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014) of a random forest.
+    """
+    mirror = _Mirror(space, None)
+    frozen = [mirror._frozen(one, one.objectives[:1]) for one in trials]
+    points = [(one.params, one.value) for one in frozen if one is not None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+        study = optuna.create_study()
+        study.add_trials(
+            optuna.create_trial(params=one, distributions=mirror.distributions, value=value)
+            for one, value in points
+        )
+        by: optuna.importance.BaseImportanceEvaluator = (
+            optuna.importance.PedAnovaImportanceEvaluator()
+            if evaluator == "ped-anova"
+            else optuna.importance.FanovaImportanceEvaluator(seed=0)
+        )
+        found = optuna.importance.get_param_importances(study, evaluator=by)
+    return {name: float(found.get(name, 0.0)) for name in space}
+
+
 def quiet() -> None:
     """Set Optuna's log level to warnings."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)

@@ -10,18 +10,25 @@ import sys
 import click
 
 from orion_hpc import __version__
+from orion_hpc.cli.best import best
 from orion_hpc.cli.cancel import cancel
 from orion_hpc.cli.clean import clean
+from orion_hpc.cli.compare import compare
 from orion_hpc.cli.config import config
 from orion_hpc.cli.db import db
 from orion_hpc.cli.doctor import doctor
+from orion_hpc.cli.info import info
 from orion_hpc.cli.insert import insert
+from orion_hpc.cli.list_ import list_
 from orion_hpc.cli.logs import logs
+from orion_hpc.cli.plot import plot
 from orion_hpc.cli.resume import resume
+from orion_hpc.cli.show import show
 from orion_hpc.cli.status import status
 from orion_hpc.cli.submit import submit
 from orion_hpc.cli.template import template
 from orion_hpc.cli.terminal import Terminal
+from orion_hpc.cli.trials import trials
 from orion_hpc.cli.worker import worker
 from orion_hpc.errors import OrionHpcError
 
@@ -34,7 +41,8 @@ def cli(context: click.Context) -> None:
 
     \b
     orion-hpc submit --array 10 --cpus-per-task 5 config.yaml
-    orion-hpc status config.yaml
+    orion-hpc status config.yaml --watch
+    orion-hpc best config.yaml
     """
     context.obj = Terminal()
 
@@ -44,6 +52,13 @@ cli.add_command(resume)
 cli.add_command(insert)
 cli.add_command(cancel)
 cli.add_command(status)
+cli.add_command(list_)
+cli.add_command(info)
+cli.add_command(best)
+cli.add_command(trials)
+cli.add_command(show)
+cli.add_command(compare)
+cli.add_command(plot)
 cli.add_command(logs)
 cli.add_command(worker)
 cli.add_command(clean)

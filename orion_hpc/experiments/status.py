@@ -37,17 +37,20 @@ def summaries(settings: Settings) -> list[dict[str, Any]]:
     StorageError
         The database doesn't exist or can't be read.
     """
-    return [_summary(one, settings.storage) for one in _read(settings)]
+    return [summary_of(one, settings.storage) for one in _read(settings)]
 
 
-def _summary(experiment: ExperimentState, storage: str) -> dict[str, Any]:
+def summary_of(
+    experiment: ExperimentState, storage: str, asks_slurm: bool = True
+) -> dict[str, Any]:
+    """Return the summary of one experiment; ``asks_slurm``: with what Slurm knows of its jobs."""
     folder = layout.workers_folder(storage, experiment.title)
     found = signs(folder)
     stopped = {name for name in found if (who := Identity.parse(name)) is not None and who.stopped}
     # Workers may run in further jobs, which scripts of the user submitted.
     launched = experiment.job_ids("slurm")
     jobs = [*launched, *(job for job in jobs_of(map(run_of, found)) if job not in launched)]
-    if experiment.is_done or not jobs or not slurm_is_here():
+    if experiment.is_done or not jobs or not asks_slurm or not slurm_is_here():
         return experiment_summary(experiment, found, None, stopped)
     tasks = queued(jobs, tries=1)  # a status report must not wait for retries
     if any(one.suspended for one in tasks or ()):

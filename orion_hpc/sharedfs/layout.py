@@ -28,6 +28,9 @@ from collections.abc import Callable, Iterator
 from orion_hpc.errors import StorageUnusable
 from orion_hpc.sharedfs.hints import DEAD_MOUNT, hint
 
+FILES = ".files"
+"""The end of the name of a database's folder."""
+
 LAUNCHER = ".launcher"
 """The file in a launch's folder that names the launching process as long as it runs."""
 
@@ -39,7 +42,7 @@ _GROUP = stat.S_ISGID | stat.S_IRWXG
 
 def files_folder(database: str) -> str:
     """Return the folder beside a database that holds all other files."""
-    return f"{os.path.realpath(database)}.files"
+    return os.path.realpath(database) + FILES
 
 
 def write_ahead_folder(database: str, identity: str) -> str:
