@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from orion_hpc.errors import ConfigurationError
@@ -29,8 +31,9 @@ def write(chart: Chart, file: BinaryIO, format_: str) -> None:
         matplotlib isn't installed.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
+        with _without_warnings():
+            from matplotlib.backends.backend_agg import FigureCanvasAgg
+            from matplotlib.figure import Figure
     except ImportError as error:
         raise ConfigurationError(
             "images need matplotlib, which isn't installed",
@@ -52,6 +55,18 @@ def write(chart: Chart, file: BinaryIO, format_: str) -> None:
     # Without a date the same chart is the same file.
     metadata = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}[format_]
     found.savefig(file, format=format_, dpi=150, metadata=metadata)
+
+
+@contextlib.contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keep matplotlib quiet while it is imported: it warns of a home that can't be written."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _plain(text: str) -> str:
