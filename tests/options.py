@@ -12,7 +12,7 @@ import pytest
 
 REQUIRED = {
     part
-    for part in ("SLURM", "NFS", "SHAREDFS")
+    for part in ("SLURM", "NFS", "SHAREDFS", "BROWSER")
     if os.environ.pop(f"ORION_HPC_REQUIRE_{part}", "") == "1"
 }
 """What may not be skipped for want of programs: a full check has them all."""

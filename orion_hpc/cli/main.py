@@ -22,6 +22,7 @@ from orion_hpc.cli.insert import insert
 from orion_hpc.cli.list_ import list_
 from orion_hpc.cli.logs import logs
 from orion_hpc.cli.plot import plot
+from orion_hpc.cli.report import report
 from orion_hpc.cli.resume import resume
 from orion_hpc.cli.show import show
 from orion_hpc.cli.status import status
@@ -59,6 +60,7 @@ cli.add_command(trials)
 cli.add_command(show)
 cli.add_command(compare)
 cli.add_command(plot)
+cli.add_command(report)
 cli.add_command(logs)
 cli.add_command(worker)
 cli.add_command(clean)

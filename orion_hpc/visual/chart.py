@@ -57,6 +57,8 @@ class Series:
         A value for each point, which is shown as its colour; empty for none.
     labels : tuple of str
         What is shown of each point on demand.
+    trials : tuple of int
+        The number of each point's trial, where points are trials.
     """
 
     kind: Literal["points", "line", "steps", "bars", "spans", "heat"]
@@ -70,6 +72,7 @@ class Series:
     z: tuple[Values, ...] = ()
     colors: Values = ()
     labels: tuple[str, ...] = ()
+    trials: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ def _points(axes: Any, series: Series, color: str, panel: Panel) -> None:
 
 def _line(axes: Any, series: Series, color: str, panel: Panel) -> None:
     x, y = _places(panel.x, series.x), _places(panel.y, series.y)
-    faint = "lightgrey" if not series.name and len(x) == 2 else color
+    faint = "lightgrey" if not series.name and len(x) == 2 and not series.low else color
     style = {"drawstyle": "steps-post"} if series.kind == "steps" else {}
     if any(series.error):
         axes.errorbar(x, y, yerr=list(series.error), color=color, label=_plain(series.name) or None)

@@ -23,6 +23,7 @@ from orion_hpc.visual.trial_charts import (
     columns_of,
     in_order,
     label,
+    numbers,
     objective_name,
     space_of,
     title_of,
@@ -37,11 +38,13 @@ Options = Mapping[str, Any] | None
 class _Points:
     """The completed trials as rows of numbers, with an axis for each column."""
 
-    def __init__(self, state: ExperimentState) -> None:
+    def __init__(self, state: ExperimentState, most: int | None = None) -> None:
         space = space_of(state)
         self.trials: list[TrialRecord] = [
             one for one in in_order(state, "completed") if all(name in one.params for name in space)
         ]
+        if most is not None:
+            self.trials = self.trials[-most:]
         if len(self.trials) < _FEWEST:
             raise ConfigurationError(
                 f"{state.title} has {len(self.trials)} completed trials, too few for a model",
@@ -81,6 +84,7 @@ def lpi(
     model_kwargs: Options = None,
     n_points: int = 20,
     n_runs: int = 10,
+    most: int | None = None,
 ) -> Chart:
     """Return each hyperparameter's local parameter importance.
 
@@ -98,8 +102,10 @@ def lpi(
         Values of each dimension.
     n_runs : int, default 10
         Models, with different seeds; their mean and standard deviation are shown.
+    most : int, optional
+        Only so many trials, the last ones.
     """
-    points = _Points(state)
+    points = _Points(state, most)
     best = points.best()
     runs: list[list[float]] = []
     for options in _seeds(model_kwargs, n_runs):
@@ -138,6 +144,7 @@ def partial_dependencies(
     n_samples: int = 50,
     model: str = "RandomForestRegressor",
     model_kwargs: Options = None,
+    most: int | None = None,
 ) -> Chart:
     """Return the model's mean objective over each hyperparameter, and over each pair of them.
 
@@ -150,10 +157,10 @@ def partial_dependencies(
         Values of each dimension.
     n_samples : int, default 50
         Random points of the space over which the others are averaged.
-    model, model_kwargs
+    model, model_kwargs, most
         As of :func:`lpi`.
     """
-    points, options = _Points(state), dict(model_kwargs or {})
+    points, options = _Points(state, most), dict(model_kwargs or {})
     space = space_of(state)
     wanted = {axis.label for axis, _ in columns_of(space, points.trials, params)}
     places = [place for place, axis in enumerate(points.axes) if axis.label in wanted]
@@ -216,6 +223,7 @@ def _trials(points: _Points, place: int) -> Series:
     return Series(
         "points", "", tuple(decode(axis, row[place]) for row in points.rows),
         tuple(points.objectives), labels=tuple(map(label, points.trials)),
+trials=numbers(points.trials),
     )  # fmt: skip
 
 
@@ -247,6 +255,7 @@ def _of_two(
     seen = Series(
         "points", "", tuple(decode(across, one[column]) for one in points.rows),
         tuple(decode(up, one[row]) for one in points.rows), labels=tuple(map(label, points.trials)),
+trials=numbers(points.trials),
     )  # fmt: skip
     return Panel(across, up, (heat, seen))
 

@@ -113,7 +113,7 @@ def _points(go: Any, series: Series, color: str, panel: Panel) -> list[Any]:
 
 
 def _line(go: Any, series: Series, color: str, panel: Panel) -> list[Any]:
-    faint = "lightgrey" if not series.name and len(series.x) == 2 else color
+    faint = "lightgrey" if not series.name and len(series.x) == 2 and not series.low else color
     line = {"color": faint} | ({"shape": "hv"} if series.kind == "steps" else {})
     errors = {"error_y": {"type": "data", "array": list(series.error)}} if any(series.error) else {}
     traces, x = [], _values(panel.x, series.x)

@@ -6,7 +6,6 @@ Those that fit a model are in ``model_charts``, those of several experiments in
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -95,6 +94,11 @@ def label(trial: TrialRecord) -> str:
     return "\n".join(lines)
 
 
+def numbers(trials: Sequence[TrialRecord]) -> tuple[int, ...]:
+    """Return the trials' numbers."""
+    return tuple(one.number for one in trials)
+
+
 def space_of(state: ExperimentState) -> Space:
     """Return the experiment's space."""
     return Space.parse(state.configuration["space"])
@@ -120,7 +124,7 @@ def _is_logarithmic(dimension: Dimension) -> bool:
 
 def text_of(choice: Any) -> str:
     """Return a choice as the text of a category."""
-    return choice if isinstance(choice, str) else json.dumps(choice)
+    return choice if isinstance(choice, str) else repr(choice)
 
 
 def columns_of(
@@ -182,6 +186,7 @@ def regret(state: ExperimentState, order_by: str = "suggested") -> Chart:
     points = Series(
         "points", "trials", x, tuple(one.objective for one in trials),
         labels=tuple(map(label, trials)),
+trials=numbers(trials),
     )  # fmt: skip
     best = Series("steps", "best-to-date", x, tuple(running_best(trials)))
     panel = Panel(
@@ -217,6 +222,7 @@ def slices(state: ExperimentState, params: Collection[str] | None = None) -> Cha
                 Series(
                     "points", "", tuple(values), tuple(one.objective for one in trials),
                     colors=tuple(one.number for one in trials), labels=tuple(map(label, trials)),
+trials=numbers(trials),
                 ),
             ),
             color="trial",
@@ -258,6 +264,7 @@ def pareto_front(state: ExperimentState) -> Chart:
                             tuple(one.objectives[column] for one in some),
                             tuple(one.objectives[row] for one in some),
                             labels=tuple(map(label, some)),
+                            trials=numbers(some),
                         )
                         for title, some in (("other trials", rest), ("Pareto front", best))
                     ),
@@ -300,6 +307,7 @@ def timeline(state: ExperimentState) -> Chart:
                 f"{took((one.end_time or last) - (one.start_time or 0.0))}"
                 for one in some
             ),
+            trials=numbers(some),
         )
         for outcome, some in sorted(groups.items(), key=lambda pair: _place(pair[0]))
     )
@@ -347,6 +355,7 @@ def fidelity(state: ExperimentState) -> Chart:
     points = Series(
         "points", "trials", tuple(one.params.get(name) for one in trials),
         tuple(one.objective for one in trials), labels=tuple(map(label, trials)),
+trials=numbers(trials),
     )  # fmt: skip
     promotions = [
         Series(

@@ -81,7 +81,7 @@ def test_partial_dependencies_are_orions(imported: dict[str, ExperimentState]) -
         panel = chart.panels[5 * place]
         curve = panel.series[0]
         if panel.x.scale == "category":
-            assert list(curve.x) == ["null" if one is None else one for one in wanted["x"]]
+            assert list(curve.x) == ["None" if one is None else one for one in wanted["x"]]
         else:
             assert curve.x == pytest.approx(wanted["x"], rel=0.01)
         assert curve.y == pytest.approx(wanted["y"], abs=0.06)
