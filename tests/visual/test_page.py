@@ -162,7 +162,7 @@ def test_trials_are_sorted_and_filtered(window: Browser, tmp_path: Path) -> None
     assert window.run("return document.querySelectorAll('[aria-sort=descending]').length") == 1
     search(window, "broken")
     assert column(window, names.index("status")) == ["broken"] * 4
-    assert column(window, at) == ["–"] * 4
+    assert column(window, at) == ["\u2013"] * 4
     search(window, "objective<400 status=completed lr>0.000355")
     assert sorted(map(int, column(window, 0))) == [35, 36, 37, 38]
     assert window.run("return document.getElementById('count').textContent") == "4 of 40 trials"
