@@ -43,10 +43,12 @@ class Study:
     strategy : None, "max", "mean", "min" or "none"
         How the sampler sees pending trials: as pending (None), as completed with the worst, the
         mean or the best objective so far, or not at all.
+    most_integers : int
+        The number of values above which the sampler sees an integer as a real, which is rounded.
     """
 
-    def __init__(self, space: Space, strategy: str | None) -> None:
-        self._mirror = _Mirror(space, strategy)
+    def __init__(self, space: Space, strategy: str | None, most_integers: int) -> None:
+        self._mirror = _Mirror(space, strategy, most_integers)
         self._single = {n: d for n, d in self._mirror.distributions.items() if d.single()}
         self._relative = {n: d for n, d in self._mirror.distributions.items() if not d.single()}
 
@@ -119,9 +121,11 @@ class Nsga2Sampler(NSGAIISampler):
 class _Mirror(BaseStorage):
     """A read-only storage with a single study, that of a history."""
 
-    def __init__(self, space: Space, strategy: str | None) -> None:
+    def __init__(self, space: Space, strategy: str | None, most_integers: int) -> None:
         self.space = space
-        self.distributions = {name: _distribution(one) for name, one in space.items()}
+        self.distributions = {
+            name: _distribution(one, most_integers) for name, one in space.items()
+        }
         self._strategy = strategy
         self._undone: int | None = None
         self._reset()
@@ -238,6 +242,9 @@ class _Mirror(BaseStorage):
         dimension = self.space[name]
         if isinstance(dimension, Categorical):
             return dimension.choices[int(value)]
+        if isinstance(dimension, Integer):
+            low, high = dimension.interval()
+            return int(min(max(round(value), low), high))  # a large integer is a real here
         return dimension.cast(value)
 
     # -- called by the study ----------------------------------------------------------------------
@@ -289,13 +296,15 @@ class _Mirror(BaseStorage):
     get_trial = _refuse
 
 
-def _distribution(dimension: Dimension) -> BaseDistribution:
+def _distribution(dimension: Dimension, most_integers: int) -> BaseDistribution:
     if isinstance(dimension, Categorical):
         return CategoricalDistribution(range(len(dimension.choices)))
     if isinstance(dimension, Integer):
         low, high = dimension.interval()
         prior = dimension.distribution
         log = isinstance(prior, Discretised) and isinstance(prior.real, LogUniform)
+        if high - low >= most_integers:
+            return FloatDistribution(low - 0.5, high + 0.5, log=log)
         return IntDistribution(int(low), int(high), log=log)
     assert isinstance(dimension, Real)
     low, high = dimension.interval()
