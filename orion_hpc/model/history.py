@@ -19,6 +19,7 @@ from orion_hpc.model.trial_record import (
     INTERRUPTED,
     LOST_WORKER,
     NEW,
+    NOT_ITS_FAULT,
     RESERVED,
     STATUSES,
     SUSPENDED,
@@ -139,6 +140,13 @@ class ExperimentHistory:
             for status in (RESERVED, INTERRUPTED, SUSPENDED, NEW)
             for number in by[status]
         ]
+
+    def failed(self) -> list[TrialRecord]:
+        """Return the broken trials that count against their points.
+
+        One that lost its worker is among them: it is broken only once its attempts have run out.
+        """
+        return [trial for trial in self.having(BROKEN) if trial.cause not in NOT_ITS_FAULT]
 
     def has(self, params: Params) -> bool:
         """Return whether there is a trial at exactly this point."""
