@@ -184,6 +184,53 @@ def test_a_sites_template_runs_workers(slurm: SlurmCluster, tmp_path: Path) -> N
     assert status_of(config)["trials"]["completed"] == 8, logs(config.parent)
 
 
+EXPORTED = """\
+import os
+
+def main(x):
+    assert os.environ.get("OTHERVAR") is None
+    return {"": 0, "mine": 1}[os.environ.get("MYVAR", "")]
+"""
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("template", [False, True])
+@pytest.mark.parametrize(
+    ("site", "options", "seen"),
+    [
+        (None, ["--export=NONE"], 0),
+        ("NONE", [], 0),
+        (None, ["--export=MYVAR"], 1),
+    ],
+)
+def test_jobs_run_whatever_the_site_exports(
+    slurm: SlurmCluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    template: bool,
+    site: str | None,
+    options: list[str],
+    seen: int,
+) -> None:
+    """The workers start, and their trials have the variables that were to be exported, only."""
+    config = project(tmp_path / "p", CONFIG.replace("trials: 8", "trials: 2"), quick=EXPORTED)
+    monkeypatch.setenv("MYVAR", "mine")
+    monkeypatch.setenv("OTHERVAR", "other")
+    if site is not None:
+        monkeypatch.setenv("SBATCH_EXPORT", site)
+    words: list[str | Path] = []
+    if template:
+        path = tmp_path / "site.j2"
+        path.write_text(orion_hpc("template").stdout)
+        words = ["--template", path]
+    done = orion_hpc("submit", config, "--array", "2", *words, "--", *options)
+    assert done.returncode == 0, done.stderr
+    slurm.wait_for_jobs()
+    trials = trials_of(config.parent / "db.pkl")
+    assert [trial.status for trial in trials] == [COMPLETED] * 2, logs(config.parent)
+    assert {trial.objective for trial in trials} == {seen}
+
+
 @pytest.mark.usefixtures("fake_slurm")
 class TestFakes:
     """Command lines and answers, without a cluster."""
