@@ -98,8 +98,9 @@ def _choose_logs(
     worker: str | None,
 ) -> Callable[[ExperimentState], list[str]]:
     """Return what finds the paths of the logs asked for, as they may change while others run."""
+    from orion_hpc.experiments.launch_logs import job_logs
     from orion_hpc.experiments.lookup import find_trial
-    from orion_hpc.jobs.logs import check_worker, job_logs, trial_logs, worker_logs
+    from orion_hpc.jobs.logs import check_worker, trial_logs, worker_logs
 
     if trial is not None:
         one = find_trial(state, trial)

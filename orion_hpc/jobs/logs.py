@@ -1,42 +1,19 @@
-"""Finds and reads the logs of the jobs and the trials of an experiment."""
+"""Selects and reads the logs of the jobs and the trials of an experiment."""
 
 from __future__ import annotations
 
-import glob
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
 
 from orion_hpc.errors import ConfigurationError
+from orion_hpc.experiments.launch_logs import job_logs, line_from_end
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import TrialRecord
 from orion_hpc.sharedfs import layout
 from orion_hpc.sharedfs.process_identity import Identity
 from orion_hpc.worker.script_results import LOG
-
-_NUMBERS = re.compile(r"%[0-9]*[a-zA-Z]")
-"""What sbatch replaces in a path, such as ``%A_%a`` and ``%4j``."""
-
-_BLOCK = 65536
-
-
-def job_logs(experiment: ExperimentState) -> list[str]:
-    """Return the paths of all existing logs of the experiment's jobs, oldest launch first."""
-    found: dict[str, None] = {}
-    for launch in experiment.jobs:
-        folder, name = os.path.split(launch.folder)
-        name = _NUMBERS.sub("*", name)
-        matches = glob.glob(os.path.join(glob.escape(folder), name))
-        found.update(dict.fromkeys(sorted(filter(os.path.isfile, matches), key=_by_numbers)))
-    return list(found)
-
-
-def _by_numbers(path: str) -> list[tuple[int, str]]:
-    return [
-        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path)
-    ]
 
 
 def worker_logs(experiment: ExperimentState, worker: str) -> list[str]:
@@ -103,9 +80,7 @@ class Logs:
                     size = os.fstat(file.fileno()).st_size
                     begin = self._read.get(path)
                     if begin is None:
-                        begin = (
-                            0 if self._lines is None else _line_from_end(file, size, self._lines)
-                        )
+                        begin = 0 if self._lines is None else line_from_end(file, size, self._lines)
                     elif begin > size:  # the log was truncated
                         begin = 0
                     file.seek(begin)
@@ -116,23 +91,6 @@ class Logs:
             if content:
                 yield Piece("" if path == self._last else path, content)
                 self._last = path
-
-
-def _line_from_end(file: BinaryIO, size: int, lines: int) -> int:
-    """Return the offset of the last ``lines`` lines of an open file."""
-    begin, seen = size, 0
-    while begin > 0:
-        step = min(_BLOCK, begin)
-        file.seek(begin - step)
-        block = file.read(step)
-        position = len(block)
-        while (position := block.rfind(b"\n", 0, position)) >= 0:
-            # The line break at the very end closes the last line.
-            seen += begin - step + position != size - 1
-            if seen == lines:
-                return begin - step + position + 1
-        begin -= step
-    return 0
 
 
 def failures(trials: Iterable[TrialRecord]) -> Iterator[tuple[str, str]]:

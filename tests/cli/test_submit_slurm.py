@@ -246,6 +246,33 @@ class TestFakes:
         assert done.stdout.startswith("Submitted job array of 5 tasks, job id ")
         assert status_of(config)["jobs"][0]["ids"][0] in done.stdout
 
+    def test_a_worker_that_fails_at_its_start_says_why(
+        self, fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Its node lacks the algorithm's library: ``status`` shows that, whatever became of the
+        log."""
+        text = CONFIG.replace("{random: {seed: 1}}", "{tpe: {seed: 1}}")
+        config = project(tmp_path / "p", text)
+        submitted = orion_hpc("submit", config, "--array", "2", "--output", "/dev/null")
+        assert submitted.returncode == 0, submitted.stderr
+        (job,) = status_of(config)["jobs"][0]["ids"]
+        fake_slurm.answer("squeue", f"{job}|0-1|FAILED|0|NonZeroExitCode|quick|")
+        (spec,) = config.parent.glob("db.pkl.files/quick-v1/jobs/*/worker.json")
+        library = tmp_path / "broken"
+        library.mkdir()
+        (library / "optuna.py").write_text("raise ImportError('no libstdc++ here')\n")
+        with monkeypatch.context() as node:
+            node.setenv("PYTHONPATH", str(library), prepend=os.pathsep)
+            node.setenv("SLURM_JOB_ID", "99")
+            node.setenv("SLURM_ARRAY_JOB_ID", job)
+            node.setenv("SLURM_ARRAY_TASK_ID", "1")
+            assert orion_hpc("worker", "--spec", spec).returncode == 2
+        failed = status_of(config)["failed_starts"]
+        assert (failed["tasks"], failed["job"]) == (1, job)
+        assert failed["path"] == str(spec.with_name(f"{job}_1.err"))
+        assert "no libstdc++ here" in failed["lines"][0]
+        assert "no libstdc++ here" in orion_hpc("status", config).stdout
+
     def test_no_more_tasks_than_trials_are_left(self, fake_slurm: FakeSlurm, tmp_path: Path):
         """A hundred tasks for eight trials would mostly wait in the queue for nothing."""
         config = project(tmp_path / "p")

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orion_hpc.errors import ConfigurationError
-from orion_hpc.jobs.logs import Logs, check_worker, job_logs, worker_logs
+from orion_hpc.experiments.launch_logs import job_logs
+from orion_hpc.jobs.logs import Logs, check_worker, worker_logs
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 
@@ -88,7 +89,7 @@ def test_the_last_lines_are_those_of_tail(tmp_path_factory, text, lines, block) 
     path = tmp_path_factory.mktemp("logs") / "log"
     path.write_bytes(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("orion_hpc.jobs.logs._BLOCK", block)
+        patch.setattr("orion_hpc.experiments.launch_logs._BLOCK", block)
         shown = b"".join(piece.content for piece in Logs(lines).look([str(path)]))
     split = text.split(b"\n")
     whole = [line + b"\n" for line in split[:-1]] + ([split[-1]] if split[-1] else [])
