@@ -273,6 +273,27 @@ class TestFakes:
         assert "no libstdc++ here" in failed["lines"][0]
         assert "no libstdc++ here" in orion_hpc("status", config).stdout
 
+    @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+    @pytest.mark.parametrize(
+        "words",
+        [["--output", "logs/%j.out"], ["--", "--error=logs/%j.err"], ["--template", "site.j2"]],
+    )
+    def test_logs_that_slurm_could_not_write_are_told(
+        self, fake_slurm: FakeSlurm, tmp_path: Path, words: list[str], dry: list[str]
+    ):
+        """All tasks would fail at once, and leave nothing; with the folder they are submitted."""
+        config = project(tmp_path / "p")
+        site = orion_hpc("template").stdout.replace("# Mod", "#SBATCH -e logs/%j.err\n# Mod")
+        (config.parent / "site.j2").write_text(site)
+        refused = orion_hpc("submit", config, *dry, *words, cwd=config.parent)
+        assert refused.returncode == 2, refused.stdout
+        assert f"but there is no folder {config.parent}/logs; Slurm" in refused.stderr
+        assert f"mkdir -p {config.parent}/logs\n" in refused.stderr
+        assert fake_slurm.calls("sbatch") == []
+        assert not (config.parent / "db.pkl").exists()
+        (config.parent / "logs").mkdir()
+        assert orion_hpc("submit", config, *dry, *words, cwd=config.parent).returncode == 0
+
     def test_no_more_tasks_than_trials_are_left(self, fake_slurm: FakeSlurm, tmp_path: Path):
         """A hundred tasks for eight trials would mostly wait in the queue for nothing."""
         config = project(tmp_path / "p")
