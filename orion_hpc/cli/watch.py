@@ -69,8 +69,8 @@ def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
     if experiment.is_broken:
         broken = experiment.count(BROKEN)
         terminal.note(
-            f"Note: it is closed, {counted_are(broken, 'trial')} broken. Fix the cause, then give "
-            f"--max-broken {broken + 3}."
+            f"Note: it is closed, {counted_are(broken, 'trial')} broken. Fix the cause; then "
+            f"'orion-hpc submit CONFIG --max-broken {broken + 3}' continues."
         )
     for line in (*built.kept, *built.advice):
         terminal.note(f"Note: {line}.")

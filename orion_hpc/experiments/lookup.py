@@ -124,7 +124,8 @@ def find_trial(experiment: ExperimentState, asked: str | int) -> TrialRecord:
     numbers = f"0 to {len(trials) - 1}" if trials else "none yet"
     raise ConfigurationError(
         f"there is no trial {text!r:.100} in {experiment.title}",
-        f"Give a number ({numbers}) or an id, as 'orion-hpc db export' shows them.",
+        f"Give a number ({numbers}) or an id, as in the table of 'orion-hpc db export DATABASE "
+        "--format csv'.",
     )
 
 

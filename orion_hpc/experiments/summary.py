@@ -225,7 +225,10 @@ def status_rows(summaries: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]
 
 
 def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the notes below the table: broken trials, silent workers, next steps, the best."""
+    """Return the notes below the table: broken trials, silent workers, next steps, the best.
+
+    ``CONFIG`` in a command stands for the arguments with which the user named the experiment.
+    """
     notes = []
     for one in summaries:
         title = f"{one['name']} v{one['version']}"
@@ -237,9 +240,9 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             count = one["trials"]["broken"]
             notes.extend(_last_traceback(one["broken"]))
             notes.append(
-                f"{title}: stopped after {counted(count, 'broken trial')}; 'orion-hpc logs "
-                "--failed' shows their tracebacks. Fix the cause, then submit again with "
-                f"--max-broken {one['max_broken'] + 3}."
+                f"{title}: stopped after {counted(count, 'broken trial')}; 'orion-hpc logs CONFIG "
+                "--failed' shows their tracebacks. Fix the cause; then 'orion-hpc submit CONFIG "
+                f"--max-broken {one['max_broken'] + 3}' continues."
             )
         if one["state"] == "stopped":
             notes.append(

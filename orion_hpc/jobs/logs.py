@@ -67,7 +67,7 @@ def check_worker(experiment: ExperimentState, worker: str) -> None:
     if not worker_logs(experiment, worker):
         raise ConfigurationError(
             f"there is no log of a worker or job {worker!r:.100} of {experiment.title}",
-            "Give a worker as 'orion-hpc status --json' names it, or a job id such as 12_3.",
+            "Give a worker as 'orion-hpc status CONFIG --json' names it, or a job id such as 12_3.",
         )
 
 

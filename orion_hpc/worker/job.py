@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -144,7 +145,7 @@ def _find(
                 )
             raise NoConfigurationError(
                 f"there is no experiment {name!r}{which} in {path}",
-                f"'orion-hpc status --storage {path}' lists those there are.",
+                f"'orion-hpc status --storage {shlex.quote(path)}' lists those there are.",
             )
         time.sleep(0.2)
 
