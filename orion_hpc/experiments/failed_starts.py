@@ -18,6 +18,9 @@ from orion_hpc.model.state import ExperimentState
 from orion_hpc.sharedfs import layout
 from orion_hpc.sharedfs.process_identity import Identity
 
+_BY_SLURM = ("DUE TO PREEMPTION", "DUE TO NODE FAILURE")
+"""In slurmstepd's line at the end of the log of a job that had to make room, or lost its node."""
+
 _LINES = 10
 _LONGEST_LINE = 500
 """How much of a log or a reason is shown: its last lines, and characters of each."""
@@ -43,6 +46,11 @@ class FailedStarts:
     job: str
     path: str | None = None
     lines: tuple[str, ...] = ()
+
+    @property
+    def by_slurm(self) -> bool:
+        """Whether Slurm ended the last one, which so might have become a worker."""
+        return any(sign in line for line in self.lines for sign in _BY_SLURM)
 
     @property
     def text(self) -> str:

@@ -61,6 +61,8 @@ def hopeless(
 ) -> FailedStarts | None:
     """Return the tasks that ended without having been a worker, if too many did in a row.
 
+    Not if Slurm preempted the last one, or its node failed.
+
     Parameters
     ----------
     submission : Submission
@@ -74,7 +76,9 @@ def hopeless(
     database = submission.storage.path
     found = signs(layout.workers_folder(database, state.title))
     failed = failed_starts(state, database, found, queued, since)
-    return failed if failed is not None and failed.tasks >= _IN_A_ROW else None
+    if failed is None or failed.tasks < _IN_A_ROW or failed.by_slurm:
+        return None
+    return failed
 
 
 class Patience:
