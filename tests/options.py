@@ -34,6 +34,6 @@ ALL_FAULTS = os.environ.pop("ORION_HPC_ALL_FAULTS", "") == "1"
 """Whether each system call fails with each error, not with two of them in turn."""
 
 needs_torch = pytest.mark.skipif(
-    find_spec("torch") is None, reason="PyTorch isn't installed: pip install 'orion-hpc[gp]'"
+    find_spec("torch") is None, reason="PyTorch isn't installed: pip install '.[gp]'"
 )
 """For tests of the algorithm ``gp``: PyTorch is large, and the extra ``test`` leaves it out."""

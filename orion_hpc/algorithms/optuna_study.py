@@ -358,7 +358,7 @@ def importances(space: Space, trials: Sequence[TrialRecord], evaluator: str) -> 
         PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023), for the importance within the best
         trials, or functional ANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014) of a random forest.
     """
-    mirror = _Mirror(space, None)
+    mirror = _Mirror(space, None, 1 << 53, learns_failures=False)
     frozen = [mirror._frozen(one, one.objectives[:1]) for one in trials]
     points = [(one.params, one.value) for one in frozen if one is not None]
     with warnings.catch_warnings():

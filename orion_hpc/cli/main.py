@@ -45,7 +45,7 @@ def cli(context: click.Context) -> None:
     orion-hpc status config.yaml --watch
     orion-hpc best config.yaml
     """
-    context.obj = Terminal()
+    context.ensure_object(Terminal)
 
 
 cli.add_command(submit)
@@ -75,10 +75,11 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name or a parameter may have characters that the user's locale can't encode.
         sys.stdout.reconfigure(errors="backslashreplace")
+    terminal = Terminal()
     try:
-        cli.main(standalone_mode=False)
+        cli.main(standalone_mode=False, obj=terminal)
     except OrionHpcError as error:
-        Terminal().error(error)
+        terminal.error(error)
         sys.exit(error.exit_code)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
@@ -86,7 +87,7 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        Terminal().note("Interrupted.")
+        terminal.note("Interrupted.")
         sys.exit(130)
     except OSError as error:
         if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
@@ -95,8 +96,8 @@ def main() -> None:
         # only the latter is reported.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno != errno.EPIPE:
-            Terminal().note(f"Error: can't write the answer to standard output: {error.strerror}")
-            Terminal().note("Redirect it to another file.")
+            terminal.note(f"Error: can't write the answer to standard output: {error.strerror}")
+            terminal.note("Redirect it to another file.")
         sys.exit(1)
 
 

@@ -55,8 +55,13 @@ def status(
         terminal.json({"experiments": found})
         return
     terminal.table(STATUS_COLUMNS, status_rows(found))
-    for line in status_notes(found):
-        terminal.say(line)
+    highest = {one["name"]: one["version"] for one in sorted(found, key=lambda one: one["version"])}
+    for one in found:
+        name = one["name"] if settings.name is None else None
+        version = one["version"] if one["version"] != highest[one["name"]] else None
+        terminal.fill = selection.of(name, version).fill
+        for line in status_notes([one]):
+            terminal.say(line)
 
 
 def _watch(terminal: Terminal, settings: Settings) -> None:

@@ -70,15 +70,24 @@ def fitted(widths: Sequence[int], room: int) -> list[int]:
 
 
 class Terminal:
-    """Standard output and standard error of a command."""
+    """Standard output and standard error of a command.
+
+    Attributes
+    ----------
+    fill : callable
+        Puts the user's arguments into the commands of a hint; set by the command that has them.
+    """
+
+    def __init__(self) -> None:
+        self.fill: Callable[[str], str] = str
 
     def say(self, text: str = "") -> None:
         """Print a line of the command's answer."""
-        print(text.translate(_HARMLESS), flush=True)
+        print(self.fill(text).translate(_HARMLESS), flush=True)
 
     def note(self, text: str) -> None:
         """Print a line that isn't part of the answer, such as a progress message or a warning."""
-        print(text.translate(_HARMLESS), file=sys.stderr, flush=True)
+        print(self.fill(text).translate(_HARMLESS), file=sys.stderr, flush=True)
 
     def error(self, error: OrionHpcError) -> None:
         """Print an error and what to do next."""

@@ -23,6 +23,7 @@ from orion_hpc.executors.base import ExecutorLost, ProcessDied, check_executor
 from orion_hpc.executors.joblib import import_joblib
 from orion_hpc.executors.main_module import check_guarded
 from orion_hpc.executors.trial_process import leave_terminal
+from orion_hpc.plugins import install_command
 from orion_hpc.sharedfs.process_control import kill_tree
 
 A = TypeVar("A")
@@ -97,7 +98,7 @@ class DaskExecutor:
         except ImportError as error:
             raise ConfigurationError(
                 "the executor 'dask' needs dask and distributed, which aren't installed",
-                "Install them with: pip install 'orion-hpc[dask]'",
+                f"Install them with: {install_command('dask')}",
             ) from error
         if isinstance(cluster, Mapping):
             self._own = cluster = _named_cluster(cluster, max(cpus, n_workers))
@@ -359,7 +360,7 @@ def _named_cluster(named: Mapping[str, Any], n_workers: int) -> Any:
     except ImportError as error:
         raise ConfigurationError(
             "a dask cluster of Slurm jobs needs dask-jobqueue, which isn't installed",
-            "Install it with: pip install 'orion-hpc[slurm-dask]'",
+            f"Install it with: {install_command('slurm-dask')}",
         ) from error
     try:
         cluster = SLURMCluster(**named["slurm"])

@@ -228,7 +228,7 @@ def _check(
         raise ExperimentConflict(
             f"experiment {experiment.name!r} version {experiment.version} was imported only in "
             f"part: {experiment.to_import} trials are missing",
-            "Run the same 'orion-hpc db import' again; it continues from there.",
+            "Run the same import again; it continues from there.",
         )
     found = compare(experiment.configuration, spec.configuration())
     if found:

@@ -129,7 +129,7 @@ def find_trial(experiment: ExperimentState, asked: str | int) -> TrialRecord:
     numbers = f"0 to {len(trials) - 1}" if trials else "none yet"
     raise ConfigurationError(
         f"there is no trial {text!r:.100} in {experiment.title}",
-        f"Give a number ({numbers}), an id, as 'orion-hpc trials' shows them, or 'best'.",
+        f"Give a number ({numbers}), an id, as 'orion-hpc trials CONFIG' shows them, or 'best'.",
     )
 
 
@@ -144,7 +144,7 @@ def best_of(experiment: ExperimentState) -> TrialRecord:
     if experiment.best is None:
         raise ConfigurationError(
             f"{experiment.title} has no completed trial yet",
-            "'orion-hpc status' shows whether it has workers.",
+            "'orion-hpc status CONFIG' shows whether it has workers.",
         )
     return experiment.best
 

@@ -27,6 +27,11 @@ _IRREGULAR = {
 _RIVALS = (frozenset({"mem", "mem-per-cpu", "mem-per-gpu"}), frozenset({"requeue", "no-requeue"}))
 """Options that exclude each other: one that is given hides the variables of all."""
 
+EXPORT = "--export=ALL"
+"""The option of ``srun`` that passes the batch script's environment on to the worker. Otherwise
+srun takes sbatch's ``--export``, from the variable SLURM_EXPORT_ENV, and drops what the script has
+set (sbatch(1), ``--export``)."""
+
 SAFE_PATH = "PYTHONSAFEPATH"
 """Keeps ``python -m`` from searching the working directory first, where a user's ``queue.py`` would
 be taken for Python's own (Python 3.11, PYTHONSAFEPATH)."""

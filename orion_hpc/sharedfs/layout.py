@@ -76,6 +76,15 @@ def jobs_folder(database: str, title: str) -> str:
     return os.path.join(experiment_folder(database, title), "jobs")
 
 
+def start_report(launch: str, job: str) -> str:
+    """Return the path where the worker of a job says why it failed, in its launch's folder.
+
+    ``job`` is Slurm's id, with an underscore and the task's number in an array, or the number of
+    the process.
+    """
+    return os.path.join(launch, f"{job}.err")
+
+
 def code_folder(database: str, title: str) -> str:
     """Return the folder for the snapshots of the code that the experiment's trials run."""
     return os.path.join(experiment_folder(database, title), "code")

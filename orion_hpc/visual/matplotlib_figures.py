@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from orion_hpc.errors import ConfigurationError
+from orion_hpc.plugins import install_command
 from orion_hpc.visual.chart import Axis, Chart, Coordinate, Panel, Series
 
 FORMATS = ("png", "svg", "pdf")
@@ -37,7 +38,7 @@ def write(chart: Chart, file: BinaryIO, format_: str) -> None:
     except ImportError as error:
         raise ConfigurationError(
             "images need matplotlib, which isn't installed",
-            "Install it with: pip install 'orion-hpc[plot]', or write an .html or .json file.",
+            f"Install it with: {install_command('plot')}; or write an .html or .json file.",
         ) from error
     columns = chart.columns
     rows = 1 if chart.dimensions else math.ceil(len(chart.panels) / columns)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from orion_hpc.errors import ConfigurationError
+from orion_hpc.plugins import install_command
 from orion_hpc.visual.chart import Axis, Chart, Coordinate, Panel, Series
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def figure(chart: Chart, **layout: Any) -> Figure:
     except ImportError as error:
         raise ConfigurationError(
             "figures need plotly, which isn't installed",
-            "Install it with: pip install 'orion-hpc[plot]'",
+            f"Install it with: {install_command('plot')}",
         ) from error
     if chart.dimensions:
         found = go.Figure(_parallel(go, chart.dimensions))

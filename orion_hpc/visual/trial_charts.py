@@ -69,7 +69,7 @@ def compared(state: ExperimentState) -> list[TrialRecord]:
     if not trials:
         raise ConfigurationError(
             f"{state.title} has no completed trial that could be drawn",
-            "'orion-hpc status' shows whether it has workers.",
+            "'orion-hpc status CONFIG' shows whether it has workers.",
         )
     return trials
 
@@ -285,7 +285,7 @@ def timeline(state: ExperimentState) -> Chart:
     if not trials:
         raise ConfigurationError(
             f"no trial of {state.title} has begun",
-            "'orion-hpc status' shows whether it has workers.",
+            "'orion-hpc status CONFIG' shows whether it has workers.",
         )
     first = min(one.start_time or 0.0 for one in trials)
     last = max((one.end_time or one.start_time or 0.0) for one in trials)

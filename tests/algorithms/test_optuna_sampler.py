@@ -16,6 +16,7 @@ from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.space import Space
 from orion_hpc.model.trial_record import COMPLETED, TrialRecord
+from orion_hpc.plugins import install_command
 from tests.options import needs_torch
 from tests.rigs.history import FakeHistory, objective, simulate
 
@@ -177,7 +178,7 @@ def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sys.modules, "cmaes", None)
     with pytest.raises(ConfigurationError, match="algorithm cmaes needs a library") as caught:
         make_algorithm("cmaes", SPACE)
-    assert caught.value.hint == "pip install 'orion-hpc[search]'"
+    assert caught.value.hint == install_command("search")
 
 
 def test_only_who_chooses_it_imports_optuna() -> None:

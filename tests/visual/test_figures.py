@@ -108,4 +108,4 @@ def test_a_missing_library_is_named(
     with pytest.raises(ConfigurationError) as raised:
         draw()
     assert library in raised.value.message
-    assert "pip install 'orion-hpc[plot]'" in (raised.value.hint or "")
+    assert "pip install 'matplotlib" in (raised.value.hint or "")
