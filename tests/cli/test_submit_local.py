@@ -200,6 +200,32 @@ def test_too_many_broken_trials_end_it_with_the_reason(tmp_path):
     assert status_of(config)["state"] == "broken"
 
 
+def test_a_mended_command_goes_on_with_the_same_experiment(tmp_path):
+    """Trials that broke run again with the new command; what completed before is pointed out."""
+    wrong = CONFIG.replace("function: quick:main", 'command: [sh, -c, "exit 1"]')
+    config = project(tmp_path / "p", wrong)
+    database = tmp_path / "p" / "db.pkl"
+    assert orion_hpc("submit", config, "--executor", "debug").returncode == 1
+    broken = status_of(config)["trials"]["broken"]
+    assert broken == 3
+    assert orion_hpc("db", "set", database, "--status", "broken", "--to", "new").returncode == 0
+    config.write_text(wrong.replace("exit 1", "echo {x}"))
+    done = orion_hpc("submit", config, "--executor", "debug")
+    assert done.returncode == 0, done.stderr
+    assert "Changed command: ['sh', '-c', 'exit 1'] -> ['sh', '-c', 'echo {x}']." in done.stderr
+    assert "completed before" not in done.stderr
+    assert status_of(config)["trials"]["completed"] == 8
+
+    config.write_text(CONFIG)
+    done = orion_hpc("submit", config, "--executor", "debug", "--max-trials", "9")
+    assert done.returncode == 0, done.stderr
+    assert "Changed function: not given -> quick:main." in done.stderr
+    assert "8 trials completed before this change." in done.stderr
+    assert "use --version 2." in done.stderr
+    done = orion_hpc("submit", config, "--executor", "debug", "--max-trials", "9")
+    assert "function" not in done.stderr, "it was recorded"
+
+
 def test_everyone_leaves_when_too_many_are_broken(tmp_path):
     """Also a worker that has an hour before it; the trial goes on when the cause is mended."""
     search = """

@@ -367,8 +367,12 @@ def test_submission_goes_on_from_the_history(tmp_path):
     ]
     again = build(storage, settings(db, kwargs={"a": 1}), 4.0)
     assert again.experiment.number == one.number
-    with pytest.raises(ExperimentConflict, match=r"kwargs\.a"):
-        build(storage, settings(db, kwargs={"a": 2}), 4.0)
+    assert again.changes == []
+    changed = build(storage, settings(db, kwargs={"a": 2}), 5.0)
+    assert changed.changes == ["kwargs.a: 1 -> 2"]
+    assert changed.experiment.configuration["imported"]["trials"] == 2
+    with pytest.raises(ExperimentConflict, match=r"space\.x"):
+        build(storage, settings(db, space={"x": "uniform(0, 2)"}), 6.0)
 
 
 def test_a_drawn_seed_matches_a_configuration_without_one(tmp_path):
