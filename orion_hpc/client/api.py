@@ -53,7 +53,7 @@ def build_experiment(
     Parameters
     ----------
     name : str
-        Letters, digits, ``_``, ``-`` and ``.``.
+        Any text of one line.
     version : int, optional
         By default the highest that exists, or 1.
     space : mapping, optional
