@@ -17,7 +17,6 @@ from orion_hpc.client.ask_tell import MODES
 from orion_hpc.client.executor_choice import ExecutorChoice
 from orion_hpc.client.experiment import ExperimentClient
 from orion_hpc.client.session import Session
-from orion_hpc.config.experiment_identity import search_differences
 from orion_hpc.config.experiment_spec import ExperimentSpec
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError, NoConfigurationError
@@ -54,7 +53,7 @@ def build_experiment(
     Parameters
     ----------
     name : str
-        Letters, digits, ``_``, ``-`` and ``.``.
+        Any text of one line.
     version : int, optional
         By default the highest that exists, or 1.
     space : mapping, optional
@@ -333,7 +332,7 @@ def _get_or_create(
             "Give space={'lr': 'loguniform(1e-5, 1)'}, or check the name and the storage.",
         )
     spec = ExperimentSpec.of(settings, None if found is None else found.configuration)
-    opened, built = draft(spec, place, search_differences, there).write(time.time())
+    opened, built = draft(spec, place, there).write(time.time())
     for line in (*built.changes, *built.kept, *built.learned, *built.advice):
         log.info("%s: %s", built.experiment.title, line)
     return place, opened, built.experiment, settings

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import inspect
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from orion_hpc.client.trial import Trial
-from orion_hpc.config.config_files import standing_layers
-from orion_hpc.config.resolve import Layer, resolve
+from orion_hpc.config.config_files import resolve_over_standing
+from orion_hpc.config.resolve import Layer
 from orion_hpc.config.settings import Settings, known_keys
 from orion_hpc.errors import ConfigurationError, did_you_mean
 from orion_hpc.model.space import Space
@@ -38,9 +37,8 @@ def settings_of(source: str, given: Mapping[str, Any]) -> Settings:
         A setting is wrong; the message lists all that are.
     """
     mapping = {key: value for key, value in given.items() if value not in (None, {})}
-    here = Path.cwd()
-    call = Layer(source, mapping, here, home=True)
-    return resolve([*standing_layers(os.environ, here), call], needs=("name",))
+    call = Layer(source, mapping, Path.cwd(), home=True)
+    return resolve_over_standing([call], needs=("name",))
 
 
 def check_count(name: str, value: Any, least: int) -> None:

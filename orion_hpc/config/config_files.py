@@ -2,18 +2,21 @@
 
 ``/etc/orion-hpc/config.yaml`` (another one if ``ORION_HPC_SITE_CONFIG`` names it, as a site's
 environment module may) < ``~/.config/orion-hpc/config.yaml`` (``XDG_CONFIG_HOME``) < variables.
+Below all of them are Oríon's own settings: see :mod:`orion_hpc.config.orion_settings`.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from orion_hpc.config import checks
 from orion_hpc.config.document import Document, read_yaml
+from orion_hpc.config.orion_settings import orion_settings
 from orion_hpc.config.resolve import (
     SITE_CONFIG,
     Layer,
@@ -23,6 +26,8 @@ from orion_hpc.config.resolve import (
 )
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
 
 _SITE = "/etc/orion-hpc/config.yaml"
 
@@ -49,11 +54,28 @@ def load_settings(
     ConfigurationError
         A file can't be read, or a setting is wrong or missing.
     """
-    layers = standing_layers(os.environ)
-    if config is not None:
-        layers.append(document_layer(read_yaml(config)))
+    layers = [] if config is None else [document_layer(read_yaml(config))]
     given = {key: value for key, value in flags.items() if value is not None}
-    return resolve([*layers, Layer("flags", given, Path.cwd())], needs=needs)
+    return resolve_over_standing([*layers, Layer("flags", given, Path.cwd())], needs)
+
+
+def resolve_over_standing(layers: Sequence[Layer], needs: Collection[str]) -> Settings:
+    """Return the settings of ``layers`` over those of standing files and the environment.
+
+    Log a warning for each setting that comes from Oríon.
+
+    Raises
+    ------
+    ConfigurationError
+        A file can't be read, or a setting is wrong or missing.
+    """
+    here = Path.cwd()
+    theirs = orion_settings(os.environ, here)
+    standing = standing_layers(os.environ, here)
+    settings = resolve([theirs.layer, *standing, *layers], needs=needs)
+    for note in theirs.notes(settings, creates=bool(needs)):
+        log.warning("Note: %s.", note)
+    return settings
 
 
 def standing_files(environ: Mapping[str, str]) -> tuple[Path, Path]:

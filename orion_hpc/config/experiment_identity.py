@@ -1,6 +1,6 @@
 """Compares the recorded configurations of two experiments. Pure.
 
-The caller decides whether a different experiment is refused or becomes the next version.
+What was searched makes another experiment; what runs may change. The caller decides what follows.
 """
 
 from __future__ import annotations
@@ -14,28 +14,26 @@ from orion_hpc.model.history import lacks_run
 
 _RUN = ("function", "command", "trial_arg")
 
+_MISSING = object()
+
 
 def differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each difference that makes ``wanted`` another experiment.
+    """Return a sentence for each difference in what is searched and in what runs.
 
     Both are what :meth:`~orion_hpc.config.experiment_spec.ExperimentSpec.configuration` returns.
-    Limits, paths and the worker block may differ between two runs of one experiment. So may the
-    seed, if ``wanted`` gives none. An imported experiment that has no function or command yet
-    accepts any.
+    Limits, paths and the worker block aren't compared. Neither is the seed, if ``wanted`` gives
+    none, nor what runs, if one of both has no function or command.
     """
-    if lacks_run(recorded):
-        return search_differences(recorded, wanted)
     return [
         *search_differences(recorded, wanted),
-        *_unlike("", {k: recorded.get(k) for k in _RUN}, {k: wanted.get(k) for k in _RUN}),
-        *_unlike("kwargs", recorded.get("kwargs") or {}, wanted.get("kwargs") or {}),
+        *(_sentence(*one) for one in _run_differences(recorded, wanted)),
     ]
 
 
 def search_differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each difference in the space and the algorithm.
 
-    What runs the trials isn't compared.
+    Each makes ``wanted`` another experiment.
     """
     return [
         *_space(recorded.get("space") or {}, wanted.get("space") or {}),
@@ -50,7 +48,7 @@ def _space(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
         for name, text in new.items()
         if name in old and old[name] != text and old[name] == _settled(name, text)
     }
-    yield from _unlike("space", old, {**new, **same})
+    yield from _sentences("space", old, {**new, **same})
 
 
 def _settled(name: str, text: Any) -> str | None:
@@ -60,15 +58,46 @@ def _settled(name: str, text: Any) -> str | None:
         return None
 
 
-def _unlike(block: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def run_changes(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    """Return ``setting: old -> new`` for each difference in what the trials run.
+
+    None if one of both has no function or command: it was imported, or a Python program made it.
+    """
+    return [
+        f"{path}: {_shown(old)} -> {_shown(new)}"
+        for path, old, new in _run_differences(recorded, wanted)
+    ]
+
+
+def _run_differences(
+    recorded: Mapping[str, Any], wanted: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    if lacks_run(recorded) or lacks_run(wanted):
+        return
+    yield from _unlike("", {k: recorded.get(k) for k in _RUN}, {k: wanted.get(k) for k in _RUN})
+    yield from _unlike("kwargs", recorded.get("kwargs") or {}, wanted.get("kwargs") or {})
+
+
+def _unlike(
+    block: str, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield path, old and new value of each difference; ``_MISSING`` is no value."""
     for name in (*old, *(name for name in new if name not in old)):
-        path = f"{block}.{name}" if block else name
-        if name not in new:
-            yield f"{path} is {_shown(old[name])} in the database and missing here"
-        elif name not in old:
-            yield f"{path} is {_shown(new[name])} here and missing in the database"
-        elif not _same(old[name], new[name]):
-            yield f"{path} is {_shown(old[name])} in the database and {_shown(new[name])} here"
+        theirs, ours = old.get(name, _MISSING), new.get(name, _MISSING)
+        if not _same(theirs, ours):
+            yield f"{block}.{name}" if block else name, theirs, ours
+
+
+def _sentences(block: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    return (_sentence(*one) for one in _unlike(block, old, new))
+
+
+def _sentence(path: str, old: Any, new: Any) -> str:
+    if new is _MISSING:
+        return f"{path} is {_shown(old)} in the database and missing here"
+    if old is _MISSING:
+        return f"{path} is {_shown(new)} here and missing in the database"
+    return f"{path} is {_shown(old)} in the database and {_shown(new)} here"
 
 
 def _algorithm(old: Any, new: Any) -> Iterator[str]:
@@ -78,7 +107,7 @@ def _algorithm(old: Any, new: Any) -> Iterator[str]:
             if ours.get("seed") is None:
                 theirs.pop("seed", None)
                 ours.pop("seed", None)
-            yield from _unlike(f"algorithm.{name}", theirs, ours)
+            yield from _sentences(f"algorithm.{name}", theirs, ours)
     elif not _same(old, new):
         yield f"algorithm is {_shown(old)} in the database and {_shown(new)} here"
 
@@ -96,5 +125,7 @@ def _same(old: Any, new: Any) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = "not given" if value is None else value if isinstance(value, str) else repr(value)
+    if value is None or value is _MISSING:
+        return "not given"
+    text = value if isinstance(value, str) else repr(value)
     return text if len(text) <= 80 else text[:79] + "…"

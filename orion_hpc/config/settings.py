@@ -26,7 +26,7 @@ from orion_hpc.config.provenance import Keys, Problem, Provenance, Resolution
 from orion_hpc.config.slurm_formats import ArraySize, InvalidValue
 from orion_hpc.errors import did_you_mean
 from orion_hpc.model.space import Space
-from orion_hpc.model.wire import valid_name
+from orion_hpc.model.wire import LONGEST_NAME, valid_name
 
 # --- validators of single values --------------------------------------------------------------
 
@@ -65,9 +65,7 @@ def _count(value: Any) -> Any:
 def _name(value: Any) -> str:
     name = _text(value)
     if not valid_name(name):
-        raise InvalidValue(
-            "expected at most 100 letters, digits, '_', '-' and '.', no '-' or '.' first"
-        )
+        raise InvalidValue(f"expected at most {LONGEST_NAME:,} printable characters")
     return name
 
 

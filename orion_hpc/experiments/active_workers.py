@@ -22,6 +22,8 @@ _MAX_LISTED = 4
 def living_workers(database: str, title: str | None = None) -> dict[str, list[Sign]]:
     """Return the signs of life of the workers that may be alive, by experiment.
 
+    The experiment is ``title``, or the name of its folder.
+
     Workers that Slurm reports as suspended are silent but come back, so they are included.
 
     Parameters
@@ -36,13 +38,14 @@ def living_workers(database: str, title: str | None = None) -> dict[str, list[Si
     -------
     dict of str to list of Sign
     """
-    titles = [title] if title is not None else []
+    folders = {} if title is None else {title: layout.workers_folder(database, title)}
     if title is None:
+        root = layout.files_folder(database)
         with contextlib.suppress(OSError):
-            titles = sorted(os.listdir(layout.files_folder(database)))
+            names = sorted(os.listdir(root))
+            folders = {name: os.path.join(root, name, layout.WORKERS) for name in names}
     alive: dict[str, list[Sign]] = {}
-    for one in titles:
-        folder = layout.workers_folder(database, one)
+    for one, folder in folders.items():
         if os.path.isdir(folder):
             known = signs(folder)
             silent = {name: sign for name, sign in known.items() if sign.silent}

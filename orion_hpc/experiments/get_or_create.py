@@ -7,24 +7,22 @@ that a batch system can accept or refuse the jobs first. :meth:`Draft.write` the
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 from orion_hpc.algorithms.factory import advice
-from orion_hpc.config.experiment_identity import differences
+from orion_hpc.config.experiment_identity import differences, run_changes, search_differences
 from orion_hpc.config.experiment_spec import ExperimentSpec
 from orion_hpc.errors import ExperimentConflict
 from orion_hpc.experiments.location import Place
 from orion_hpc.experiments.warm_start import Source, learn, to_learn
 from orion_hpc.journal.base import Storage
 from orion_hpc.model import event as ev
-from orion_hpc.model.history import lacks_run
+from orion_hpc.model.history import SEARCHED, lacks_run
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
-
-Comparison: TypeAlias = Callable[[Mapping[str, Any], Mapping[str, Any]], list[str]]
-"""Returns the differences that make the wanted configuration another experiment than the recorded
-one."""
+from orion_hpc.model.trial_record import COMPLETED, RESERVED
+from orion_hpc.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,7 @@ class Built:
     created : bool
         Whether it was created now.
     changes : list of str
-        The limits that changed.
+        What changed: the limits, and what the trials run.
     kept : list of str
         Settings that differ from those of the creation but can't change.
     released : int
@@ -45,7 +43,7 @@ class Built:
     learned : list of str
         What was copied now from another experiment.
     advice : list of str
-        The algorithm's advice on a new experiment.
+        The algorithm's advice on a new experiment; advice on a changed function or command.
     """
 
     experiment: ExperimentState
@@ -72,7 +70,6 @@ class Draft:
     found: ExperimentState | None
     _place: Place
     _storage: Storage | None
-    _compare: Comparison
     _as_it_is: bool
     _source: Source | None
     _advice: list[str]
@@ -109,50 +106,60 @@ class Draft:
 
     def _written(self, storage: Storage, now: float) -> Built:
         spec, before = self.spec, self.found
+        old = None if before is None else before.configuration
         # The seed is drawn once and recorded, so that every worker draws the same points.
         recorded = spec.configuration(seed=int.from_bytes(os.urandom(4), "big"))
-        if before is None or _gets_run(before, recorded):
+        if before is None or _changes_run(before, recorded):
             state = storage.transact(CATALOGUE, lambda state: self._creation(state, recorded, now))
-            experiment = state.find(spec.name, spec.version)
         else:
-            experiment = storage.refresh().find(spec.name, before.version)
+            state = storage.refresh()
+        experiment = self._find(state)
         assert experiment is not None
         created = before is None and experiment.create_time == now
         limits = ev.ChangeLimits(*spec.limits(experiment), now)
-        changes = [
+        changes = [] if old is None else run_changes(old, experiment.configuration)
+        advised = self._advice if created else []
+        if changes:
+            advised = _run_advice(experiment, state)
+        changed = [
             f"{key}: {getattr(experiment, key)} -> {getattr(limits, key)}"
             for key in ("max_trials", "max_broken")
             if getattr(limits, key) != getattr(experiment, key)
         ]
-        if changes:
+        if changed:
             storage.transact(experiment.number, lambda state: [limits])
         return Built(
             experiment,
             created,
-            changes,
+            [*changes, *changed],
             _kept(experiment.configuration, recorded),
             learned=learn(storage, experiment.number, self._source, now),
-            advice=self._advice if created else [],
+            advice=advised,
         )
 
+    def _find(self, state: State) -> ExperimentState | None:
+        """Return the experiment that was found before, or now the one that was wanted."""
+        version = self.spec.version if self.found is None else self.found.version
+        return state.find(self.spec.name, version)
+
     def _creation(self, state: State, recorded: dict[str, Any], now: float) -> list[ev.Event]:
-        """Return the event that creates the experiment or adds its function or command, if any."""
-        spec = self.spec
-        found = state.find(spec.name, spec.version)
+        """Return the event that creates the experiment or changes what it runs, if any."""
+        spec, found = self.spec, self._find(state)
         if found is None:
-            return [ev.CreateExperiment(spec.name, spec.version or 1, recorded, now)]
+            version = spec.version or 1 if self.found is None else self.found.version
+            return [ev.CreateExperiment(spec.name, version, recorded, now)]
         if self.found is None:
             # Another process created it in between. With the same settings it is the same one.
-            _check(found, state, spec, self._compare)
-        if _gets_run(found, recorded):
-            return [ev.CreateExperiment(spec.name, found.version, recorded, now)]
+            _check(found, state, spec, raced=True)
+        if _changes_run(found, recorded):
+            kept = {key: found.configuration[key] for key in SEARCHED if key in found.configuration}
+            return [ev.CreateExperiment(spec.name, found.version, {**recorded, **kept}, now)]
         return []
 
 
 def draft(
     spec: ExperimentSpec,
     place: Place,
-    compare: Comparison = differences,
     storage: Storage | None = None,
     as_it_is: bool = False,
 ) -> Draft:
@@ -163,8 +170,6 @@ def draft(
     spec : ExperimentSpec
     place : Place
         The location of the experiment.
-    compare : callable, default :func:`~orion_hpc.config.experiment_identity.differences`
-        Returns the differences that make another experiment.
     storage : Storage, optional
         The storage of ``place``, if it is already open.
     as_it_is : bool, default False
@@ -187,7 +192,7 @@ def draft(
             state = storage.refresh()
             found = state.find(spec.name, spec.version)
             if found is not None:
-                _check(found, state, spec, compare)
+                _check(found, state, spec)
         source = to_learn(spec, found, place) if found is None or not as_it_is else None
         # This constructs the algorithm: if it can't search the space, nothing is written.
         advised = _advice(spec, source) if found is None else []
@@ -195,15 +200,34 @@ def draft(
         if storage is not None:
             storage.close()
         raise
-    return Draft(spec, found, place, storage, compare, as_it_is, source, advised)
+    return Draft(spec, found, place, storage, as_it_is, source, advised)
 
 
-def _gets_run(found: ExperimentState, recorded: Mapping[str, Any]) -> bool:
-    """Return whether ``recorded`` adds the function or command that the experiment lacks.
+def _changes_run(found: ExperimentState, recorded: Mapping[str, Any]) -> bool:
+    """Return whether ``recorded`` changes the function or command, or adds the missing one.
 
-    It lacks one if it was imported or a Python program created it.
+    It is missing if the experiment was imported or a Python program created it.
     """
-    return found.is_bare and not lacks_run(recorded)
+    adds = found.is_bare and not lacks_run(recorded)
+    return adds or bool(run_changes(found.configuration, recorded))
+
+
+def _run_advice(experiment: ExperimentState, state: State) -> list[str]:
+    """Return a line on trials that ran, or run, what was recorded before the change."""
+    lines = []
+    if done := experiment.count(COMPLETED):
+        lines.append(
+            f"{counted(done, 'trial')} completed before this change. If their results can't be "
+            f"compared with new ones, use --version {_next_version(experiment.name, state)}"
+        )
+    if experiment.count(RESERVED):
+        lines.append("workers that run now aren't affected by this change")
+    return lines
+
+
+def _next_version(name: str, state: State) -> int:
+    highest = state.find(name)
+    return 1 if highest is None else highest.version + 1
 
 
 def _advice(spec: ExperimentSpec, source: Source | None) -> list[str]:
@@ -221,22 +245,52 @@ def _kept(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
 
 
 def _check(
-    experiment: ExperimentState, state: State, spec: ExperimentSpec, compare: Comparison
+    experiment: ExperimentState, state: State, spec: ExperimentSpec, raced: bool = False
 ) -> None:
-    """Raise ExperimentConflict unless this is the experiment of ``spec``, completely imported."""
+    """Raise ExperimentConflict unless this is the experiment of ``spec``, completely imported.
+
+    ``raced``: another process has just created it, so it must run the same, too.
+    """
+    name, version = experiment.name, experiment.version
     if experiment.to_import:
         raise ExperimentConflict(
-            f"experiment {experiment.name!r} version {experiment.version} was imported only in "
-            f"part: {experiment.to_import} trials are missing",
+            f"experiment {name!r} version {version} was imported only in part: "
+            f"{experiment.to_import} trials are missing",
             "Run the same import again; it continues from there.",
         )
-    found = compare(experiment.configuration, spec.configuration())
-    if found:
-        highest = state.find(experiment.name)
-        assert highest is not None
-        raise ExperimentConflict(
-            f"experiment {experiment.name!r} version {experiment.version} exists with other "
-            "settings:\n" + "\n".join(f"  {line}" for line in found),
-            f"Choose another name with --name, or the next version with "
-            f"--version {highest.version + 1}.",
+    wanted = spec.configuration()
+    older = _same_version(experiment, state, wanted)
+    # Without a version, the file of an older one mustn't change what the highest one runs.
+    must_run_the_same = raced or (older is not None and spec.version is None)
+    compare = differences if must_run_the_same else search_differences
+    found = compare(experiment.configuration, wanted)
+    if not found:
+        return
+    following = _next_version(name, state)
+    hint = f"Choose another name with --name, or the next version with --version {following}."
+    if older is not None:
+        hint = (
+            f"These are the settings of version {older}: continue it with --version {older}. For a "
+            f"new experiment choose another --name, or --version {following}."
         )
+    raise ExperimentConflict(
+        f"experiment {name!r} version {version} exists with other settings:\n"
+        + "\n".join(f"  {line}" for line in found),
+        hint,
+    )
+
+
+def _same_version(
+    experiment: ExperimentState, state: State, wanted: Mapping[str, Any]
+) -> int | None:
+    """Return the highest other version of the experiment with the wanted settings, if any."""
+    return max(
+        (
+            one.version
+            for one in state.experiments.values()
+            if one.name == experiment.name
+            and one.version != experiment.version
+            and not differences(one.configuration, wanted)
+        ),
+        default=None,
+    )

@@ -140,12 +140,13 @@ def _is_learned(wanted: Mapping[str, Any], learner: ExperimentState, own: Place)
     """Return whether the wanted experiment is completely copied; without a version, any version."""
     path = _path(own if wanted["storage"] is None else Place(str(wanted["storage"])))
     for source in learner.sources.keys() - learner.half_learned:
-        title, _, there = source.partition(" in ")
-        name, _, version = title.rpartition("-v")
+        # A name may have " in " in it, too, but a version has not.
+        head = f"{wanted['name']}-v"
+        version, _, there = source.removeprefix(head).partition(" in ")
         # If the database was moved, an experiment that it learned from itself moved with it.
         moved = path == _path(own) and not os.path.exists(there)
-        same_name = name == wanted["name"] and str(wanted["version"] or version) == version
-        if same_name and (there == path or moved):
+        same = source.startswith(head) and str(wanted["version"] or version) == version
+        if same and (there == path or moved):
             return True
     return False
 

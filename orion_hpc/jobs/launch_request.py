@@ -66,7 +66,7 @@ def launch_request(
         spec=spec.to_json(),
         tasks=tasks,
         folder=layout.jobs_folder(settings.storage, experiment.title),
-        title=experiment.name,
+        title=layout.safe_name(experiment.name),
         options=sbatch_options(settings),
         throttle=size.throttle if size else None,
         environment=_environment(settings.worker.executor, cpus),

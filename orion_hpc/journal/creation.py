@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
+import shlex
 import stat
 from typing import Any
 
@@ -22,6 +23,30 @@ from orion_hpc.sharedfs.hints import hint
 
 _HEADER_LIMIT = 1 << 17
 _OTHER_FILE = "Choose another file with 'storage:' in the configuration or --storage."
+
+
+_ORION = b"orion.core.io.database.ephemeraldb"
+"""The first name in a database file of Oríon."""
+
+_BEGINNING = 200
+"""Bytes in which it stands."""
+
+
+def not_a_database(path: str, data: bytes, hint: str) -> StorageUnusable:
+    """Return the error for a file that isn't ours and begins with ``data``.
+
+    For a database of Oríon its hint is the command that imports it; else it is ``hint``.
+    """
+    if _ORION not in data[:_BEGINNING]:
+        return StorageUnusable(f"{path} isn't a database of orion-hpc", hint)
+    root, extension = os.path.splitext(path)
+    new = f"{root}.orion-hpc{extension}"
+    command = shlex.join(["orion-hpc", "db", "import", path, "--storage", new])
+    return StorageUnusable(
+        f"{path} is a database of Oríon and not of orion-hpc",
+        f"Import its experiments into a new file with: {command}\n"
+        f"Then use it with: --storage {shlex.quote(new)}",
+    )
 
 
 def file_mode(group: bool) -> int:
@@ -173,7 +198,7 @@ def read_header(file: DatabaseFile) -> JournalHeader:
             "Install that version of orion-hpc, or a newer one.",
         ) from None
     except (framing.NotAJournal, pickle.UnpicklingError):
-        raise StorageUnusable(f"{file.path} isn't a database of orion-hpc", _OTHER_FILE) from None
+        raise not_a_database(file.path, data, _OTHER_FILE) from None
     if header is None:
         raise StorageUnusable(
             f"{file.path} is empty"

@@ -228,7 +228,8 @@ class _Place:
         self._trials_root = folder
         self._trials_names: tuple[str, ...] = (last,)
         if folder == layout.experiment_folder(database, title):
-            self._trials_root, self._trials_names = self._root, (title, last)
+            self._trials_root = self._root
+            self._trials_names = (os.path.basename(folder), last)
         self._beside = self._look(os.path.dirname(database))
         self._trials = self._look(self._trials_root, *self._trials_names) if trials else []
         outer, last = os.path.split(layout.write_ahead_folder(database, identity))

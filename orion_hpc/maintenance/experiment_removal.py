@@ -13,8 +13,10 @@ from orion_hpc.experiments.lookup import read_experiments, the_one
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
-from orion_hpc.model.wire import valid_name
 from orion_hpc.sharedfs import layout, removal
+
+_KEPT = 50
+"""Characters of a folder's name that are kept while it is removed: four bytes each fit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,8 @@ def remove(storage: str, experiment: ExperimentState) -> Removed:
         raise StorageError(f"{experiment.title} is still in {storage}", "Try again.")
     notes = mover.remove()
     if place := experiment.configuration.get("working_dir"):
-        notes.append(
-            f"The trials' own directories are left alone: {os.path.join(place, experiment.title)}"
-        )
+        first = layout.trial_folders(database.path, experiment.title, place)(0)
+        notes.append(f"The trials' own directories are left alone: {os.path.dirname(first)}")
     return Removed(experiment.title, len(experiment.trials), mover.removed, notes)
 
 
@@ -90,12 +91,10 @@ class _Mover:
     experiment of the same name gets a folder of its own."""
 
     def __init__(self, database: str, experiment: ExperimentState) -> None:
-        self._parent = layout.files_folder(database)
-        self._name = experiment.title
-        self._aside = f"{experiment.title}.removed-{os.urandom(4).hex()}"
+        folder = layout.experiment_folder(database, experiment.title)
+        self._parent, self._name = os.path.split(folder)
+        self._aside = f"{self._name[:_KEPT]}.removed-{os.urandom(4).hex()}"
         self._is_aside = False
-        # The database's reader accepts no other name; checked again as it becomes part of a path.
-        self._usable = valid_name(experiment.name)
         self.removed: str | None = None
         self._notes: list[str] = []
 
@@ -104,8 +103,6 @@ class _Mover:
         return os.path.join(self._parent, self._name)
 
     def set_aside(self) -> None:
-        if not self._usable:
-            return
         try:
             self._is_aside = removal.set_aside(self._parent, self._name, self._aside)
         except OSError as error:

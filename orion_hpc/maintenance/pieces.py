@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from orion_hpc.errors import StorageUnusable
 from orion_hpc.journal import framing, safe_pickle
+from orion_hpc.journal.creation import not_a_database
 from orion_hpc.maintenance import walk
 from orion_hpc.model import wire
 from orion_hpc.model.event import (
@@ -145,10 +146,10 @@ def _damaged_header(path: str, read: walk.Read, size: int, data: bytes, kept: bo
         first = None
     is_first = first is not None and isinstance(read_frame(first), Transaction)
     if not is_first and not kept:
-        raise StorageUnusable(
-            f"{path} is empty" if not size else f"{path} isn't a database of orion-hpc",
-            "Check the path of the database.",
-        )
+        hint = "Check the path of the database."
+        if not size:
+            raise StorageUnusable(f"{path} is empty", hint)
+        raise not_a_database(path, data, hint)
     end = first.start if first is not None and is_first else size
     guess: dict[str, Any] = {}
     # The magic and the version aren't covered by the checksum: the rest may be undamaged.

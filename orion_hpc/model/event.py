@@ -16,7 +16,8 @@ class CreateExperiment(NamedTuple):
     """Create an experiment. ``configuration`` is plain data.
 
     That of an imported experiment has an entry ``imported`` and neither ``function`` nor
-    ``command``; a second event, with one of them, adds what is missing.
+    ``command``; a second event, with one of them, adds what is missing. A second event with the
+    same space and algorithm changes what the trials run.
     """
 
     name: str

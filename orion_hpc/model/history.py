@@ -49,6 +49,30 @@ def lacks_run(configuration: Mapping[str, Any]) -> bool:
     return not runs
 
 
+RUN = ("function", "command", "kwargs", "trial_arg", "path")
+"""The settings of what trials run."""
+
+SEARCHED = ("space", "algorithm")
+"""The settings of what is searched, which never change."""
+
+
+def with_run(recorded: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the configuration of an experiment that is created a second time; None if refused.
+
+    The second creation adds what the trials of a bare experiment run. Of any other experiment it
+    changes what they run, if it repeats space and algorithm with its seed. A writer that lost a
+    race to create the experiment has drawn another seed, so that it changes nothing.
+    """
+    if lacks_run(wanted):
+        return None
+    if lacks_run(recorded):
+        kept = {key: recorded[key] for key in (IMPORTED, *SEARCHED) if key in recorded}
+        return {**wanted, **kept}
+    if any(recorded.get(key) != wanted.get(key) for key in SEARCHED):
+        return None
+    return {**recorded, **{key: wanted[key] for key in RUN if key in wanted}}
+
+
 KINDS = (COMPLETED, BROKEN, INTERRUPTED, LOST_WORKER)
 """How attempts end, for the sum of their times; see :attr:`ExperimentHistory.spent`."""
 

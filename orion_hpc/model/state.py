@@ -12,7 +12,7 @@ from typing import NoReturn
 
 from orion_hpc.errors import NoConfigurationError
 from orion_hpc.model import event as ev
-from orion_hpc.model.history import IMPORTED, ExperimentHistory, lacks_run
+from orion_hpc.model.history import ExperimentHistory, with_run
 from orion_hpc.model.replay_rules import RULES
 
 
@@ -109,11 +109,10 @@ class State:
     def _create(self, event: ev.CreateExperiment) -> bool:
         found = self.find(event.name, event.version)
         if found is not None:
-            if not found.is_bare or lacks_run(event.configuration):
+            changed = with_run(found.configuration, event.configuration)
+            if changed is None or changed == found.configuration:
                 return False
-            old, searched = found.configuration, (IMPORTED, "space", "algorithm")
-            kept = {key: old[key] for key in searched if key in old}
-            found.reconfigure({**event.configuration, **kept})
+            found.reconfigure(changed)
             return True
         number = len(self.experiments) + len(self.experiments.removed) + 1
         experiment = ExperimentState(

@@ -40,8 +40,8 @@ LONGEST_STATISTIC = 10_000
 _MOST_BITS = 1023
 """Bits of an integer: it can be printed, and converted to a float."""
 
-_LONGEST_NAME = 100
-_NAME = re.compile(r"\w[\w.\-]*")
+LONGEST_NAME = 1000
+_NAME = re.compile(r"[^\x00-\x1f\x7f-\x9f]+")  # the same set in every version of Unicode
 
 
 class _Kind(NamedTuple):
@@ -118,8 +118,11 @@ def _shown(value: Any) -> str:
 
 
 def valid_name(text: str) -> bool:
-    """Return whether an experiment may have this name, which becomes part of file names."""
-    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None and is_text(text)
+    """Return whether an experiment may have this name: one line, not too long.
+
+    :func:`orion_hpc.sharedfs.layout.safe_name` makes a part of a path of it.
+    """
+    return len(text) <= LONGEST_NAME and _NAME.fullmatch(text) is not None and is_text(text)
 
 
 # -- values ----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@
     db.pkl                        the database
     db.pkl.lock                   its lock, unless that is on the database itself
     db.pkl.files/write-ahead/ID/  copies of what each writer appended, if the lock is a lease
-    db.pkl.files/NAME-vVERSION/   one folder for each experiment, with
+    db.pkl.files/NAME-vVERSION/   one folder for each experiment (:func:`safe_name`), with
         workers/                  a heartbeat for each worker
         notices/                  a stop notice for each worker that has to stop
         jobs/                     a folder for each launch: settings, scripts, logs
@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -34,8 +35,21 @@ FILES = ".files"
 LAUNCHER = ".launcher"
 """The file in a launch's folder that names the launching process as long as it runs."""
 
+WORKERS = "workers"
+"""The folder in an experiment's folder for the workers' heartbeats."""
+
 JOB_SPEC = "worker.json"
 """The file in a launch's folder from which its jobs read their settings."""
+
+_SAFE = re.compile(r"[A-Za-z0-9_\u00a1-\U0010ffff][A-Za-z0-9_.\-\u00a1-\U0010ffff]*")
+"""Names that are used as they are. The set is the same in every version of Unicode, so that all
+hosts agree; it has all names that earlier versions allowed."""
+
+_LONGEST = 255
+"""Bytes of a file name (NAME_MAX)."""
+
+_READABLE = 60
+"""Bytes of another name that are kept for people."""
 
 _GROUP = stat.S_ISGID | stat.S_IRWXG
 
@@ -52,18 +66,37 @@ def write_ahead_folder(database: str, identity: str) -> str:
     return os.path.join(files_folder(database), "write-ahead", name)
 
 
+def safe_name(name: str, longest: int = _LONGEST) -> str:
+    """Return ``name`` for a path or a job's name: as it is if it is safe and short enough.
+
+    Of any other name the characters that are safe are kept, with a digest of the whole name after
+    a ``+``, which no safe name has. So two names never become one.
+    """
+    if _SAFE.fullmatch(name) and len(name.encode()) <= longest:
+        return name
+    kept = re.sub(r"[^A-Za-z0-9_.\-\u00a1-\U0010ffff]+", "_", name).lstrip(".-").encode()
+    digest = hashlib.sha256(name.encode()).hexdigest()[:20]
+    return f"{kept[:_READABLE].decode(errors='ignore')}+{digest}"
+
+
 def experiment_folder(database: str, title: str) -> str:
     """Return the folder of the experiment called ``title`` (``NAME-vVERSION``).
 
     It is beside the file itself, so that a process that uses a symbolic link to the database finds
     the same heartbeats.
     """
-    return os.path.join(files_folder(database), title)
+    return os.path.join(files_folder(database), _folder_name(title))
+
+
+def _folder_name(title: str) -> str:
+    name, _, version = title.rpartition("-v")
+    suffix = f"-v{version}"
+    return safe_name(name, _LONGEST - len(suffix)) + suffix
 
 
 def workers_folder(database: str, title: str) -> str:
     """Return the folder for the workers' heartbeats."""
-    return os.path.join(experiment_folder(database, title), "workers")
+    return os.path.join(experiment_folder(database, title), WORKERS)
 
 
 def notices_folder(database: str, title: str) -> str:
@@ -96,7 +129,7 @@ def trial_folders(database: str, title: str, working_dir: str | None) -> Callabl
     They are under ``working_dir`` if the experiment sets one.
     """
     root = (
-        os.path.join(working_dir, title)
+        os.path.join(working_dir, _folder_name(title))
         if working_dir
         else os.path.join(experiment_folder(database, title), "trials")
     )

@@ -140,6 +140,25 @@ def test_other_settings_under_the_same_name_are_refused_with_a_way_out(tmp_path)
     assert orion_hpc("submit", config, "--version", "2", "--executor", "debug").returncode == 0
 
 
+def test_the_file_of_an_older_version_is_told_its_version(tmp_path):
+    """Neither does it change what the highest version runs, though it may."""
+    config = project(tmp_path / "p", quick=f"{QUICK}\n\ndef other(x):\n    return x\n")
+    assert orion_hpc("submit", config, "--executor", "debug").returncode == 0
+    for old, new in (("uniform(0, 1)", "uniform(0, 2)"), ("quick:main", "quick:other")):
+        config.write_text(CONFIG.replace(old, new))
+        words = ("--version", "3" if old == "quick:main" else "2")
+        assert orion_hpc("submit", config, *words, "--executor", "debug").returncode == 0
+        config.write_text(CONFIG)
+        told = refused(config)
+        assert f"version {words[1]} exists with other settings" in told
+        assert new in told
+        assert "settings of version 1: continue it with --version 1." in told
+        assert f"--version {int(words[1]) + 1}" in told
+    done = orion_hpc("submit", config, "--version", "1", "--executor", "debug")
+    assert done.returncode == 0
+    assert "quick v1 goes on" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

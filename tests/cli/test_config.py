@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -67,3 +69,35 @@ def test_a_submission_has_the_sites_settings(tmp_path, site, fake_slurm):
     shown = orion_hpc("submit", "--dry-run", "--executor", "local", config)
     assert shown.returncode == 0, shown.stderr
     assert "our site's own line" not in shown.stdout
+
+
+def test_orions_variables_are_used_with_a_note(tmp_path, monkeypatch):
+    """By the commands and from Python; where our settings say otherwise, nothing is said."""
+    monkeypatch.setenv("ORION_DB_ADDRESS", str(tmp_path / "theirs.pkl"))
+    monkeypatch.setenv("ORION_EXP_MAX_TRIALS", "2")
+    config = project(tmp_path / "p", CONFIG.replace("max_trials: 8\n", ""))
+    done = orion_hpc("submit", config, "--executor", "debug")
+    assert done.returncode == 0, done.stderr
+    note = f"Note: storage is {tmp_path}/theirs.pkl, from ORION_DB_ADDRESS."
+    assert note in done.stderr
+    assert "Note: max_trials is 2, from ORION_EXP_MAX_TRIALS." in done.stderr
+    assert not (tmp_path / "p" / "db.pkl").exists()
+    done = orion_hpc("status", config, "--json")
+    assert json.loads(done.stdout)["experiments"][0]["trials"]["completed"] == 2
+    assert done.stderr == f"{note}\n"
+
+    program = (
+        "from orion_hpc.client import build_experiment\n"
+        "experiment = build_experiment('quick')\n"
+        "print(experiment.stats.trials_completed)"
+    )
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n"
+    assert note in done.stderr
+
+    done = orion_hpc("submit", config, "--executor", "debug", "--storage", tmp_path / "ours.pkl",
+                     "--max-trials", "1")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "ORION_" not in done.stderr
+    assert (tmp_path / "ours.pkl").exists()

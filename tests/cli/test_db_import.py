@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import shlex
 from pathlib import Path
 
 import pytest
@@ -144,6 +145,40 @@ def test_the_same_import_again_is_refused(tmp_path):
         f"'orion-hpc status --storage {tmp_path}/db.pkl' shows its state; import into another "
         "database with --storage.",
     ]
+
+
+@pytest.mark.parametrize("source", [GENUINE, None], ids=["genuine", "made"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("submit", "p/config.yaml", "--executor", "debug", "--storage", "OLD"),
+        ("status", "--storage", "OLD"),
+        ("db", "check", "OLD"),
+        ("db", "info", "OLD"),
+        ("db", "repair", "OLD"),
+        ("db", "export", "OLD", "--format", "csv"),
+        ("db", "set", "OLD", "--status", "broken", "--to", "new"),
+        ("db", "rm", "OLD", "--yes"),
+    ],
+    ids=lambda words: "-".join(words[:2]),
+)
+def test_a_database_of_orions_in_place_of_ours_is_told_with_its_import(tmp_path, words, source):
+    """The command in the error can be pasted, and makes what the other line names."""
+    project(tmp_path / "p")
+    old = tmp_path / "my db.pkl"
+    content = make() if source is None else source.read_bytes()
+    old.write_bytes(content)
+    done = orion_hpc(*(str(old) if word == "OLD" else word for word in words), cwd=tmp_path)
+    assert done.returncode == 2
+    told, pasted, then = done.stderr.splitlines()
+    assert told == f"Error: {old} is a database of Oríon and not of orion-hpc"
+    command = shlex.split(pasted.removeprefix("Import its experiments into a new file with: "))
+    assert command[:4] == ["orion-hpc", "db", "import", str(old)]
+    done = orion_hpc(*command[1:], cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    flag, new = shlex.split(then.removeprefix("Then use it with: "))
+    assert orion_hpc("status", flag, new).returncode == 0
+    assert old.read_bytes() == content
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,57 @@ def test_too_many_broken_trials_end_it_with_the_reason(tmp_path):
     assert status_of(config)["state"] == "broken"
 
 
+def test_a_name_of_any_characters_has_a_folder_of_its_own(tmp_path):
+    """From the first submission to the removal; a neighbour of a similar name stays."""
+    folder = tmp_path / "p"
+    config = project(folder, CONFIG.replace("name: quick", 'name: "lr=0.1 /../[red]50%j"'))
+    script = orion_hpc("submit", "--dry-run", "--executor", "slurm", config).stdout
+    (job_name,) = re.findall("^#SBATCH --job-name=(.*)$", script, re.MULTILINE)
+    assert re.fullmatch(r"lr_0\.1_\.\._red_50_j\+[0-9a-f]{20}", job_name)
+
+    for words in ((), ("--name", "lr_0.1 /../[red]50%j")):
+        done = orion_hpc("submit", config, "--executor", "local", *words)
+        assert done.returncode == 0, done.stderr
+    files = folder / "db.pkl.files"
+    assert f"{job_name}-v1" in os.listdir(files)
+    assert len(os.listdir(files)) == 2
+    assert sorted(os.listdir(folder)) == ["__pycache__", "config.yaml", "db.pkl", "db.pkl.files",
+                                          "db.pkl.lock", "quick.py"]  # fmt: skip
+    assert status_of(config)["name"] == "lr=0.1 /../[red]50%j"
+    assert f"{job_name}-v1/jobs/" in orion_hpc("logs", config).stdout
+    name = ("--name", "lr=0.1 /../[red]50%j")
+    done = orion_hpc("db", "rm", folder / "db.pkl", *name, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert len(os.listdir(files)) == 1
+    assert f"{job_name}-v1" not in os.listdir(files)
+
+
+def test_a_mended_command_goes_on_with_the_same_experiment(tmp_path):
+    """Trials that broke run again with the new command; what completed before is pointed out."""
+    wrong = CONFIG.replace("function: quick:main", 'command: [sh, -c, "exit 1"]')
+    config = project(tmp_path / "p", wrong)
+    database = tmp_path / "p" / "db.pkl"
+    assert orion_hpc("submit", config, "--executor", "debug").returncode == 1
+    broken = status_of(config)["trials"]["broken"]
+    assert broken == 3
+    assert orion_hpc("db", "set", database, "--status", "broken", "--to", "new").returncode == 0
+    config.write_text(wrong.replace("exit 1", "echo {x}"))
+    done = orion_hpc("submit", config, "--executor", "debug")
+    assert done.returncode == 0, done.stderr
+    assert "Changed command: ['sh', '-c', 'exit 1'] -> ['sh', '-c', 'echo {x}']." in done.stderr
+    assert "completed before" not in done.stderr
+    assert status_of(config)["trials"]["completed"] == 8
+
+    config.write_text(CONFIG)
+    done = orion_hpc("submit", config, "--executor", "debug", "--max-trials", "9")
+    assert done.returncode == 0, done.stderr
+    assert "Changed function: not given -> quick:main." in done.stderr
+    assert "8 trials completed before this change." in done.stderr
+    assert "use --version 2." in done.stderr
+    done = orion_hpc("submit", config, "--executor", "debug", "--max-trials", "9")
+    assert "function" not in done.stderr, "it was recorded"
+
+
 def test_everyone_leaves_when_too_many_are_broken(tmp_path):
     """Also a worker that has an hour before it; the trial goes on when the cause is mended."""
     search = """

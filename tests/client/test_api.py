@@ -138,9 +138,21 @@ def test_what_is_wrong_is_told_and_nothing_is_written(given, told):
 
 
 def test_a_bad_name_is_told():
-    """It would be a part of a path."""
+    """It has a line break."""
     with pytest.raises(ConfigurationError, match="name"):
-        build_experiment("../e", space=SPACE)
+        build_experiment("a\ne", space=SPACE)
+
+
+@pytest.mark.parametrize("name", ["../e", "a b", "lr=0.1", "-x"])
+def test_a_name_may_have_any_characters(name, tmp_path):
+    """As in Oríon; all files are beside the database."""
+    experiment = build_experiment(name, space=SPACE, max_trials=1, storage=tmp_path / "db.pkl")
+    experiment.workon(lambda x: x)
+    assert (experiment.name, experiment.is_done) == (name, True)
+    (trial,) = experiment.fetch_trials()
+    assert Path(trial.working_dir).parent.parent.parent == tmp_path / "db.pkl.files"
+    assert get_experiment(name, storage=tmp_path / "db.pkl").is_done
+    assert {path.name.partition(".")[0] for path in tmp_path.iterdir()} == {"db"}
 
 
 def test_the_environment_gives_what_the_call_does_not(monkeypatch, tmp_path):

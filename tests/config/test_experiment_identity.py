@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from orion_hpc.config.experiment_identity import differences
+from orion_hpc.config.experiment_identity import (
+    differences,
+    run_changes,
+    search_differences,
+)
 from orion_hpc.config.experiment_spec import ExperimentSpec
 from orion_hpc.config.resolve import Layer, resolve
 
@@ -100,7 +104,7 @@ def test_no_identity(changes: dict[str, Any]) -> None:
     ],
 )
 def test_identity(changes: dict[str, Any], sentences: list[str]) -> None:
-    """Each setting that makes another experiment is told in a sentence of its own."""
+    """Each setting that differs is reported in a sentence of its own."""
     assert differences(configuration(7), configuration(**changes)) == sentences
 
 
@@ -125,4 +129,42 @@ def test_another_algorithm() -> None:
 def test_lists_tuples_and_nan_are_the_same_again() -> None:
     """What a database gives back for the same constants makes no difference."""
     old, new = {"kwargs": {"a": (1, float("nan"))}}, {"kwargs": {"a": [1, float("nan")]}}
-    assert differences(old, new) == []
+    assert differences({"function": "m:f", **old}, {"function": "m:f", **new}) == []
+
+
+def test_what_runs_makes_no_other_experiment() -> None:
+    """A changed function, constant or command is a change of the same experiment."""
+    old, new = configuration(7), configuration(function="svm:train", kwargs={"n": 2, "m": [1]})
+    assert search_differences(old, new) == []
+    assert run_changes(old, new) == [
+        "function: svm:main -> svm:train",
+        "kwargs.n: 1 -> 2",
+        "kwargs.m: not given -> [1]",
+    ]
+    command = configuration(function=None, kwargs=None, command=["a", "{C}"])
+    assert search_differences(old, command) == []
+    assert run_changes(old, command) == [
+        "function: svm:main -> not given",
+        "command: not given -> ['a', '{C}']",
+        "kwargs.n: 1 -> not given",
+    ]
+
+
+def test_what_is_searched_makes_another_experiment() -> None:
+    """Space, algorithm and a given seed aren't changes of what runs."""
+    old = configuration(7)
+    for changes in (
+        {"space": {"C": "uniform(0, 2)"}},
+        {"algorithm": "gridsearch"},
+        {"algorithm": {"random": {"seed": 8}}},
+    ):
+        assert len(search_differences(old, configuration(**changes))) == 1
+        assert run_changes(old, configuration(**changes)) == []
+
+
+def test_an_experiment_without_a_function_has_no_changed_one() -> None:
+    """An imported experiment, or one of a Python program, gets one or keeps its own."""
+    full = configuration(7)
+    bare = {**full, "function": None, "kwargs": {}}
+    assert run_changes(bare, full) == run_changes(full, bare) == []
+    assert differences(bare, full) == differences(full, bare) == []

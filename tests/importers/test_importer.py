@@ -81,7 +81,7 @@ def test_the_database_holds_what_orion_reads(tmp_path, path):
     expected = json.loads(path.with_suffix(".json").read_text())
     assert len(experiments) == len(expected) == len(done)
     for known in expected:
-        found = experiments[f"{known['name'].replace(' ', '_')}-v{known['version']}"]
+        found = experiments[f"{known['name']}-v{known['version']}"]
         assert found.max_trials == known["max_trials"]
         assert found.max_broken == known["max_broken"]
         priors = {name.lstrip("/").replace("/", "."): p for name, p in known["space"].items()}
@@ -119,11 +119,11 @@ def test_an_interrupted_import_of_ours_counts_no_loss(tmp_path):
 @pytest.mark.parametrize(
     ("name", "version", "titles"),
     [
-        (None, None, ["cmd_line-v1", "statuses-v1", "statuses-v2", "waiting-v1"]),
+        (None, None, ["cmd line-v1", "statuses-v1", "statuses-v2", "waiting-v1"]),
         ("statuses", None, ["statuses-v1", "statuses-v2"]),
         ("statuses", 2, ["statuses-v2"]),
         (None, 2, ["statuses-v2"]),
-        ("cmd line", None, ["cmd_line-v1"]),
+        ("cmd line", None, ["cmd line-v1"]),
     ],
 )
 def test_experiments_can_be_chosen(tmp_path, name, version, titles):
@@ -150,12 +150,16 @@ def test_a_file_without_an_experiment_is_refused(tmp_path):
 
 
 def test_two_experiments_of_one_title_are_refused(tmp_path):
-    """Names that are the same once they can be part of a path."""
-    documents = [{**EXPERIMENT, "name": "a b"}, {**EXPERIMENT, "_id": 2, "name": "a:b"}]
+    """A file of Oríon has no two; a manipulated one may."""
+    documents = [
+        {**EXPERIMENT, "name": "a b"},
+        {**EXPERIMENT, "_id": 2, "name": "a b"},
+        {**EXPERIMENT, "_id": 3, "name": "a:b"},
+    ]
     path = old_file(tmp_path, documents)
-    with pytest.raises(ImportRefused, match="more than one experiment that would be a_b v1"):
+    with pytest.raises(ImportRefused, match="more than one experiment a b v1"):
         found_in(path)
-    assert [one.title for one in found_in(path, "a:b")] == ["a_b v1"]
+    assert [one.title for one in found_in(path, "a:b")] == ["a:b v1"]
 
 
 def test_trials_go_to_their_experiment(tmp_path):
@@ -367,8 +371,12 @@ def test_submission_goes_on_from_the_history(tmp_path):
     ]
     again = build(storage, settings(db, kwargs={"a": 1}), 4.0)
     assert again.experiment.number == one.number
-    with pytest.raises(ExperimentConflict, match=r"kwargs\.a"):
-        build(storage, settings(db, kwargs={"a": 2}), 4.0)
+    assert again.changes == []
+    changed = build(storage, settings(db, kwargs={"a": 2}), 5.0)
+    assert changed.changes == ["kwargs.a: 1 -> 2"]
+    assert changed.experiment.configuration["imported"]["trials"] == 2
+    with pytest.raises(ExperimentConflict, match=r"space\.x"):
+        build(storage, settings(db, space={"x": "uniform(0, 2)"}), 6.0)
 
 
 def test_a_drawn_seed_matches_a_configuration_without_one(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -637,6 +639,57 @@ def test_a_second_import_of_an_experiment_changes_nothing():
     state = imported()
     again = ev.CreateExperiment("e", 1, {**state.experiments[1].configuration}, 2.0)
     assert state.apply(CATALOGUE, "v", 0, [again]) == [False]
+
+
+def running(function: str, **changes: Any) -> ev.CreateExperiment:
+    """Return the creation of an experiment with something to run."""
+    configuration = {
+        "max_trials": 3,
+        "max_broken": 2,
+        "max_attempts": 3,
+        "working_dir": None,
+        "function": function,
+        "command": None,
+        "kwargs": {},
+        "trial_arg": None,
+        "path": "/old",
+        "space": {"x": "uniform(0, 1)"},
+        "algorithm": {"random": {"seed": 7}},
+        **changes,
+    }
+    return ev.CreateExperiment("e", 1, configuration, 1.0)
+
+
+def test_a_second_creation_changes_what_runs():
+    """Everything else stays as it was: the limits, the directories, the trials."""
+    state = State()
+    state.apply(CATALOGUE, "w", 0, [running("a:b")])
+    state.apply(1, "w", 0, [register(0)])
+    new = {"command": ["c"], "kwargs": {}, "path": "/new"}
+    again = running("", **new, max_trials=9, max_attempts=1, working_dir="/w")._replace(time=9.0)
+    assert state.apply(CATALOGUE, "v", 0, [again]) == [True]
+    found = state.experiments[1]
+    assert found.configuration == {**running("").configuration, **new}
+    assert (found.create_time, found.max_trials, len(found.trials)) == (1.0, 3, 1)
+    assert len(state.experiments) == 1
+    assert state.apply(CATALOGUE, "v", 1, [again]) == [False], "nothing changes any more"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"algorithm": {"random": {"seed": 8}}},
+        {"algorithm": {"gridsearch": {"n_values": 100}}},
+        {"space": {"x": "uniform(0, 2)"}},
+        {"function": None},
+    ],
+)
+def test_a_second_creation_changes_nothing_that_was_searched(changes):
+    """Two processes that create one experiment at once have drawn two seeds: the first wins."""
+    state = State()
+    state.apply(CATALOGUE, "w", 0, [running("a:b")])
+    assert state.apply(CATALOGUE, "v", 0, [running(**{"function": "c:d", **changes})]) == [False]
+    assert state.experiments[1].configuration == running("a:b").configuration
 
 
 def test_what_an_import_lacks_is_known():

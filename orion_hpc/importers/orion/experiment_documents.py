@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -44,8 +43,6 @@ class FoundExperiment:
 
     Attributes
     ----------
-    known_as : str
-        Its name in Oríon.
     configuration : dict
         The configuration for the database; see :data:`~orion_hpc.model.state.IMPORTED`.
     create_time : float
@@ -54,7 +51,6 @@ class FoundExperiment:
         A sentence for each thing that was changed.
     """
 
-    known_as: str
     name: str
     version: int
     configuration: dict[str, Any]
@@ -105,9 +101,8 @@ def read_experiment(
     ImportRefused
         It has no name.
     """
-    known_as, version = label(document)
-    name = _allowed_name(known_as)
-    notes = [] if name == known_as else [f"It was called {known_as!r} in Oríon."]
+    name, version = label(document)
+    notes: list[str] = []
     priors = _priors(document, notes)
     options = _options(document, converter, notes)
     space, algorithm = _converted(priors, options, seed, notes)
@@ -133,9 +128,9 @@ def read_experiment(
         "max_attempts": _MAX_ATTEMPTS,
         "working_dir": None,
         "worker": {},
-        IMPORTED: _origin(document, converter, len(found), (known_as, priors, options, found)),
+        IMPORTED: _origin(document, converter, len(found), (name, priors, options, found)),
     }
-    return FoundExperiment(known_as, name, version, configuration, created, found, notes)
+    return FoundExperiment(name, version, configuration, created, found, notes)
 
 
 def _origin(
@@ -153,11 +148,6 @@ def _origin(
         "trials": trials,
         "digest": hashlib.sha256(repr(content).encode()).hexdigest(),
     }
-
-
-def _allowed_name(name: str) -> str:
-    """Return the nearest name that can be part of a path, as the settings require."""
-    return re.sub(r"^[.\-]+|[^\w.\-]", "_", name)[:100]
 
 
 def _priors(document: Document, notes: list[str]) -> dict[str, str]:

@@ -143,7 +143,7 @@ def find_experiments(
     doubles = [title for title, times in Counter(one.title for one in found).items() if times > 1]
     if doubles:
         raise ImportRefused(
-            f"{source} holds more than one experiment that would be {doubles[0]}",
+            f"{source} holds more than one experiment {doubles[0]}",
             "Import one of them, with --name and --version.",
         )
     return sorted(found, key=lambda one: (one.name, one.version))
