@@ -202,6 +202,11 @@ class WorkerRuntime:
             notice=self._shutdown.file.path,
             parent=None if parent is None else parent.id,
             parent_dir=None if parent is None else folder_of(parent.number),
+            version=state.version,
+            fidelity=self._space.fidelity,
+            submit_time=trial.submit_time,
+            start_time=trial.start_time,
+            worker=trial.worker,
         )
 
 
