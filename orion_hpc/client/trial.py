@@ -17,6 +17,7 @@ from orion_hpc.model.state import ExperimentState
 from orion_hpc.sharedfs.layout import make_folder
 from orion_hpc.worker.checkpoint_copy import inherit
 from orion_hpc.worker.trial_view import Home, Parent, TrialView
+from orion_hpc.worker.trial_view import Result as Result
 
 Leave: TypeAlias = "Callable[[Trial, BaseException | None], None]"
 """Called at the end of a ``with`` block on a trial, with its exception."""
@@ -46,12 +47,16 @@ class Trial(TrialView):
     >>> trial = experiment.insert({"x": 0.5, "model": {"depth": 3}}, reserve=True)
     >>> trial.experiment, trial.number, trial.status, trial.params
     ('demo', 0, 'reserved', {'model': {'depth': 3}, 'x': 0.5})
-    >>> len(trial.id), len(trial.hash_params)
-    (32, 32)
+    >>> len(trial.id), len(trial.hash_params), trial.hash_name == trial.id
+    (32, 32, True)
+    >>> trial.full_name
+    'model.depth:3-x:0.5'
     >>> trial.attempt, trial.resumed, trial.parent, trial.stop_requested
     (1, False, None, False)
     >>> import os
     >>> os.path.isdir(trial.working_dir)
+    True
+    >>> trial.exp_working_dir == os.path.dirname(trial.working_dir) == experiment.working_dir
     True
 
     Its results and times, once it is completed:
@@ -72,6 +77,8 @@ class Trial(TrialView):
     >>> trial.submit_time <= trial.start_time <= trial.end_time
     True
     >>> trial.duration == trial.end_time - trial.start_time
+    True
+    >>> trial.execution_interval == (trial.start_time, trial.heartbeat)
     True
 
     What is known of a failure:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from orion_hpc.client import build_experiment, get_experiment
+from orion_hpc.client.trial import Result
 from orion_hpc.errors import (
     AlreadyReleased,
     BrokenExperiment,
@@ -22,7 +23,6 @@ from orion_hpc.errors import (
     UnsupportedOperation,
     WaitingForTrials,
 )
-from orion_hpc.worker.trial_view import Result
 
 SPACE = {"x": "uniform(0, 10)", "model": {"kind": "choices(['a', 'b'])"}}
 
