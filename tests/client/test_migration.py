@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from orion_hpc.client import build_experiment
+from orion_hpc.errors import LazyWorkers, ReservationLost
 
 SPACE = {"x": "uniform(0, 10)", "m": {"k": "choices(['a'])"}, "epochs": "fidelity(1, 9, 3)"}
 
@@ -86,3 +88,42 @@ def test_what_a_trial_gives_is_the_callers_own(experiment):
     trial.to_dict()["params"]["x"].clear()
     assert trial.params == {"x": [0.25, 0.5]}
     made.close()
+
+
+def square(x, m, epochs):
+    return x**2
+
+
+@pytest.mark.parametrize("executor", ["single", "joblib"])
+def test_a_suggestion_that_was_only_looked_at_runs_at_last(experiment, executor):
+    """``workon`` of the thread that holds it completes all trials, and doesn't wait."""
+    looked = experiment.suggest()
+    with experiment.tmp_executor(executor):
+        assert experiment.workon(square, idle_timeout=0) == 4
+    assert experiment.is_done
+    trials = experiment.fetch_trials_by_status("completed")
+    assert [(trial.number, trial.attempt) for trial in trials] == [(0, 2), (1, 1), (2, 1), (3, 1)]
+    with pytest.raises(ReservationLost):
+        experiment.observe(looked, 1)
+    experiment.close()
+
+
+def test_a_run_of_its_own_limit_takes_what_was_looked_at(experiment):
+    """It counts as one of the limit, and is no trial too many."""
+    experiment.suggest()
+    with experiment.tmp_executor("single"):
+        assert experiment.workon(square, max_trials=2, idle_timeout=0) == 2
+    assert [trial.status for trial in experiment.fetch_trials()] == ["completed"] * 2
+
+
+def test_what_another_thread_holds_is_left_to_it(experiment):
+    """It may be running there: its result counts."""
+    held = []
+    thread = threading.Thread(target=lambda: held.append(experiment.suggest()))
+    thread.start()
+    thread.join()
+    with experiment.tmp_executor("single"), pytest.raises(LazyWorkers):
+        experiment.workon(square, idle_timeout=0)
+    experiment.observe(held[0], 7)
+    assert experiment.is_done
+    assert [trial.attempt for trial in experiment.fetch_trials()] == [1, 1, 1, 1]
