@@ -208,7 +208,8 @@ def _gets_run(found: ExperimentState, recorded: Mapping[str, Any]) -> bool:
 
 def _advice(spec: ExperimentSpec, source: Source | None) -> list[str]:
     learns_from = None if source is None else source.title
-    return advice(spec.algorithm, spec.space, spec.max_trials, learns_from)
+    found = advice(spec.algorithm, spec.space, spec.max_trials, learns_from)
+    return [*spec.algorithm_notes, *found]
 
 
 def _kept(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
