@@ -232,7 +232,8 @@ def _next_version(name: str, state: State) -> int:
 
 def _advice(spec: ExperimentSpec, source: Source | None) -> list[str]:
     learns_from = None if source is None else source.title
-    return advice(spec.algorithm, spec.space, spec.max_trials, learns_from)
+    found = advice(spec.algorithm, spec.space, spec.max_trials, learns_from)
+    return [*spec.algorithm_notes, *found]
 
 
 def _kept(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -236,7 +236,7 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
 
     ``CONFIG`` in a command stands for the arguments with which the user named the experiment.
     """
-    notes = []
+    notes: list[str] = []
     for one in summaries:
         title = f"{one['name']} v{one['version']}"
         notes.extend(_broken_notes(title, one["reasons"]))
