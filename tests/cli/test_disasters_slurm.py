@@ -29,7 +29,7 @@ from tests.rigs.processes import below, kill, step_daemons
 from tests.rigs.slurm import SlurmCluster, missing_for_slurm
 from tests.rigs.waiting import wait_until
 
-pytestmark = [pytest.mark.slurm, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slurm, pytest.mark.timeout(600)]
 
 BUDGET, EPOCHS, TASKS = 8, 8, 4
 
@@ -96,7 +96,7 @@ class Search:
         done = orion_hpc("submit", self.config, *self.words, cwd=self.config.parent)
         assert done.returncode == 0, done.stderr
         (self.job,) = status_of(self.config)["jobs"][0]["ids"]
-        wait_until(lambda: len(self.begun) >= TASKS, 90, "every worker runs a trial")
+        wait_until(lambda: len(self.begun) >= TASKS, 180, "every worker runs a trial")
 
     @property
     def epochs(self) -> list[str]:
@@ -146,7 +146,7 @@ class Search:
 
     def check(self, interruptions: int | None = None, broken: int = 0) -> None:
         """See whether all is as it should be at the end."""
-        self.slurm.wait_for_jobs(90)
+        self.slurm.wait_for_jobs(180)
         trials = self.trials
         found = Counter(trial.status for trial in trials)
         assert found == Counter({COMPLETED: BUDGET, **({BROKEN: broken} if broken else {})}), (
@@ -214,7 +214,7 @@ def test_scancel(search: Search, name: str, task: str) -> None:
     """Of one task or all, with any signal; who is left, or ``resume``, does the rest."""
     words = [f"--signal={name}"] if name else []
     search.slurm.run("scancel", *words, f"{search.job}{task}")
-    search.slurm.wait_for_jobs(90)
+    search.slurm.wait_for_jobs(180)
     if not search.is_done():
         search.resume()
     search.check()
@@ -234,7 +234,7 @@ def test_a_kill_of_the_job_step(search: Search) -> None:
     for daemon in step_daemons(search.slurm.directory):
         if worker in below(daemon):
             kill([daemon, *below(daemon)])
-    wait_until(search.is_done, 60, "the others do all of it")
+    wait_until(search.is_done, 180, "the others do all of it")
     search.slurm.run("scancel", search.job)
     search.check()
 
