@@ -143,6 +143,7 @@ class ExperimentClient(AskTellClient):
         idle_timeout: float | None = None,
         *,
         reservation_timeout: float | None = None,
+        progress: bool | None = None,
         **kwargs: Any,
     ) -> int:
         """Run trials until the experiment is done; return how many this call completed.
@@ -181,6 +182,9 @@ class ExperimentClient(AskTellClient):
         idle_timeout : float, optional
             Seconds to wait for a trial while other workers hold all there are. By default 60, and
             long enough to find out whether one of them is lost (four heartbeats).
+        progress : bool, optional
+            Whether a progress bar is shown; by default on a terminal and in a notebook. The logger
+            ``orion_hpc.worker`` has records of each trial at the level INFO.
         **kwargs
             Constant arguments for ``fct``; a hyperparameter of the same name wins.
 
@@ -241,6 +245,7 @@ class ExperimentClient(AskTellClient):
             idle_timeout=self._idle_timeout if idle_timeout is None else float(idle_timeout),
             impatient=idle_timeout is not None,
             grace=self._grace,
+            progress=progress,
         )
         return self._run(run)
 

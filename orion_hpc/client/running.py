@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from orion_hpc.client.progress_bar import progress_bar
 from orion_hpc.client.session import new_name
 from orion_hpc.errors import BrokenExperiment, InvalidResult, LazyWorkers, StorageError
 from orion_hpc.executors.base import Executor
@@ -40,6 +41,8 @@ log = logging.getLogger(__name__)
 class Run:
     """The arguments of :meth:`ExperimentClient.workon`.
 
+    ``progress``: whether a progress bar is shown; None: on a terminal and in a notebook.
+
     ``on_error`` is called with the trial, the exception and the number of broken trials so far, and
     returns whether it counts; ``prepare_trial`` with a trial before it begins; ``idle`` as that of
     :class:`~orion_hpc.worker.runtime.TrialHooks`.
@@ -60,6 +63,7 @@ class Run:
     idle_timeout: float
     impatient: bool
     grace: float
+    progress: bool | None
 
 
 class _Judge:
@@ -113,8 +117,16 @@ def run_trials(
     name, stop, judge = new_name(), StopNotice(), _Judge(run)
     storage = _open(place, experiment)
     runtime = _runtime(storage, place, experiment, executor, run, name, stop)
-    worker = runtime.make_worker(TrialHooks(judge.watch, run.prepare_trial, run.idle))
-    with _environment(name), _listening(stop), contextlib.closing(storage), runtime.alive():
+    bar = progress_bar(run.progress, run.max_trials)
+    closing = contextlib.closing(storage)
+    with bar as show, _environment(name), _listening(stop), closing, runtime.alive():
+
+        def watch(trial: TrialRecord, outcome: Outcome) -> str:
+            show(storage.state.experiments[experiment.number])
+            return judge.watch(trial, outcome)
+
+        show(storage.state.experiments[experiment.number])
+        worker = runtime.make_worker(TrialHooks(watch, run.prepare_trial, run.idle))
         try:
             summary = worker.run()
         except BaseException as error:
