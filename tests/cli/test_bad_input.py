@@ -107,6 +107,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path):
         (("--", "--srun-args=x"), "'srun-args' isn't an option of sbatch"),
         (("--", "stray"), "isn't a long option of sbatch"),
         (("--no-such-flag",), "No such option"),
+        (("--mail-type", "END"), "an option of sbatch, write it at the end: -- --mail-type=…"),
         (("--template", "none.j2"), "can't be read"),
         (("--executor", "local", "--template", "x"), "a template is for Slurm"),
     ],
