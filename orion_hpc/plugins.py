@@ -7,6 +7,8 @@ the metadata of all installed distributions would delay the start of every worke
 from __future__ import annotations
 
 import os
+import re
+import shlex
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,7 @@ if TYPE_CHECKING:  # importing it takes a while
     from importlib.metadata import EntryPoint
 
 
+_DISTRIBUTION = "orion-hpc"
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
 
@@ -86,3 +89,20 @@ def describe_error(error: Exception) -> str:
     if isinstance(error, SyntaxError) and error.filename is not None:
         place = (error.filename, error.lineno)
     return f"{text} ({place[0]}, line {place[1]})" if place else text
+
+
+def install_command(extra: str) -> str:
+    """Return the shell command that installs what an extra of this package adds.
+
+    It names the libraries: pip finds this package by its name only where it was installed so, and
+    not from a clone.
+    """
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        required = requires(_DISTRIBUTION) or []
+    except PackageNotFoundError:
+        required = []
+    mine = re.compile(rf"([^;]+);.*extra == ['\"]{re.escape(extra)}['\"].*")
+    names = [match[1].strip() for one in required if (match := mine.fullmatch(one))]
+    return shlex.join(["pip", "install", *(names or [f"{_DISTRIBUTION}[{extra}]"])])

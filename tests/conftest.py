@@ -81,15 +81,9 @@ _SLOW = {"test_contest", "test_database_repair_kept", "test_fault_injection", "t
          "test_recovery", "test_stateful"}  # fmt: skip
 
 
-_FORKING = {"test_fault_injection", "test_kill_storm", "test_late_writes", "test_stateful"}
-"""Tests that fork thousands of times. They run before those that import PyTorch, SciPy and
-scikit-learn, after which a fork takes four times the processor time."""
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what is quick, and what one process runs of several (``-n 4 --dist loadgroup``)."""
-    items.sort(key=lambda item: item.path.stem not in _FORKING)
     for item in items:
         fixtures = getattr(item, "fixturenames", ())
         groups = [_GROUPS[name] for name in fixtures if name in _GROUPS]

@@ -12,7 +12,7 @@ import pytest
 
 REQUIRED = {
     part
-    for part in ("SLURM", "NFS", "SHAREDFS")
+    for part in ("SLURM", "NFS", "SHAREDFS", "BROWSER")
     if os.environ.pop(f"ORION_HPC_REQUIRE_{part}", "") == "1"
 }
 """What may not be skipped for want of programs: a full check has them all."""
@@ -34,6 +34,6 @@ ALL_FAULTS = os.environ.pop("ORION_HPC_ALL_FAULTS", "") == "1"
 """Whether each system call fails with each error, not with two of them in turn."""
 
 needs_torch = pytest.mark.skipif(
-    find_spec("torch") is None, reason="PyTorch isn't installed: pip install 'orion-hpc[gp]'"
+    find_spec("torch") is None, reason="PyTorch isn't installed: pip install '.[gp]'"
 )
 """For tests of the algorithm ``gp``: PyTorch is large, and the extra ``test`` leaves it out."""

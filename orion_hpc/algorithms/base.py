@@ -110,6 +110,14 @@ class History(Protocol):
     def pending(self) -> list[TrialRecord]:
         """Return the trials that are neither completed nor broken, by number."""
 
+    def failed(self) -> list[TrialRecord]:
+        """Return the broken trials that count against their points, in the order in which they
+        broke.
+
+        Their cause is an error, a signal or a lack of memory, or they lost their worker
+        ``max_attempts`` times. A user may set one to another status, which removes it.
+        """
+
     def has(self, params: Params) -> bool:
         """Return whether a trial with these params is registered."""
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from orion_hpc.algorithms.base import History
     from orion_hpc.model.space import Space
-    from orion_hpc.model.trial_record import Params
+    from orion_hpc.model.trial_record import Params, TrialRecord
 
 _TRIES = 100
 _EDGE = 1e-9
@@ -85,6 +85,7 @@ class CmaEs:
         self._sigma = sigma0
         self._first_size = population_size or 4 + int(3 * math.log(max(1, len(self._ranges))))
         self._undone: int | None = None
+        self._failed: list[int] = []
         self._reset()
 
     @staticmethod
@@ -123,39 +124,60 @@ class CmaEs:
         self._size = self._first_size
         self._optimizer: Any = None
         self._first: list[tuple[Any, float]] = []
-        self._generation: list[tuple[Any, float]] = []
+        self._generation: list[tuple[Any, float | None]] = []
+        self._worst = -math.inf
+        self._unused: list[TrialRecord] = []
 
     def _update(self, history: History) -> None:
-        if history.undone != self._undone:
+        failed = sorted(history.failed(), key=lambda trial: trial.number)
+        numbers = [trial.number for trial in failed]
+        if history.undone != self._undone or numbers != self._failed:
             self._reset()
-            self._undone = history.undone
+            self._undone, self._failed, self._unused = history.undone, numbers, failed
             for trial in reversed(history.learned):
-                self._take(trial.params, trial.objective)
+                if trial.objective is not None:
+                    self._take(trial.params, trial.objective)
         for number in history.completions[self._seen :]:
+            # The history doesn't say when a trial failed. It takes its turn with the first trial to
+            # be completed that was suggested later, which every worker finds in the same order.
+            while self._unused and self._unused[0].number < number:
+                self._take(self._unused.pop(0).params, None)
             trial = history.trials[number]
-            self._take(trial.params, trial.objective)
+            if trial.objective is not None:
+                self._take(trial.params, trial.objective)
         self._seen = len(history.completions)
 
     def _take(self, params: Params, objective: float | None) -> None:
-        if objective is None or not self._ranges or params.keys() != set(self._names):
+        """Add a trial to the generation; without an objective one that failed."""
+        if not self._ranges or params.keys() != set(self._names):
             return
-        shares = [(params[name] - low) / width for name, (low, width) in self._ranges.items()]
-        solution = (self._numpy.array(shares), objective)
-        if self._optimizer is None:
-            self._first.append(solution)
+        shares = self._numpy.array(
+            [(params[name] - low) / width for name, (low, width) in self._ranges.items()]
+        )
+        if objective is not None:
+            self._worst = max(self._worst, objective)
+        if self._optimizer is not None:
+            self._generation.append((shares, objective))
+            if len(self._generation) == self._size:
+                self._end_generation()
+        elif objective is not None:
+            self._first.append((shares, objective))
             if len(self._first) >= self._n_initial_points:
                 best = min(self._first, key=lambda one: one[1])
                 alone = len(self._first) == 1
                 self._optimizer = self._new(self._centre() if alone else best[0])
-            return
-        self._generation.append(solution)
-        if len(self._generation) == self._size:
-            self._optimizer.tell(self._generation)
-            self._generation = []
-            if self._optimizer.should_stop():
-                # It has converged: restart with a population twice as large.
-                self._size *= 2
-                self._optimizer = self._new(self._centre())
+
+    def _end_generation(self) -> None:
+        """Pass the generation to the strategy, with failed trials as bad as the worst so far."""
+        generation, self._generation = self._generation, []
+        if all(objective is None for _, objective in generation):
+            return  # there is no direction in it
+        worst = self._worst
+        self._optimizer.tell([(x, worst if y is None else y) for x, y in generation])
+        if self._optimizer.should_stop():
+            # It has converged: restart with a population twice as large.
+            self._size *= 2
+            self._optimizer = self._new(self._centre())
 
     def _centre(self) -> Any:
         return self._numpy.full(len(self._ranges), 0.5)

@@ -39,6 +39,10 @@ ALIASES = {
 }
 """Alternative names, which are never recorded in the database."""
 
+_TRIED_VALUES = 100
+_FEW_VALUES = 20
+"""Fewer different ones of :data:`_TRIED_VALUES` values of a real are reported."""
+
 _KINDS = {
     "requires_type": (None, "real", "numerical"),
     "requires_dist": (None, "bounded", "linear"),
@@ -106,12 +110,42 @@ def advice(
     algorithm = make_algorithm(configuration, space)
     advise: Advise = getattr(algorithm, "advice", no_advice)
     name = next(iter(configuration))
+    found = few_values(space)
     if learns_from is None:
-        return [] if max_trials is None else _advised(name, advise, max_trials)
+        return found if max_trials is None else [*found, *_advised(name, advise, max_trials)]
     # An algorithm that learns has more than its own trials, so its advice doesn't hold.
-    if getattr(algorithm, "learns", True):
-        return []
-    return [f"{name} doesn't learn from results, so the trials of {learns_from} have no effect"]
+    if not getattr(algorithm, "learns", True):
+        found.append(
+            f"{name} doesn't learn from results, so the trials of {learns_from} have no effect"
+        )
+    return found
+
+
+def few_values(space: Space) -> list[str]:
+    """Return a sentence for each real of which rounding leaves few values."""
+    from dataclasses import replace
+
+    from orion_hpc.model.dimension import MAX_PRECISION, Real, enough_digits
+
+    found = []
+    for name, dimension in space.settled().items():
+        if not isinstance(dimension, Real) or dimension.precision is None:
+            continue
+        enough = enough_digits(dimension.distribution)
+        if dimension.precision >= enough and enough < MAX_PRECISION:
+            continue  # most spaces: a grid of scipy's distributions takes time
+        values = len(replace(dimension, shape=(), default=None).grid(_TRIED_VALUES))
+        if values < _FEW_VALUES:
+            more = (
+                f"write precision={enough}, or None for all digits"
+                if dimension.precision < enough
+                else "a float has no more digits, so search the distance from a constant instead"
+            )
+            found.append(
+                f"{name} has only {values} value{'s' * (values > 1)} with "
+                f"precision={dimension.precision}; {more}"
+            )
+    return found
 
 
 def _advised(name: str, advise: Advise, max_trials: int) -> list[str]:

@@ -18,7 +18,7 @@ from orion_hpc.algorithms.base import WAIT, Algorithm, Branch, History, Wait
 from orion_hpc.algorithms.space_adapter import HistoryView
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.dimension import Fidelity
-from orion_hpc.model.trial_record import Params, TrialRecord
+from orion_hpc.model.trial_record import BROKEN, Params, TrialRecord
 
 if TYPE_CHECKING:
     import random
@@ -120,8 +120,9 @@ class LevelSampler:
 
     An algorithm that learns gets all completed trials as if they were at the highest fidelity. A
     trial of a higher level counts as better than any of a lower one; within a level the objective
-    decides. So a model uses trials that weren't continued, doesn't confuse the results of different
-    levels, and learns from the first rung on.
+    decides. A failed trial counts as far below the lowest level. So a model uses trials that
+    weren't continued, doesn't confuse the results of different levels, and learns from the first
+    rung on.
 
     An algorithm that doesn't learn goes through the space separately at each level, and may keep
     its position, so each level has its own instance.
@@ -160,6 +161,9 @@ class LevelSampler:
         return at_level(params, self._fidelity.name, level)
 
     def _judged(self, trial: TrialRecord) -> float | None:
+        if trial.status == BROKEN:
+            # Far enough for a Gaussian process, to which promoted points look noisy.
+            return 2.0 * len(self._levels)
         objective, level = trial.objective, trial.params.get(self._fidelity.name)
         if objective is None or not isinstance(level, int | float):
             return None

@@ -40,6 +40,8 @@ class Gp(OptunaSampler):
     """
 
     extra = "gp"
+    most_integers = 1 << 20
+    """Optuna's sampler tries every value of an integer, and has all of them in memory."""
 
     def __init__(
         self,

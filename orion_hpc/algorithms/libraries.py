@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orion_hpc.errors import ConfigurationError
+from orion_hpc.plugins import install_command
 
 
 def missing_library(name: str, error: ImportError, extra: str) -> ConfigurationError:
@@ -15,9 +16,9 @@ def missing_library(name: str, error: ImportError, extra: str) -> ConfigurationE
     error : ImportError
         Why the library can't be imported.
     extra : str
-        The extra of this package that installs it: ``pip install 'orion-hpc[extra]'``.
+        The extra of this package that it belongs to.
     """
     return ConfigurationError(
         f"algorithm {name} needs a library that can't be imported: {error}",
-        f"pip install 'orion-hpc[{extra}]'",
+        install_command(extra),
     )

@@ -36,6 +36,8 @@ class Nsga2(OptunaSampler):
     """
 
     first_option = "population_size"
+    learns_failures = False
+    """A failed trial has no descendants, since generations consist of completed trials."""
 
     def __init__(
         self,

@@ -40,6 +40,9 @@ class OptunaSampler:
     first_option = "n_initial_points"
     extra = "search"
     """The extra of this package that installs its libraries."""
+    learns_failures = True
+    most_integers = 1 << 53
+    """The most values of an integer for the sampler. With more, numpy's numbers aren't exact."""
     requires_dist = "bounded"
     requires_shape = "flattened"
 
@@ -60,7 +63,7 @@ class OptunaSampler:
         self._name = name
         self._n_initial_points = n_initial_points
         self._space = space
-        self._study = self.optuna.Study(space, strategy)
+        self._study = self.optuna.Study(space, strategy, self.most_integers, self.learns_failures)
         self._together = together
 
     def _sampler(self, seed: int) -> Any:

@@ -43,10 +43,16 @@ class Study:
     strategy : None, "max", "mean", "min" or "none"
         How the sampler sees pending trials: as pending (None), as completed with the worst, the
         mean or the best objective so far, or not at all.
+    most_integers : int
+        The number of values above which the sampler sees an integer as a real, which is rounded.
+    learns_failures : bool
+        Whether the sampler sees failed trials, as completed ones with the worst objective so far.
     """
 
-    def __init__(self, space: Space, strategy: str | None) -> None:
-        self._mirror = _Mirror(space, strategy)
+    def __init__(
+        self, space: Space, strategy: str | None, most_integers: int, learns_failures: bool
+    ) -> None:
+        self._mirror = _Mirror(space, strategy, most_integers, learns_failures)
         self._single = {n: d for n, d in self._mirror.distributions.items() if d.single()}
         self._relative = {n: d for n, d in self._mirror.distributions.items() if not d.single()}
 
@@ -119,16 +125,22 @@ class Nsga2Sampler(NSGAIISampler):
 class _Mirror(BaseStorage):
     """A read-only storage with a single study, that of a history."""
 
-    def __init__(self, space: Space, strategy: str | None) -> None:
+    def __init__(
+        self, space: Space, strategy: str | None, most_integers: int, learns_failures: bool
+    ) -> None:
         self.space = space
-        self.distributions = {name: _distribution(one) for name, one in space.items()}
+        self.distributions = {
+            name: _distribution(one, most_integers) for name, one in space.items()
+        }
         self._strategy = strategy
+        self._learns_failures = learns_failures
         self._undone: int | None = None
         self._reset()
 
     def _reset(self) -> None:
         self._seen = 0
         self._completed: list[FrozenTrial] = []
+        self._failed: list[FrozenTrial] = []
         self._pending: list[FrozenTrial] = []
         self._known: dict[int, FrozenTrial] = {}
         self._attributes: dict[str, Any] = {}
@@ -160,6 +172,23 @@ class _Mirror(BaseStorage):
             for frozen in self._pending:
                 frozen.state = TrialState.COMPLETE
                 frozen.values = self._lie()
+        self._failed = self._failures(history) if self._learns_failures else []
+
+    def _failures(self, history: History) -> list[FrozenTrial]:
+        """Return the failed trials as completed ones, each as bad as the worst of all others."""
+        if not self._completed:
+            return []
+        found = []
+        for trial in history.failed():
+            # A view of a history with several levels gives them an objective of its own.
+            frozen = self._frozen(trial, trial.objectives or self._most)
+            if frozen is not None:
+                found.append(frozen)
+        for name in (f"constraints:{place}" for place in range(self._constraints) if found):
+            worst = max(one.system_attrs[name] for one in self._completed)
+            for frozen in found:
+                frozen.system_attrs[name] = worst
+        return found
 
     def _lie(self) -> list[float]:
         if self._strategy == "mean":
@@ -238,6 +267,9 @@ class _Mirror(BaseStorage):
         dimension = self.space[name]
         if isinstance(dimension, Categorical):
             return dimension.choices[int(value)]
+        if isinstance(dimension, Integer):
+            low, high = dimension.interval()
+            return int(min(max(round(value), low), high))  # a large integer is a real here
         return dimension.cast(value)
 
     # -- called by the study ----------------------------------------------------------------------
@@ -247,11 +279,9 @@ class _Mirror(BaseStorage):
     ) -> list[FrozenTrial]:
         completed = states is None or TrialState.COMPLETE in states
         if states is None:
-            return [*self._completed, *self._pending]
+            return [*self._completed, *self._failed, *self._pending]
         pending = [trial for trial in self._pending if trial.state in states]
-        if not completed:
-            return pending
-        return [*self._completed, *pending] if pending else list(self._completed)
+        return [*self._completed, *self._failed, *pending] if completed else pending
 
     def get_study_id_from_name(self, study_name: str) -> int:
         return 0
@@ -289,13 +319,15 @@ class _Mirror(BaseStorage):
     get_trial = _refuse
 
 
-def _distribution(dimension: Dimension) -> BaseDistribution:
+def _distribution(dimension: Dimension, most_integers: int) -> BaseDistribution:
     if isinstance(dimension, Categorical):
         return CategoricalDistribution(range(len(dimension.choices)))
     if isinstance(dimension, Integer):
         low, high = dimension.interval()
         prior = dimension.distribution
         log = isinstance(prior, Discretised) and isinstance(prior.real, LogUniform)
+        if high - low >= most_integers:
+            return FloatDistribution(low - 0.5, high + 0.5, log=log)
         return IntDistribution(int(low), int(high), log=log)
     assert isinstance(dimension, Real)
     low, high = dimension.interval()
@@ -307,6 +339,42 @@ def _single_value(distribution: BaseDistribution) -> Any:
         return distribution.choices[0]
     assert isinstance(distribution, FloatDistribution | IntDistribution)
     return distribution.low
+
+
+EVALUATORS = ("ped-anova", "fanova")
+"""What :func:`importances` may use."""
+
+
+def importances(space: Space, trials: Sequence[TrialRecord], evaluator: str) -> dict[str, float]:
+    """Return each dimension's importance for the first objective; all together they are 1.
+
+    Parameters
+    ----------
+    space : Space
+        As of :class:`Study`.
+    trials : sequence of TrialRecord
+        Completed ones, with points of ``space``. Those outside of it are left out.
+    evaluator : {"ped-anova", "fanova"}
+        PED-ANOVA (Watanabe, Bansal and Hutter, IJCAI 2023), for the importance within the best
+        trials, or functional ANOVA (Hutter, Hoos and Leyton-Brown, ICML 2014) of a random forest.
+    """
+    mirror = _Mirror(space, None, 1 << 53, learns_failures=False)
+    frozen = [mirror._frozen(one, one.objectives[:1]) for one in trials]
+    points = [(one.params, one.value) for one in frozen if one is not None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
+        study = optuna.create_study()
+        study.add_trials(
+            optuna.create_trial(params=one, distributions=mirror.distributions, value=value)
+            for one, value in points
+        )
+        by: optuna.importance.BaseImportanceEvaluator = (
+            optuna.importance.PedAnovaImportanceEvaluator()
+            if evaluator == "ped-anova"
+            else optuna.importance.FanovaImportanceEvaluator(seed=0)
+        )
+        found = optuna.importance.get_param_importances(study, evaluator=by)
+    return {name: float(found.get(name, 0.0)) for name in space}
 
 
 def quiet() -> None:

@@ -92,11 +92,17 @@ class Qmc:
 
     def _start(self) -> None:
         try:
+            from numpy.random import PCG64, Generator
             from scipy.stats import qmc
         except ImportError as error:
             raise missing_library("qmc", error, "search") from None
         made: Any = qmc.Sobol if self._kind == "sobol" else qmc.Halton
-        self._engine = made(max(1, self._count), scramble=self._scramble, seed=self._seed)
+        options = {"d": max(1, self._count), "scramble": self._scramble}
+        generator = Generator(PCG64(_own_seed(self._seed)))
+        try:
+            self._engine = made(**options, rng=generator)
+        except TypeError:  # scipy before 1.15
+            self._engine = made(**options, seed=generator)
 
     def _point(self, place: int) -> list[float]:
         while len(self._points) <= place:
@@ -107,6 +113,26 @@ class Qmc:
                 for row in self._engine.random(more).tolist()
             ]
         return self._points[place]
+
+
+def _own_seed(seed: int) -> Any:
+    """Return a seed whose first child is ``seed`` itself.
+
+    Of a generator that it is given, scipy uses a child. An integer gives other points for each of
+    its two spellings of the argument, so it can't be passed; experiments that exist have those of
+    ``default_rng(seed)``.
+    """
+    from numpy.random import SeedSequence
+    from numpy.random.bit_generator import ISpawnableSeedSequence
+
+    class OwnSeed(ISpawnableSeedSequence):
+        def generate_state(self, n_words: int, dtype: Any = "uint32") -> Any:
+            return SeedSequence(seed).generate_state(n_words, dtype)
+
+        def spawn(self, n_children: int) -> list[Any]:
+            return [SeedSequence(seed) for _ in range(n_children)]
+
+    return OwnSeed()
 
 
 def _size(dimension: Dimension) -> int:

@@ -18,7 +18,7 @@ from orion_hpc.algorithms.base import (
     Suggestion,
     no_advice,
 )
-from orion_hpc.model.trial_record import Params, TrialRecord
+from orion_hpc.model.trial_record import BROKEN, Params, TrialRecord
 
 if TYPE_CHECKING:
     import random
@@ -70,7 +70,8 @@ class HistoryView:
         From the history's params to the view's, and back. If ``forward`` raises KeyError or
         ValueError, the trial has no params in the view.
     judge : callable, optional
-        Returns the objective that a completed trial has in the view, instead of its results.
+        Returns the objective that a completed or broken trial has in the view, instead of its
+        results.
     """
 
     def __init__(
@@ -93,6 +94,10 @@ class HistoryView:
         """Return the trials that are neither completed nor broken."""
         return [self._show(trial) for trial in self._history.pending()]
 
+    def failed(self) -> list[TrialRecord]:
+        """Return the broken trials that count against their points."""
+        return [self._show(trial) for trial in self._history.failed()]
+
     def has(self, params: Params) -> bool:
         """Return whether the history has a trial with these params, transformed back."""
         return self._history.has(self._backward(params))
@@ -102,7 +107,7 @@ class HistoryView:
             params = self._forward(trial.params)
         except (KeyError, ValueError, IndexError, TypeError):
             params = {}
-        if self._judge is None or not trial.results:
+        if self._judge is None or not (trial.results or trial.status == BROKEN):
             return replace(trial, params=params)
         value = self._judge(trial)
         results = [] if value is None else [{"name": "o", "type": "objective", "value": value}]

@@ -48,6 +48,8 @@ def insert(
 
     if bool(values) is bool(file):
         raise click.UsageError("Give either NAME=VALUE for each hyperparameter, or --from FILE.")
+    selection = Selection(config, storage, name, version)
+    terminal.fill = selection.fill
     flags = {"storage": storage, "name": name, "version": version, "max_trials": max_trials}
     settings = load_settings(config, flags)
     spec = ExperimentSpec.of(settings)
@@ -64,5 +66,5 @@ def insert(
         terminal.say(f"There before: {counted(len(done.known), 'trial')}.")
     verb = "submit" if done.built.experiment.stopped is None else "resume"
     # The file may have a lower limit, which would leave no room for them.
-    more = "" if max_trials is None else f" --max-trials {max_trials}"
-    terminal.say(f"Next: {Selection(config, storage, name, version).command(verb)}{more}")
+    more = () if max_trials is None else ("--max-trials", str(max_trials))
+    terminal.say(f"Next: {selection.command(verb, *more)}")

@@ -14,6 +14,7 @@ from orion_hpc.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from orion_hpc.model.state import ExperimentState
+    from orion_hpc.model.trial_record import TrialRecord
 
 _INTERVAL = 0.5
 _USUAL_LINES = 10
@@ -39,10 +40,10 @@ def logs(
 ) -> None:
     """Show the logs of an experiment's jobs, of one trial or worker, or why trials broke.
 
-    By default the last ten lines of each job's log; with --trial or --worker whole logs. --follow
-    continues until the experiment is done, or Ctrl-C.
+    By default the last ten lines of each job's log; with --worker whole logs, with --trial the
+    trial's part. --follow continues until the experiment is done, or Ctrl-C.
     """
-    from orion_hpc.experiments.lookup import the_one, wanted
+    from orion_hpc.experiments.lookup import find_trial, the_one, wanted
     from orion_hpc.jobs.logs import Logs
     from orion_hpc.journal.pickleddb import PickledDB
 
@@ -59,10 +60,11 @@ def logs(
     if failed:
         _show_failures(terminal, state)
         return
-    find_logs = _choose_logs(terminal, state, settings.storage, trial, worker)
+    one = None if trial is None else find_trial(state, trial)
+    find_logs = _choose_logs(terminal, state, settings.storage, one, worker)
     if lines is None:
         lines = _USUAL_LINES if trial is None and worker is None else 0
-    reader = Logs(lines or None)
+    reader = Logs(lines or None, None if one is None else one.number)
     shown = False
     while True:
         for piece in reader.look(find_logs(state)):
@@ -76,6 +78,8 @@ def logs(
         state = database.refresh().experiments[number]
     if not shown:
         terminal.note("Nothing was written yet.")
+    if reader.is_mixed:
+        terminal.note("Its worker ran other trials at the same time: their output is in it, too.")
 
 
 def _show_failures(terminal: Terminal, state: ExperimentState) -> None:
@@ -94,20 +98,19 @@ def _choose_logs(
     terminal: Terminal,
     state: ExperimentState,
     storage: str,
-    trial: str | None,
+    trial: TrialRecord | None,
     worker: str | None,
 ) -> Callable[[ExperimentState], list[str]]:
     """Return what finds the paths of the logs asked for, as they may change while others run."""
-    from orion_hpc.experiments.lookup import find_trial
-    from orion_hpc.jobs.logs import check_worker, job_logs, trial_logs, worker_logs
+    from orion_hpc.experiments.launch_logs import job_logs
+    from orion_hpc.jobs.logs import check_worker, trial_logs, worker_logs
 
     if trial is not None:
-        one = find_trial(state, trial)
-        by = f", by {one.worker}" if one.worker else ""
-        terminal.note(f"Trial {one.number}, attempt {one.attempt}: {one.status}{by}.")
-        if one.message:
-            terminal.note(one.message)
-        return partial(trial_logs, database=storage, number=one.number)
+        by = f", by {trial.worker}" if trial.worker else ""
+        terminal.note(f"Trial {trial.number}, attempt {trial.attempt}: {trial.status}{by}.")
+        if trial.message:
+            terminal.note(trial.message)
+        return partial(trial_logs, database=storage, number=trial.number)
     if worker is not None:
         check_worker(state, worker)
         return partial(worker_logs, worker=worker)

@@ -10,18 +10,26 @@ import sys
 import click
 
 from orion_hpc import __version__
+from orion_hpc.cli.best import best
 from orion_hpc.cli.cancel import cancel
 from orion_hpc.cli.clean import clean
+from orion_hpc.cli.compare import compare
 from orion_hpc.cli.config import config
 from orion_hpc.cli.db import db
 from orion_hpc.cli.doctor import doctor
+from orion_hpc.cli.info import info
 from orion_hpc.cli.insert import insert
+from orion_hpc.cli.list_ import list_
 from orion_hpc.cli.logs import logs
+from orion_hpc.cli.plot import plot
+from orion_hpc.cli.report import report
 from orion_hpc.cli.resume import resume
+from orion_hpc.cli.show import show
 from orion_hpc.cli.status import status
 from orion_hpc.cli.submit import submit
 from orion_hpc.cli.template import template
 from orion_hpc.cli.terminal import Terminal
+from orion_hpc.cli.trials import trials
 from orion_hpc.cli.worker import worker
 from orion_hpc.errors import OrionHpcError
 
@@ -34,9 +42,10 @@ def cli(context: click.Context) -> None:
 
     \b
     orion-hpc submit --array 10 --cpus-per-task 5 config.yaml
-    orion-hpc status config.yaml
+    orion-hpc status config.yaml --watch
+    orion-hpc best config.yaml
     """
-    context.obj = Terminal()
+    context.ensure_object(Terminal)
 
 
 cli.add_command(submit)
@@ -44,6 +53,14 @@ cli.add_command(resume)
 cli.add_command(insert)
 cli.add_command(cancel)
 cli.add_command(status)
+cli.add_command(list_)
+cli.add_command(info)
+cli.add_command(best)
+cli.add_command(trials)
+cli.add_command(show)
+cli.add_command(compare)
+cli.add_command(plot)
+cli.add_command(report)
 cli.add_command(logs)
 cli.add_command(worker)
 cli.add_command(clean)
@@ -58,10 +75,11 @@ def main() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file's name or a parameter may have characters that the user's locale can't encode.
         sys.stdout.reconfigure(errors="backslashreplace")
+    terminal = Terminal()
     try:
-        cli.main(standalone_mode=False)
+        cli.main(standalone_mode=False, obj=terminal)
     except OrionHpcError as error:
-        Terminal().error(error)
+        terminal.error(error)
         sys.exit(error.exit_code)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
@@ -71,7 +89,7 @@ def main() -> None:
             Terminal().note(hint)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
-        Terminal().note("Interrupted.")
+        terminal.note("Interrupted.")
         sys.exit(130)
     except OSError as error:
         if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
@@ -80,8 +98,8 @@ def main() -> None:
         # only the latter is reported.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if error.errno != errno.EPIPE:
-            Terminal().note(f"Error: can't write the answer to standard output: {error.strerror}")
-            Terminal().note("Redirect it to another file.")
+            terminal.note(f"Error: can't write the answer to standard output: {error.strerror}")
+            terminal.note("Redirect it to another file.")
         sys.exit(1)
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from orion_hpc.cli.selection import Selection, select_experiment
 from orion_hpc.cli.terminal import Terminal
 
+if TYPE_CHECKING:
+    from orion_hpc.config.settings import Settings
+    from orion_hpc.experiments.live_view import Line
+
 
 @click.command()
 @select_experiment(name="Only this experiment.", version="Only this version of it.")
+@click.option("--watch", is_flag=True, help="Show one experiment live, until it ends or Ctrl-C.")
 @click.option("--resources", is_flag=True, help="Show requested and used resources.")
 @click.option("--json", "as_json", is_flag=True, help="For a program to read.")
 @click.pass_obj
@@ -17,6 +24,7 @@ def status(
     terminal: Terminal,
     /,
     selection: Selection,
+    watch: bool,
     resources: bool,
     as_json: bool,
 ) -> None:
@@ -29,6 +37,11 @@ def status(
     from orion_hpc.experiments.summary import STATUS_COLUMNS, status_notes, status_rows
 
     settings = selection.settings()
+    if watch:
+        if as_json or resources:
+            raise click.UsageError("--watch is a view for people: leave out the other flags.")
+        _watch(terminal, settings)
+        return
     if resources:
         asked = used(settings)
         if as_json:
@@ -42,5 +55,37 @@ def status(
         terminal.json({"experiments": found})
         return
     terminal.table(STATUS_COLUMNS, status_rows(found))
-    for line in status_notes(found):
-        terminal.say(line)
+    highest = {one["name"]: one["version"] for one in sorted(found, key=lambda one: one["version"])}
+    for one in found:
+        name = one["name"] if settings.name is None else None
+        version = one["version"] if one["version"] != highest[one["name"]] else None
+        terminal.fill = selection.of(name, version).fill
+        for line in status_notes([one]):
+            terminal.say(line)
+
+
+def _watch(terminal: Terminal, settings: Settings) -> None:
+    import time
+
+    from orion_hpc.errors import StorageError
+    from orion_hpc.experiments.live_status import LiveStatus
+    from orion_hpc.experiments.live_view import live_lines
+
+    live = LiveStatus(settings)
+    seen = live.look()
+    try:
+
+        def look(width: int) -> tuple[list[Line], bool]:
+            nonlocal seen
+            trouble: list[Line] = []
+            try:
+                seen = live.look()
+            except StorageError as error:  # it may pass, as a server's restart does
+                trouble = [[(f"Not up to date: {error.message}", "bold red")]]
+            state = seen.state
+            ended = (state.is_done or not state.is_open) and not trouble
+            return [*live_lines(*seen, width, time.time()), *trouble], ended
+
+        terminal.watch(look)
+    finally:
+        live.close()

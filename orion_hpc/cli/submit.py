@@ -93,6 +93,9 @@ def run(
     from orion_hpc.config.config_files import load_settings
     from orion_hpc.jobs import submission
 
+    words = tuple(sys.argv[2:])
+    selection = Selection(config, flags["storage"], flags["name"], flags["version"], words)
+    terminal.fill = selection.fill
     settings = load_settings(config, flag_settings(flags, sbatch_options))
     launcher = submission.choose_launcher(executor, settings)
     if dry_run:
@@ -105,7 +108,6 @@ def run(
     from orion_hpc.cli.watch import Commands, announce, stay, tell_submission
 
     done = submission.submit(settings, launcher, partial(announce, terminal, settings), resume)
-    selection = Selection(config, flags["storage"], flags["name"], flags["version"])
     commands = Commands(
         again=shlex.join(["orion-hpc", *sys.argv[1:]]),
         status=selection.command("status"),

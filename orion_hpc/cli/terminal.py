@@ -6,6 +6,7 @@ The only module that prints, and the only importer of rich (where something is d
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -17,8 +18,16 @@ from orion_hpc.errors import ConfigurationError, OrionHpcError
 _LINE_INTERVAL = 10.0
 """Seconds between progress lines where the output isn't a terminal."""
 
+_WATCH_INTERVAL = 1.0
+"""Seconds between two pictures of a live view."""
+
 _MOST_ROWS = 1000
 """The most rows of a table: rich needs half a millisecond for each."""
+
+_GAP = 2
+"""Characters between columns."""
+
+_LEAST_WIDTH = 8
 
 _HARMLESS = {
     code: f"\\x{code:02x}" for code in (*range(0x20), *range(0x7F, 0xA0)) if chr(code) not in "\n\t"
@@ -27,16 +36,58 @@ _HARMLESS = {
 must not clear the screen or rename the window."""
 
 
+def _width() -> int:
+    """Return how many characters a line may have."""
+    if not sys.stdout.isatty():
+        return 10_000
+    return max(40, shutil.get_terminal_size().columns)
+
+
+def fitted(widths: Sequence[int], room: int) -> list[int]:
+    """Return the widths of columns that fit into ``room`` characters; the last may be left out.
+
+    The widest columns are made narrower first, and none narrower than its content or eight
+    characters, whichever is less.
+
+    Examples
+    --------
+    >>> from orion_hpc.cli.terminal import fitted
+    >>> fitted([6, 40, 30], 60)
+    [6, 25, 25]
+    >>> fitted([6, 40, 30], 20)
+    [6, 12]
+    """
+    found = list(widths)
+    while _GAP * (len(found) - 1) + sum(found) > room:
+        widest = max(range(len(found)), key=lambda index: found[index])
+        if found[widest] > _LEAST_WIDTH:
+            found[widest] -= 1
+        elif len(found) > 1:
+            found = list(widths[: len(found) - 1])
+        else:
+            break
+    return found
+
+
 class Terminal:
-    """Standard output and standard error of a command."""
+    """Standard output and standard error of a command.
+
+    Attributes
+    ----------
+    fill : callable
+        Puts the user's arguments into the commands of a hint; set by the command that has them.
+    """
+
+    def __init__(self) -> None:
+        self.fill: Callable[[str], str] = str
 
     def say(self, text: str = "") -> None:
         """Print a line of the command's answer."""
-        print(text.translate(_HARMLESS), flush=True)
+        print(self.fill(text).translate(_HARMLESS), flush=True)
 
     def note(self, text: str) -> None:
         """Print a line that isn't part of the answer, such as a progress message or a warning."""
-        print(text.translate(_HARMLESS), file=sys.stderr, flush=True)
+        print(self.fill(text).translate(_HARMLESS), file=sys.stderr, flush=True)
 
     def error(self, error: OrionHpcError) -> None:
         """Print an error and what to do next."""
@@ -73,28 +124,42 @@ class Terminal:
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise ConfigurationError("nothing was done", f"Answer 'y', or give {option}.")
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Print a table without cutting cells: the terminal may wrap lines.
+    def pairs(self, rows: Sequence[tuple[str, str]]) -> None:
+        """Print names with their values, each value in the same column."""
+        width = max((len(name) for name, _ in rows), default=0)
+        for name, value in rows:
+            self.say(f"{name:<{width}}  {value}".rstrip())
 
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Print a table, one line for each row.
+
+        On a terminal cells are shortened until a row fits; for a file or a program they stay whole.
         Of very many rows the first are printed, and the number of the others.
         """
+        from rich.cells import cell_len
         from rich.console import Console
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for column in columns:
-            table.add_column(column, no_wrap=True)
         rest = iter(rows)
-        for row in islice(rest, _MOST_ROWS):
-            table.add_row(*(Text(cell.translate(_HARMLESS)) for cell in row))
-        console = Console(width=500)
+        cells = [[cell.translate(_HARMLESS) for cell in row] for row in islice(rest, _MOST_ROWS)]
+        widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
+        room = _width()
+        fitting = fitted(widths, room)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for column, width in zip(columns, fitting, strict=False):
+            table.add_column(column, no_wrap=True, overflow="ellipsis", width=width)
+        for row in cells:
+            table.add_row(*map(Text, row[: len(fitting)]))
+        console = Console(width=room)
         with console.capture() as capture:
             console.print(table)
         for line in capture.get().splitlines():
             print(line.rstrip(), flush=True)
         if more := sum(1 for _ in rest):
             self.say(f"… and {more:,} more")
+        if left := columns[len(fitting) :]:
+            self.note(f"This terminal is too narrow for the columns {', '.join(left)}.")
 
     def follow(self, look: Callable[[], tuple[str, bool]], interval: float = 0.5) -> None:
         """Show the line from ``look``, repeatedly, until it returns True for the last one.
@@ -116,6 +181,54 @@ class Terminal:
             if last:
                 return
             time.sleep(interval)
+
+    def watch(
+        self, look: Callable[[int], tuple[Sequence[Sequence[tuple[str, str]]], bool]]
+    ) -> None:
+        """Show lines of styled texts, and what has changed in them, until the last ones or Ctrl-C.
+
+        ``look`` takes the width of a line, and returns the lines, and whether they are the last
+        ones. Where the output isn't a terminal they are printed when they have changed, at most
+        every ten seconds.
+        """
+        from rich.console import Console, Group
+        from rich.live import Live
+        from rich.text import Text
+
+        if not sys.stdout.isatty():
+            self._watch_plain(look)
+            return
+
+        def drawn() -> tuple[Group, bool]:
+            lines, last = look(_width())
+            texts = [
+                Text.assemble(*((text.translate(_HARMLESS), style) for text, style in line))
+                for line in lines
+            ]
+            return Group(*texts), last
+
+        with Live(console=Console(), auto_refresh=False, vertical_overflow="crop") as live:
+            while True:
+                group, last = drawn()
+                live.update(group, refresh=True)
+                if last:
+                    return
+                time.sleep(_WATCH_INTERVAL)
+
+    def _watch_plain(
+        self, look: Callable[[int], tuple[Sequence[Sequence[tuple[str, str]]], bool]]
+    ) -> None:
+        shown, shown_at = "", float("-inf")
+        while True:
+            lines, last = look(_width())
+            text = "\n".join("".join(part for part, _ in line).rstrip() for line in lines)
+            now = time.monotonic()
+            if text != shown and (last or now - shown_at >= _LINE_INTERVAL):
+                self.say(f"{text}\n")
+                shown, shown_at = text, now
+            if last:
+                return
+            time.sleep(_WATCH_INTERVAL)
 
     def during(self, steps: Iterable[str]) -> None:
         """Exhaust an iterator of progress messages; on a terminal show them in one line."""

@@ -8,29 +8,28 @@ from dataclasses import dataclass
 
 from orion_hpc.cli.terminal import Terminal
 from orion_hpc.config.settings import Settings
-from orion_hpc.errors import LaunchError
+from orion_hpc.errors import LaunchError, OrionHpcError
 from orion_hpc.experiments.comparison import comparison, comparison_notes
+from orion_hpc.experiments.failed_starts import FailedStarts
 from orion_hpc.experiments.get_or_create import Built
 from orion_hpc.experiments.progress import progress
+from orion_hpc.experiments.status import summary_of
 from orion_hpc.experiments.summary import (
     best_trial,
     exhaustion,
-    experiment_summary,
     shown,
     status_notes,
 )
 from orion_hpc.jobs.base import Jobs, Launcher
-from orion_hpc.jobs.replenishment import Patience, now, top_up
+from orion_hpc.jobs.replenishment import Patience, hopeless, launch_time, now, top_up
 from orion_hpc.jobs.submission import (
     Submission,
     missing_tasks,
-    tasks_in_queue,
     useful_tasks,
 )
-from orion_hpc.journal.heartbeat import signs
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import BROKEN, COMPLETED
-from orion_hpc.sharedfs import layout
+from orion_hpc.slurm.queue import in_queue
 from orion_hpc.text import counted_are
 from orion_hpc.worker.recovery import release_lost
 from orion_hpc.worker.shutdown import StopNotice
@@ -70,8 +69,8 @@ def announce(terminal: Terminal, settings: Settings, built: Built) -> None:
     if experiment.is_broken:
         broken = experiment.count(BROKEN)
         terminal.note(
-            f"Note: it is closed, {counted_are(broken, 'trial')} broken. Fix the cause, then give "
-            f"--max-broken {broken + 3}."
+            f"Note: it is closed, {counted_are(broken, 'trial')} broken. Fix the cause; then "
+            f"'orion-hpc submit CONFIG --max-broken {broken + 3}' continues."
         )
     for line in (*built.kept, *built.advice):
         terminal.note(f"Note: {line}.")
@@ -128,6 +127,11 @@ def stay(
     """Show the progress of jobs that don't need this process; ``keeper`` replaces lost tasks.
 
     Return when the experiment is done; exit with 1 if it ended otherwise, 130 after Ctrl-C.
+
+    Raises
+    ------
+    OrionHpcError
+        Tasks end before they are workers, one after the other: no more are submitted.
     """
     pace = _Pace.of(done)
     queue = _Queue(terminal, settings, done, keeper)
@@ -138,9 +142,9 @@ def stay(
         over = state.is_done or not state.is_open
         if not over:
             queue.tend(state)
-        gone = keeper is None and queue.tasks == 0
+        over = over or queue.failed is not None or (keeper is None and queue.tasks == 0)
         tasks = "?" if queue.tasks is None else str(queue.tasks)
-        return f"{line}, tasks in the queue: {tasks}", over or gone or notice.cause is not None
+        return f"{line}, tasks in the queue: {tasks}", over or notice.cause is not None
 
     with StopNotice().listening(in_job=False) as notice:
         terminal.note("Ctrl-C leaves the jobs as they are.")
@@ -148,6 +152,11 @@ def stay(
     if notice.cause is not None:
         terminal.note(f"The jobs go on without this command. Next: {commands.status}")
         sys.exit(130)
+    if queue.failed is not None:
+        raise OrionHpcError(
+            f"no more tasks are submitted: {queue.failed.text}",
+            f"Fix the cause, then continue with: {commands.again}",
+        )
     _finish(terminal, done, now(done))
 
 
@@ -176,7 +185,8 @@ class _Pace:
 class _Queue:
     """The tasks in Slurm's queue; ``keeper`` replaces those that are gone.
 
-    ``tasks`` is how many wait or run, None where squeue doesn't answer.
+    ``tasks`` is how many wait or run, None where squeue doesn't answer. ``failed``: the last ones,
+    if they couldn't start a worker, so that no more are submitted.
     """
 
     def __init__(
@@ -189,19 +199,26 @@ class _Queue:
         self._keeper = keeper
         self._next_look = time.monotonic() + _QUEUE_INTERVAL
         self._patience = Patience()
+        self._since = launch_time(done)
         self._trouble = ""
+        self.failed: FailedStarts | None = None
 
     def tend(self, state: ExperimentState) -> None:
         """Ask Slurm from time to time, and submit what is missing."""
         if time.monotonic() < self._next_look:
             return
-        before, self.tasks = self.tasks, tasks_in_queue(state)
+        before, live = self.tasks, in_queue(state.job_ids("slurm"))
+        self.tasks = None if live is None else sum(one.count for one in live)
         self._next_look = time.monotonic() + _QUEUE_INTERVAL
-        if self._keeper is None or self.tasks is None or before is None:
+        if self._keeper is None or live is None or self.tasks is None or before is None:
             return
         # Only tasks that were missing the last time, too: a requeued task is missing for seconds.
         there = max(before, self.tasks)
         if not missing_tasks(useful_tasks(self._settings, state.left), there):
+            return
+        queued = {one.job for one in live}
+        self.failed = hopeless(self._done, state, queued, self._since)
+        if self.failed is not None:
             return
         if not self._patience.may(time.monotonic(), state.count(COMPLETED)):
             return
@@ -254,8 +271,7 @@ def _finish(terminal: Terminal, done: Submission, state: ExperimentState) -> Non
         spent = f" ({why})" if why else ""
         terminal.say(f"Done: {counted_are(state.count(COMPLETED), 'trial')} completed{spent}.")
         return
-    alive = signs(layout.workers_folder(done.storage.path, state.title))
-    for note in status_notes([{**experiment_summary(state, alive), "best": None}]):
+    for note in status_notes([{**summary_of(state, done.storage.path), "best": None}]):
         terminal.note(note)
     terminal.note(f"Not done: {counted_are(state.count(COMPLETED), 'trial')} completed.")
     sys.exit(1)

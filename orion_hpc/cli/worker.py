@@ -96,6 +96,7 @@ def worker(terminal: Terminal, /, spec: str | None, wait: float | None, **given:
     every job of an array, with --spec; by hand it adds one more worker.
     """
     from orion_hpc.worker.job import WAIT_FOR_EXPERIMENT, run_job, run_recorded
+    from orion_hpc.worker.leaving import exit_bounded
 
     chosen = {
         name: value
@@ -105,7 +106,8 @@ def worker(terminal: Terminal, /, spec: str | None, wait: float | None, **given:
     if spec is not None:
         if chosen:
             raise click.UsageError("--spec gives all settings: leave out the other flags.")
-        run_job(spec, WAIT_FOR_EXPERIMENT if wait is None else wait)
+        with exit_bounded():
+            run_job(spec, WAIT_FOR_EXPERIMENT if wait is None else wait)
         return
     for name in ("storage", "name"):
         if name not in chosen:

@@ -23,6 +23,7 @@ from orion_hpc.experiments.location import Place
 from orion_hpc.experiments.summary import experiment_summary
 from orion_hpc.jobs.base import Jobs
 from orion_hpc.jobs.code_snapshot import code_for
+from orion_hpc.jobs.job_files import check_job_files
 from orion_hpc.jobs.launch_request import launch_request
 from orion_hpc.jobs.submission import choose_launcher, launch_event, useful_tasks
 from orion_hpc.journal.heartbeat import signs
@@ -201,6 +202,7 @@ def submit(
     settings = _settings(place.path, state, choice, session, request)
     launcher = choose_launcher(request.launcher, settings)
     launcher.check()
+    check_job_files(settings, launcher, state.name)
     data = pack(request.bound)
     tasks = useful_tasks(settings, state.left)
     if not tasks:

@@ -148,7 +148,8 @@ class ExperimentClient(AskTellClient):
         """Run trials until the experiment is done; return how many this call completed.
 
         Other workers of the experiment, here or elsewhere, may run at the same time; together they
-        complete ``max_trials`` and no more.
+        complete ``max_trials`` and no more. Trials that this thread has reserved with
+        :meth:`suggest` and not observed are released and run when no other one is left.
 
         Parameters
         ----------
@@ -234,6 +235,7 @@ class ExperimentClient(AskTellClient):
             max_broken=max_broken,
             on_error=self._error_callback(on_error),
             prepare_trial=self._prepare_callback(prepare_trial),
+            idle=self._reservations.release_own,
             heartbeat=self._session.interval,
             on_suspend=self._session.on_suspend,
             idle_timeout=self._idle_timeout if idle_timeout is None else float(idle_timeout),

@@ -9,7 +9,7 @@ import copy
 import os
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orion_hpc.algorithms.base import Algorithm
 from orion_hpc.algorithms.factory import make_algorithm
@@ -24,6 +24,9 @@ from orion_hpc.model import trial_record as model
 from orion_hpc.model.pareto import front
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
+
+if TYPE_CHECKING:
+    from orion_hpc.client.plotting import PlotAccessor
 
 
 class ExperimentView:
@@ -178,6 +181,21 @@ class ExperimentView:
         (3, 1.0)
         """
         return statistics(self._state)
+
+    @property
+    def plot(self) -> PlotAccessor:
+        """The plots of the experiment, as figures of plotly.
+
+        Examples
+        --------
+        >>> from orion_hpc.client import workon
+        >>> experiment = workon(lambda x: x**2, {"x": "choices([1, 2, 3])"}, max_trials=3)
+        >>> experiment.plot.regret().layout.yaxis.title.text
+        'objective'
+        """
+        from orion_hpc.client.plotting import PlotAccessor
+
+        return PlotAccessor(self)
 
     # -- trials ----------------------------------------------------------------------------------
 

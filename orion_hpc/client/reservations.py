@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
@@ -40,6 +42,8 @@ from orion_hpc.worker import plan
 from orion_hpc.worker.failure import failure
 from orion_hpc.worker.runtime import seed_of
 from orion_hpc.worker.task import Outcome
+
+log = logging.getLogger(__name__)
 
 _TRIES = 10
 
@@ -154,6 +158,24 @@ class Reservations:
         found = failure(error)
         message = "\n".join(part for part in (found.message, found.detail) if part)
         return self.release(trial, BROKEN, found.cause, message)
+
+    def release_own(self) -> bool:
+        """Release the trials that this thread has reserved, and return whether there were any.
+
+        For a run in this thread that would wait for them: while it runs, the thread can't observe
+        them. Those of other threads may be under way.
+        """
+        session, released = self._session, False
+        with session.lock:
+            for number in session.held_by_this_thread():
+                trial = session.refresh().trials[number]
+                with contextlib.suppress(ReservationLost):
+                    self.release(trial, INTERRUPTED, message="workon of the same thread runs it")
+                    log.warning(
+                        "trial %d, reserved by suggest() and not observed, runs now", number
+                    )
+                    released = True
+        return released
 
     def reserve(self, trial: TrialRecord) -> TrialRecord:
         """Reserve this one; see :meth:`ExperimentClient.reserve`."""

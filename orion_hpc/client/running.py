@@ -41,7 +41,8 @@ class Run:
     """The arguments of :meth:`ExperimentClient.workon`.
 
     ``on_error`` is called with the trial, the exception and the number of broken trials so far, and
-    returns whether it counts; ``prepare_trial`` with a trial before it begins.
+    returns whether it counts; ``prepare_trial`` with a trial before it begins; ``idle`` as that of
+    :class:`~orion_hpc.worker.runtime.TrialHooks`.
     """
 
     function: Callable[..., Any]
@@ -53,6 +54,7 @@ class Run:
     max_broken: int | None
     on_error: Callable[[TrialRecord, BaseException, int], bool] | None
     prepare_trial: Callable[[TrialRecord], None]
+    idle: Callable[[], bool]
     heartbeat: float
     on_suspend: OnSuspend
     idle_timeout: float
@@ -111,7 +113,7 @@ def run_trials(
     name, stop, judge = new_name(), StopNotice(), _Judge(run)
     storage = _open(place, experiment)
     runtime = _runtime(storage, place, experiment, executor, run, name, stop)
-    worker = runtime.make_worker(TrialHooks(judge.watch, run.prepare_trial))
+    worker = runtime.make_worker(TrialHooks(judge.watch, run.prepare_trial, run.idle))
     with _environment(name), _listening(stop), contextlib.closing(storage), runtime.alive():
         try:
             summary = worker.run()

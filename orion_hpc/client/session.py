@@ -104,6 +104,12 @@ class Session:
     def hold(self, trial: TrialRecord) -> None:
         """Record that this session has reserved ``trial``."""
         self.held[trial.number] = trial.attempt
+        self._threads[trial.number] = threading.get_ident()
+
+    def held_by_this_thread(self) -> list[int]:
+        """Return the numbers of the trials that this thread has reserved; with the lock held."""
+        own = threading.get_ident()
+        return [number for number in self.held if self._threads[number] == own]
 
     def holds(self, trial: TrialRecord) -> bool:
         """Return whether the trial is reserved by this session, by the state as it was read."""
@@ -140,6 +146,7 @@ class Session:
         self._pid = os.getpid()
         self._name = new_name()
         self.held: dict[int, int] = {}
+        self._threads: dict[int, int] = {}
         self._heartbeat = None
         self._lock = threading.RLock()  # another thread may have held it while this one forked
 

@@ -112,6 +112,24 @@ def read_value(text: str, source: str) -> Any:
     return _Builder(source).scalar(yaml.ScalarNode(tag, word))
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes each text that :class:`_Loader` would read as something else."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - the parent's own way to declare it
+        first: [*_Loader.yaml_implicit_resolvers.get(first, []), *resolvers]
+        for first, resolvers in yaml.SafeDumper.yaml_implicit_resolvers.items()
+    }
+
+
+def as_yaml(value: Any) -> str:
+    """Return plain data as YAML, in the order given, which also readers of YAML 1.1 understand."""
+    text: str = yaml.dump(
+        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False,
+        width=10**6,
+    )  # fmt: skip
+    return text
+
+
 def _text_of(path: Path) -> str:
     try:
         with path.open("rb") as file:

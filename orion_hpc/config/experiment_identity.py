@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from orion_hpc.errors import InvalidPrior
+from orion_hpc.model import prior
 from orion_hpc.model.history import lacks_run
 
 _RUN = ("function", "command", "trial_arg")
@@ -34,9 +36,26 @@ def search_differences(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -
     Each makes ``wanted`` another experiment.
     """
     return [
-        *_sentences("space", recorded.get("space") or {}, wanted.get("space") or {}),
+        *_space(recorded.get("space") or {}, wanted.get("space") or {}),
         *_algorithm(recorded.get("algorithm"), wanted.get("algorithm")),
     ]
+
+
+def _space(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    """Compare spaces. A recorded precision is the same as none, if that is its default."""
+    same = {
+        name: old[name]
+        for name, text in new.items()
+        if name in old and old[name] != text and old[name] == _settled(name, text)
+    }
+    yield from _sentences("space", old, {**new, **same})
+
+
+def _settled(name: str, text: Any) -> str | None:
+    try:
+        return prior.parse(name, text).settled().get_prior_string()
+    except InvalidPrior:
+        return None
 
 
 def run_changes(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -122,11 +122,14 @@ class ExperimentSpec:
         Parameters
         ----------
         seed : int, optional
-            The seed of an algorithm without one. By default it stays without, which
-            :func:`~orion_hpc.config.experiment_identity.differences` accepts for any seed.
+            The seed of an algorithm without one, for a new experiment, whose space is settled, too.
+            By default both stay as they are given, which
+            :func:`~orion_hpc.config.experiment_identity.differences` accepts for any seed and any
+            default precision.
         """
+        space = self.space if seed is None else self.space.settled()
         return {
-            "space": dict(self.space.configuration),
+            "space": dict(space.configuration),
             "algorithm": normalise(self.algorithm, seed),
             "function": self.function,
             "command": None if self.command is None else list(self.command),

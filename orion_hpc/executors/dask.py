@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import multiprocessing
 import os
 import threading
 import uuid
@@ -22,6 +23,7 @@ from orion_hpc.executors.base import ExecutorLost, ProcessDied, check_executor
 from orion_hpc.executors.joblib import import_joblib
 from orion_hpc.executors.main_module import check_guarded
 from orion_hpc.executors.trial_process import leave_terminal
+from orion_hpc.plugins import install_command
 from orion_hpc.sharedfs.process_control import kill_tree
 
 A = TypeVar("A")
@@ -29,6 +31,9 @@ R = TypeVar("R")
 
 _LEFT = (*limits.THREADS, "PYTHONHASHSEED", "__DASK_PARENT_PID")
 """Variables that dask sets in the environment of the process that starts a cluster."""
+
+_WORKER = "Dask Worker process"
+"""What the names of the processes begin with that dask's nannies start."""
 
 _START_TIMEOUT = 60.0
 _CLOSE_TIMEOUT = 10.0
@@ -83,6 +88,7 @@ class DaskExecutor:
         self._closed = False
         self._with = contextlib.ExitStack()
         self._own: Any = None
+        self._others = _workers()
         if client is not None:
             self._client = client
             self._prepare()
@@ -92,7 +98,7 @@ class DaskExecutor:
         except ImportError as error:
             raise ConfigurationError(
                 "the executor 'dask' needs dask and distributed, which aren't installed",
-                "Install them with: pip install 'orion-hpc[dask]'",
+                f"Install them with: {install_command('dask')}",
             ) from error
         if isinstance(cluster, Mapping):
             self._own = cluster = _named_cluster(cluster, max(cpus, n_workers))
@@ -212,6 +218,23 @@ class DaskExecutor:
             with contextlib.suppress(Exception):
                 self._own.close(timeout=_CLOSE_TIMEOUT)
             self._own = None
+            _kill_workers(self._others)
+
+
+def _workers() -> set[int]:
+    """Return the process ids of the workers of all local clusters that this process started."""
+    children = multiprocessing.active_children()
+    return {one.pid for one in children if one.pid and one.name.startswith(_WORKER)}
+
+
+def _kill_workers(others: set[int]) -> None:
+    """Kill the workers that outlived their cluster, ``others`` aside.
+
+    One that its nanny was just starting isn't among those to be killed, and the cluster's end
+    doesn't wait for it. As it isn't daemonic, Python would wait for it at its own end.
+    """
+    for pid in _workers() - others:
+        kill_tree(pid)
 
 
 def _worker_plugin(ours: bool) -> Any:
@@ -337,7 +360,7 @@ def _named_cluster(named: Mapping[str, Any], n_workers: int) -> Any:
     except ImportError as error:
         raise ConfigurationError(
             "a dask cluster of Slurm jobs needs dask-jobqueue, which isn't installed",
-            "Install it with: pip install 'orion-hpc[slurm-dask]'",
+            f"Install it with: {install_command('slurm-dask')}",
         ) from error
     try:
         cluster = SLURMCluster(**named["slurm"])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.experiments.trial_table import TIMES, Missing, as_text, moment
+from orion_hpc.plugins import install_command
 
 if TYPE_CHECKING:
     import pandas
@@ -99,5 +100,5 @@ def _fits_float(number: int | float) -> bool:
 def _lacking(library: str, error: ImportError) -> ConfigurationError:
     return ConfigurationError(
         f"this needs {library}, which can't be imported: {error}",
-        "Install it with: pip install 'orion-hpc[pandas]'",
+        f"Install it with: {install_command('pandas')}",
     )

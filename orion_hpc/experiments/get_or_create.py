@@ -241,7 +241,7 @@ def _advice(spec: ExperimentSpec, source: Source | None) -> list[str]:
     if spec.max_trials is None and math.isinf(spec.space.cardinality):
         lines.append(
             "max_trials isn't given: the search goes on until its algorithm has no further point, "
-            "or until 'orion-hpc cancel'"
+            "or until 'orion-hpc cancel CONFIG'"
         )
     if spec.command is not None and (unused := check_placeholders(spec.command, [*spec.space])):
         braces = ", ".join(f"{{{name}}}" for name in unused[:_MOST_LISTED])
@@ -273,7 +273,7 @@ def _check(
         raise ExperimentConflict(
             f"experiment {name!r} version {version} was imported only in part: "
             f"{experiment.to_import} trials are missing",
-            "Run the same 'orion-hpc db import' again; it continues from there.",
+            "Run the same import again; it continues from there.",
         )
     wanted = spec.configuration()
     older = _same_version(experiment, state, wanted)

@@ -76,7 +76,7 @@ def insert(
             f"{len(wanted):,} points are too many for one transaction",
             f"Insert at most {MOST:,} at once, fewer if they are long. Nothing was inserted.",
         )
-    check_target(spec)
+    check_target(spec, same_path=False)  # which PATH jobs will have is known when they start
     storage, built = draft(spec, place, as_it_is=True).write(time.time())
     try:
         return _insert(storage, built, wanted, limit)

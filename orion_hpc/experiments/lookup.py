@@ -13,6 +13,9 @@ from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import STATUSES, TrialRecord
 
+BEST = "best"
+"""What stands for the best trial's number."""
+
 _FEWEST_DIGITS = 4
 
 
@@ -100,7 +103,7 @@ def read_experiment(
 
 
 def find_trial(experiment: ExperimentState, asked: str | int) -> TrialRecord:
-    """Return the trial of a number or an id, or of the unique beginning of an id.
+    """Return the trial of a number or an id, or of the unique beginning of an id; or the ``best``.
 
     Raises
     ------
@@ -108,6 +111,8 @@ def find_trial(experiment: ExperimentState, asked: str | int) -> TrialRecord:
         There is no such trial, or several ids begin so.
     """
     trials, text = experiment.trials, str(asked)
+    if text == BEST:
+        return best_of(experiment)
     if text.isdecimal() and text.isascii() and len(text) < 10 and int(text) < len(trials):
         return trials[int(text)]
     if isinstance(asked, str):
@@ -124,8 +129,24 @@ def find_trial(experiment: ExperimentState, asked: str | int) -> TrialRecord:
     numbers = f"0 to {len(trials) - 1}" if trials else "none yet"
     raise ConfigurationError(
         f"there is no trial {text!r:.100} in {experiment.title}",
-        f"Give a number ({numbers}) or an id, as 'orion-hpc db export' shows them.",
+        f"Give a number ({numbers}), an id, as 'orion-hpc trials CONFIG' shows them, or 'best'.",
     )
+
+
+def best_of(experiment: ExperimentState) -> TrialRecord:
+    """Return the best trial.
+
+    Raises
+    ------
+    ConfigurationError
+        No trial is completed.
+    """
+    if experiment.best is None:
+        raise ConfigurationError(
+            f"{experiment.title} has no completed trial yet",
+            "'orion-hpc status CONFIG' shows whether it has workers.",
+        )
+    return experiment.best
 
 
 def check_status(status: str) -> None:

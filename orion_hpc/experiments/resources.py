@@ -6,7 +6,7 @@ The figures come from the journal: each attempt's measurements, and each worker'
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from orion_hpc.experiments.progress import duration
@@ -36,6 +36,25 @@ _ENOUGH = 60.0
 IDLE = "idle"
 
 
+def cpu_shares(state: ExperimentState) -> Callable[[str | None], float]:
+    """Return the number of CPUs that a trial has, by its worker's name.
+
+    Of a worker that didn't leave in order it is unknown; then it is that of the last one that did.
+    """
+    left = {one.worker: one for one in state.departures}
+    typical = _typical(state)
+
+    def share(worker: str | None) -> float:
+        facts = left.get(worker or "", typical)
+        return facts.cpus / facts.n_workers if facts else 1.0
+
+    return share
+
+
+def _typical(state: ExperimentState) -> ev.LeaveWorker | None:
+    return max(state.departures, key=lambda one: one.time, default=None)
+
+
 def resources(state: ExperimentState) -> dict[str, Any]:
     """Return the requested and the used resources; an unknown figure is None.
 
@@ -50,13 +69,12 @@ def resources(state: ExperimentState) -> dict[str, Any]:
         ``advice`` (texts).
     """
     left = {one.worker: one for one in state.departures}
-    typical = max(state.departures, key=lambda one: one.time, default=None)
+    typical = _typical(state)
+    share = cpu_shares(state)
     core_hours = dict.fromkeys((*KINDS, IDLE), 0.0)
     for worker, spent in state.spent.items():
-        facts = left.get(worker, typical)
-        share = facts.cpus / facts.n_workers if facts else 1.0
         for kind, seconds in zip(KINDS, spent, strict=True):
-            core_hours[kind] += seconds * share / _HOUR
+            core_hours[kind] += seconds * share(worker) / _HOUR
     for one in state.departures:
         busy = sum(state.spent.get(one.worker, ())) / one.n_workers
         core_hours[IDLE] += max(0.0, one.time - one.begin - busy) * one.cpus / _HOUR

@@ -6,10 +6,12 @@ Rendering is the terminal's part: :mod:`orion_hpc.cli.terminal`.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from orion_hpc.errors import OrionHpcError
 from orion_hpc.experiments.comparison import best_note, comparison, comparison_notes
+from orion_hpc.experiments.failed_starts import FailedStarts
 from orion_hpc.journal.heartbeat import Sign
 from orion_hpc.model.event import LaunchJobs
 from orion_hpc.model.space import Space
@@ -30,18 +32,20 @@ def experiment_summary(
     signs: Mapping[str, Sign],
     tasks: Sequence[Tasks] | None = None,
     suspended: Collection[str] = (),
+    failed: FailedStarts | None = None,
 ) -> dict[str, Any]:
     """Return one experiment's status.
 
     Parameters
     ----------
-    state : ExperimentState
     signs : mapping of str to Sign
         The workers' signs of life.
     tasks : sequence of Tasks, optional
         The tasks of its job arrays that Slurm knows.
     suspended : collection of str
         The names of the workers that are known to be suspended.
+    failed : FailedStarts, optional
+        The last tasks, if none became a worker.
 
     Returns
     -------
@@ -55,7 +59,8 @@ def experiment_summary(
         (names of workers that hold a trial but give no sign of life), ``jobs`` (``launcher``,
         ``ids``, ``folder``, ``time``; of their code ``commit``, ``digest``, ``snapshot``),
         ``broken`` (the last three: ``number``, ``cause``, ``message``), ``queue`` (numbers of
-        Slurm's tasks: ``running``, and ``waiting`` by Slurm's reason; None if unknown).
+        Slurm's tasks: ``running``, and ``waiting`` by Slurm's reason; None if unknown),
+        ``failed_starts`` (``tasks``, ``job``, ``path``, ``lines``: see ``FailedStarts``; or None).
     """
     alive = [sign for name, sign in signs.items() if not sign.silent or name in suspended]
     return {
@@ -80,6 +85,7 @@ def experiment_summary(
             for trial in state.having(BROKEN)[-3:]
         ],
         "queue": None if tasks is None else _queue(tasks),
+        "failed_starts": None if failed is None else asdict(failed),
     }
 
 
@@ -219,7 +225,10 @@ def status_rows(summaries: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]
 
 
 def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return the notes below the table: broken trials, silent workers, next steps, the best."""
+    """Return the notes below the table: broken trials, silent workers, next steps, the best.
+
+    ``CONFIG`` in a command stands for the arguments with which the user named the experiment.
+    """
     notes = []
     for one in summaries:
         title = f"{one['name']} v{one['version']}"
@@ -231,9 +240,9 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             count = one["trials"]["broken"]
             notes.extend(_last_traceback(one["broken"]))
             notes.append(
-                f"{title}: stopped after {counted(count, 'broken trial')}; 'orion-hpc logs "
-                "--failed' shows their tracebacks. Fix the cause, then submit again with "
-                f"--max-broken {one['max_broken'] + 3}."
+                f"{title}: stopped after {counted(count, 'broken trial')}; 'orion-hpc logs CONFIG "
+                "--failed' shows their tracebacks. Fix the cause; then 'orion-hpc submit CONFIG "
+                f"--max-broken {one['max_broken'] + 3}' continues."
             )
         if one["state"] == "stopped":
             notes.append(
@@ -251,30 +260,39 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
             notes.append(f"{title}: {_suspension_note(one['suspended'])}")
         for name in one["silent"]:
             notes.append(f"{title}: worker {name} holds a trial and gives no sign of life.")
-        if one["queue"] is not None and (queue_note := _queue_note(one["queue"])):
-            notes.append(f"{title}: {queue_note}.")
-        elif one["suspended"]:
-            pass  # these workers run again when Slurm resumes them
-        elif one["state"] == "waiting" and not one["trials"]["reserved"] and one["queue"]:
-            notes.append(
-                f"{title}: no worker is running and no task is in the queue; 'orion-hpc resume "
-                "CONFIG' continues."
-            )
-        elif one["state"] == "waiting" and not one["trials"]["reserved"]:
-            queued = [
-                job for jobs in one["jobs"] if jobs["launcher"] == "slurm" for job in jobs["ids"]
-            ]
-            notes.append(
-                f"{title}: no worker is running. Its jobs may still be in the queue: "
-                f"squeue -j {','.join(queued[-3:])}; if they aren't, 'orion-hpc resume "
-                "CONFIG' continues."
-                if queued
-                else f"{title}: no worker is running; 'orion-hpc resume CONFIG' continues."
-            )
+        notes.extend(_idle_notes(title, one))
         notes.extend(f"{title}: {note}" for note in comparison_notes(one))
         if one["best"] is not None:
             notes.append(f"{title}: {best_note(one['best'])}")
     return notes
+
+
+def _idle_notes(title: str, one: Mapping[str, Any]) -> list[str]:
+    """Return why no worker runs, and what continues the experiment."""
+    if one["queue"] is not None and (queue_note := _queue_note(one["queue"])):
+        return [f"{title}: {queue_note}."]
+    if one["suspended"]:
+        return []  # these workers run again when Slurm resumes them
+    if one["state"] != "waiting" or one["trials"]["reserved"]:
+        return []
+    failed = one["failed_starts"]
+    if failed and failed["lines"]:
+        return [
+            f"{title}: {FailedStarts(**failed).text}",
+            f"{title}: fix the cause; then 'orion-hpc resume CONFIG' continues.",
+        ]
+    if one["queue"]:
+        return [
+            f"{title}: no worker is running and no task is in the queue; 'orion-hpc resume "
+            "CONFIG' continues."
+        ]
+    queued = [job for jobs in one["jobs"] if jobs["launcher"] == "slurm" for job in jobs["ids"]]
+    if not queued:
+        return [f"{title}: no worker is running; 'orion-hpc resume CONFIG' continues."]
+    return [
+        f"{title}: no worker is running. Its jobs may still be in the queue: "
+        f"squeue -j {','.join(queued[-3:])}; if they aren't, 'orion-hpc resume CONFIG' continues."
+    ]
 
 
 def _suspension_note(names: Sequence[str]) -> str:

@@ -52,12 +52,15 @@ def as_json(records: Iterable[Mapping[str, Any]]) -> str:
     Times are in ISO 8601, UTC. Numbers that JSON lacks are texts that ``float()`` reads: ``"NaN"``,
     ``"Infinity"``, ``"-Infinity"``.
     """
-    plain = [
-        {key: iso(value) if key in TIMES else _finite(value) for key, value in one.items()}
-        for one in records
-    ]
-    lines = ",\n".join(json.dumps(one, allow_nan=False, ensure_ascii=False) for one in plain)
-    return f"[\n{lines}\n]\n" if plain else "[]\n"
+    lines = ",\n".join(
+        json.dumps(plain(one), allow_nan=False, ensure_ascii=False) for one in records
+    )
+    return f"[\n{lines}\n]\n" if lines else "[]\n"
+
+
+def plain(one: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record as values that JSON has; see :func:`as_json`."""
+    return {key: iso(value) if key in TIMES else _finite(value) for key, value in one.items()}
 
 
 def as_csv(records: Sequence[Mapping[str, Any]]) -> str:

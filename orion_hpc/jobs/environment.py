@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
+from orion_hpc.worker.leaving import exit_bounded
+
 _SITES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_CLUSTERS"})
 """Variables of Slurm that name the cluster, and don't describe a job."""
 
@@ -24,6 +26,11 @@ _IRREGULAR = {
 
 _RIVALS = (frozenset({"mem", "mem-per-cpu", "mem-per-gpu"}), frozenset({"requeue", "no-requeue"}))
 """Options that exclude each other: one that is given hides the variables of all."""
+
+EXPORT = "--export=ALL"
+"""The option of ``srun`` that passes the batch script's environment on to the worker. Otherwise
+srun takes sbatch's ``--export``, from the variable SLURM_EXPORT_ENV, and drops what the script has
+set (sbatch(1), ``--export``)."""
 
 SAFE_PATH = "PYTHONSAFEPATH"
 """Keeps ``python -m`` from searching the working directory first, where a user's ``queue.py`` would
@@ -81,4 +88,5 @@ def restoring(call: tuple[Callable[[Any], Any], Any, Mapping[str, str | None]]) 
         os.environ.pop(variable, None)
         if value is not None:
             os.environ[variable] = value
-    return function(argument)
+    with exit_bounded():
+        return function(argument)

@@ -19,6 +19,7 @@ from typing import Any
 from orion_hpc.sharedfs import layout
 from orion_hpc.slurm.queue import queued
 from orion_hpc.slurm.tasks import Tasks
+from orion_hpc.worker.leaving import exit_bounded
 
 _START = re.compile(r"(?P<job>\d+)(?:_(?P<task>\d+))?_(?:submitted\.pkl|submission\.sh)")
 _CALL = re.compile(r"(?:\d+(?:_\d+)?_submitted|[0-9a-f]{32})\.pkl")
@@ -28,7 +29,8 @@ _CALL = re.compile(r"(?:\d+(?:_\d+)?_submitted|[0-9a-f]{32})\.pkl")
 def tidying(call: tuple[Callable[[Any], Any], Any, Callable[[], tuple[str, ...]]]) -> Any:
     """Call a job's function, ``call[0](call[1])``; remove the files ``call[2]()`` at exit."""
     function, argument, files = call
-    result = function(argument)  # if it fails, Slurm may requeue the job
+    with exit_bounded():
+        result = function(argument)  # if it fails, Slurm may requeue the job
     start, returned = files()
     if getattr(result, "over", False):
         atexit.register(_remove_start, start)

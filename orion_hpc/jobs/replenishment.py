@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Set
+
 from orion_hpc.config.settings import Settings
+from orion_hpc.experiments.failed_starts import FailedStarts, failed_starts
 from orion_hpc.jobs.base import Jobs, Launcher
 from orion_hpc.jobs.launch_request import launch_request
 from orion_hpc.jobs.submission import Submission, launch_event, missing_tasks, useful_tasks
+from orion_hpc.journal.heartbeat import signs
 from orion_hpc.model.state import ExperimentState
+from orion_hpc.sharedfs import layout
+
+_IN_A_ROW = 3
+"""Tasks that end without having been a worker, after which there is a cause to be fixed."""
 
 
 def now(submission: Submission) -> ExperimentState:
@@ -40,11 +49,43 @@ def top_up(
     return tasks, jobs
 
 
+def launch_time(submission: Submission) -> float:
+    """Return when the jobs of ``submission`` were launched; now, if there are none."""
+    own = submission.jobs.ids if submission.jobs is not None else ()
+    launches = submission.storage.state.experiments[submission.experiment.number].jobs
+    return next((one.time for one in launches if one.job_ids == own), time.time())
+
+
+def hopeless(
+    submission: Submission, state: ExperimentState, queued: Set[str], since: float
+) -> FailedStarts | None:
+    """Return the tasks that ended without having been a worker, if too many did in a row.
+
+    Not if Slurm preempted the last one, or its node failed.
+
+    Parameters
+    ----------
+    submission : Submission
+    state : ExperimentState
+        The experiment as it is now.
+    queued : set of str
+        The ids of the jobs that have tasks in the queue.
+    since : float
+        The time of the first launch that counts.
+    """
+    database = submission.storage.path
+    found = signs(layout.workers_folder(database, state.title))
+    failed = failed_starts(state, database, found, queued, since)
+    if failed is None or failed.tasks < _IN_A_ROW or failed.by_slurm:
+        return None
+    return failed
+
+
 class Patience:
     """Decides when to top up: at once after progress, and less and less often without.
 
-    So jobs that fail as soon as they begin are not submitted for a whole weekend, one after the
-    other.
+    So jobs that end without completing a trial aren't submitted for a whole weekend, one after
+    the other.
     """
 
     def __init__(self, shortest: float = 10.0, longest: float = 600.0) -> None:

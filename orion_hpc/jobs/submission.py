@@ -22,6 +22,7 @@ from orion_hpc.experiments.location import Place
 from orion_hpc.experiments.target_check import check_target
 from orion_hpc.jobs.base import Jobs, Launcher, make_launcher
 from orion_hpc.jobs.code_snapshot import Code, code_for, would_be
+from orion_hpc.jobs.job_files import check_job_files, inherits_path
 from orion_hpc.jobs.launch_request import launch_request
 from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
@@ -232,7 +233,8 @@ class _Plan(NamedTuple):
 def _plan(settings: Settings, launcher: Launcher, resume: bool, check: bool = True) -> _Plan:
     """Check the submission and return its plan, from the database before anything is written."""
     spec = ExperimentSpec.of(settings)
-    check_target(spec)
+    check_target(spec, inherits_path(settings, launcher))
+    check_job_files(settings, launcher, spec.name)
     if check:
         launcher.check()
     wanted = draft(spec, Place(settings.storage))

@@ -1,7 +1,7 @@
 """Launches through submitit, the only importer of it: arrays in Slurm, processes on this machine.
 
 Overrides submitit's unexpected defaults: a time limit of five minutes, its accounting key, and the
-CPUs of the step, which ``srun`` doesn't inherit from ``sbatch`` since Slurm 22.05.
+options of the step, as ``srun`` doesn't inherit the CPUs from ``sbatch`` since Slurm 22.05.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from submitit.core.utils import (
 
 from orion_hpc.errors import LaunchError
 from orion_hpc.jobs.base import LaunchRequest
-from orion_hpc.jobs.environment import for_sbatch, safe_python
+from orion_hpc.jobs.environment import EXPORT, for_sbatch, safe_python
 from orion_hpc.jobs.folder import escaped
 from orion_hpc.jobs.leftovers import remove, tidying
 from orion_hpc.jobs.sbatch import defaults, refusal
@@ -60,7 +60,7 @@ def slurm_parameters(request: LaunchRequest) -> dict[str, Any]:
     }
     options.update(defaults(options))
     title = options.pop("job-name", request.title)
-    srun: list[str] = []
+    srun = [EXPORT]
     if "cpus-per-task" in options:
         srun += ["--cpus-per-task", str(options["cpus-per-task"])]
     # The job's output is the step's, and submitit gives srun a file of its own; the last --output
@@ -79,7 +79,7 @@ def slurm_parameters(request: LaunchRequest) -> dict[str, Any]:
         "wckey": None,
         "stderr_to_stdout": True,
         "additional_parameters": options,
-        "srun_args": srun or None,
+        "srun_args": srun,
         "setup": [f"export {name}={shlex.quote(text)}" for name, text in variables] or None,
         "array_parallelism": request.throttle or request.tasks,
     }

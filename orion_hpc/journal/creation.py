@@ -195,7 +195,7 @@ def read_header(file: DatabaseFile) -> JournalHeader:
         raise StorageUnusable(
             f"{file.path} was made by a newer version of orion-hpc "
             f"(its format is {error.version}, this one reads up to {framing.VERSION})",
-            "Upgrade with: pip install --upgrade orion-hpc",
+            "Install that version of orion-hpc, or a newer one.",
         ) from None
     except (framing.NotAJournal, pickle.UnpicklingError):
         raise not_a_database(file.path, data, _OTHER_FILE) from None

@@ -45,7 +45,7 @@ replaced."""
 
 _GONE = (
     "Look from another host: if it is there, this host's mount is at fault and has to be made "
-    "anew. If not, put it back, or start anew with 'orion-hpc submit'."
+    "anew. If not, put it back, or start anew with 'orion-hpc submit CONFIG'."
 )
 _REFUSED = (errno.EACCES, errno.EROFS)
 _UNUSABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ELOOP, errno.ENAMETOOLONG)

@@ -7,6 +7,7 @@ Decodes one piece at a time. Finding those that are missing between them is left
 from __future__ import annotations
 
 import pickle
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeAlias
@@ -132,8 +133,8 @@ def read_header(
         raise StorageUnusable(
             f"{path} was made by a newer version of orion-hpc (its format is {newer}, this one "
             f"reads up to {framing.VERSION})",
-            "Upgrade with: pip install --upgrade orion-hpc. If you know that it wasn't, its header "
-            "is damaged: 'orion-hpc db repair --force'.",
+            "Install that version of orion-hpc, or a newer one. If you know that it wasn't, its "
+            f"header is damaged: 'orion-hpc db repair {shlex.quote(path)} --force'.",
         )
     return _damaged_header(path, read, size, data, kept)
 

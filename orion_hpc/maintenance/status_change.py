@@ -155,6 +155,6 @@ def _refuse_beyond_budget(
         raise ConfigurationError(
             f"other trials have taken the place of broken ones: with {back} of them back there "
             f"would be {wanted} in {experiment.title}, and max_trials is {experiment.max_trials}",
-            "Set fewer of them, or make room with 'orion-hpc submit --max-trials N' first. Nothing "
-            "was changed.",
+            "Set fewer of them, or make room first with 'orion-hpc submit CONFIG --max-trials "
+            f"{wanted}'. Nothing was changed.",
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from numbers import Real as RealNumber
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     import random
 
 PRECISION = 4
-"""Significant digits of a real number, unless its prior sets them."""
+"""Significant digits of a real number, unless its prior sets them or they leave too few values."""
+
+MAX_PRECISION = 17
+"""Significant digits of a float; more have no effect."""
+
+_FEWEST_VALUES = 50
+"""Values between the quartiles of a prior with which four digits are enough."""
+
+_MANY_VALUES = 5_000
+"""Values there otherwise: as many as ``uniform(0, 1)`` has with four digits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -85,6 +94,10 @@ class Dimension(ABC):
     @abstractmethod
     def _count(self) -> Number: ...
 
+    def settled(self) -> Dimension:
+        """Return the dimension as a new experiment records it: with every default decided."""
+        return self
+
     @property
     def default_value(self) -> Any:
         """The default, with lists if the dimension has a shape; None if there is none."""
@@ -143,15 +156,26 @@ class Dimension(ABC):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Real(Dimension):
-    """Real numbers with ``precision`` significant digits (None: all digits of a float)."""
+    """Real numbers with ``precision`` significant digits (None: all digits of a float).
+
+    ``precision_given`` is False if the prior's text doesn't set it. That isn't part of the text.
+    """
 
     type: ClassVar[str] = "real"
     distribution: Distribution
     precision: int | None = PRECISION
+    precision_given: bool = True
 
     @property
     def prior_name(self) -> str:
         return self.distribution.name
+
+    def settled(self) -> Real:
+        # Recorded experiments without a precision keep four digits, so a later default must be
+        # written out.
+        if self.precision_given:
+            return self
+        return replace(self, precision=enough_digits(self.distribution), precision_given=True)
 
     def interval(self) -> tuple[float, float]:
         low, high = self.distribution.support()
@@ -346,6 +370,29 @@ class Fidelity(Dimension):
 
     def _count(self) -> Number:
         return 1
+
+
+def enough_digits(distribution: Distribution) -> int:
+    """Return the default precision: four digits, or more where these leave too few values.
+
+    In ``uniform(10000, 10001)`` four digits would leave a single one; it gets nine, so that the
+    values are as close as those of ``uniform(0, 1)``.
+    """
+    low, high = float(distribution.at(0.25)), float(distribution.at(0.75))
+    width, size = high - low, max(abs(low), abs(high))
+    if not math.isfinite(width):
+        return PRECISION
+    if width <= 0:
+        return MAX_PRECISION
+    # The last of n digits is worth 10 ** (exponent + 1 - n).
+    exponent = math.floor(math.log10(size))
+
+    def needed(values: int) -> int:
+        return math.ceil(exponent + 1 + math.log10(values) - math.log10(width) - 1e-9)
+
+    if needed(_FEWEST_VALUES) <= PRECISION:
+        return PRECISION
+    return min(needed(_MANY_VALUES), MAX_PRECISION)
 
 
 def same_choice(one: Any, other: Any) -> bool:

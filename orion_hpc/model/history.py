@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from heapq import nsmallest
 from typing import Any
 
 from orion_hpc.model import event as ev
@@ -18,6 +19,7 @@ from orion_hpc.model.trial_record import (
     INTERRUPTED,
     LOST_WORKER,
     NEW,
+    NOT_ITS_FAULT,
     RESERVED,
     STATUSES,
     SUSPENDED,
@@ -163,6 +165,13 @@ class ExperimentHistory:
             for number in by[status]
         ]
 
+    def failed(self) -> list[TrialRecord]:
+        """Return the broken trials that count against their points.
+
+        One that lost its worker is among them: it is broken only once its attempts have run out.
+        """
+        return [trial for trial in self.having(BROKEN) if trial.cause not in NOT_ITS_FAULT]
+
     def has(self, params: Params) -> bool:
         """Return whether there is a trial at exactly this point."""
         return params in self.points
@@ -196,6 +205,23 @@ class ExperimentHistory:
         level = self._level_of(best)
         return [one for one in self.comparable() if self._level_of(one) == level]
 
+    def ranked(self, count: int | None = None) -> list[TrialRecord]:
+        """Return the :meth:`comparable` trials from the best on, by the rules of :attr:`best`.
+
+        ``count``: only so many of them.
+        """
+        if count == 1:
+            return [self.best] if self.best is not None else []
+        trials = [one for one in self.comparable() if one.objective is not None]
+        if count is None:
+            return sorted(trials, key=self._rank)
+        return nsmallest(count, trials, key=self._rank)
+
+    def _rank(self, trial: TrialRecord) -> tuple[float, float, float]:
+        objective = trial.objective
+        least = math.inf if objective is None else objective
+        return trial.violation, -self._level_of(trial), least
+
     def comparable(self) -> list[TrialRecord]:
         """Return the completed trials with the right number of objectives, in order of completion.
 
@@ -216,10 +242,10 @@ class ExperimentHistory:
             self._measure = trial
         elif len(trial.objectives) != len(self._measure.objectives):
             return
-        violation, level = trial.violation, self._level_of(trial)
-        if (violation, -level, objective) < (self._violation, -self._level, self._least):
+        rank = self._rank(trial)
+        if rank < (self._violation, -self._level, self._least):
             self._best, self._least = trial, objective
-            self._violation, self._level = violation, level
+            self._violation, self._level = rank[0], -rank[1]
 
     def forget(self, trial: TrialRecord) -> None:
         """Record that ``trial``, which had completed, is going to lose its results."""

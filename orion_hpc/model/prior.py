@@ -13,6 +13,7 @@ from typing import Any
 
 from orion_hpc.errors import InvalidPrior, did_you_mean
 from orion_hpc.model.dimension import (
+    MAX_PRECISION,
     PRECISION,
     Categorical,
     Dimension,
@@ -34,7 +35,6 @@ from orion_hpc.model.distribution import (
 from orion_hpc.model.expression import MAX_TEXT, Argument, Call, MalformedExpression, Pairs
 from orion_hpc.model.expression import parse as parse_call
 
-_MAX_PRECISION = 17  # decimal digits of a float; more have no effect
 _MAX_ELEMENTS = 10_000
 _TOLERANCE = 1e-4  # for probabilities with four digits
 _SHOWN = 76
@@ -122,9 +122,9 @@ class _Arguments:
         if "precision" not in self.given or self.given["precision"].value is None:
             return None if "precision" in self.given else PRECISION
         value = self.whole("precision")
-        if not 1 <= value <= _MAX_PRECISION:
+        if not 1 <= value <= MAX_PRECISION:
             hint = "It is the number of significant digits; None keeps them all."
-            raise self.given["precision"].wrong(f"precision isn't from 1 to {_MAX_PRECISION}", hint)
+            raise self.given["precision"].wrong(f"precision isn't from 1 to {MAX_PRECISION}", hint)
         return value
 
     def shape(self) -> tuple[int, ...]:
@@ -193,8 +193,13 @@ def _numeric(name: str, given: _Arguments, distribution: Distribution) -> Dimens
     """Return the dimension of a distribution of reals, which is integer with ``discrete=True``."""
     shape = given.shape()
     if not given.flag("discrete", False):
-        precision = given.precision()
-        real = Real(name=name, distribution=distribution, precision=precision, shape=shape)
+        real = Real(
+            name=name,
+            distribution=distribution,
+            precision=given.precision(),
+            precision_given="precision" in given.given,
+            shape=shape,
+        )
         return given.finish(real)
     if "precision" in given.given:
         raise given.given["precision"].wrong("precision doesn't go with discrete=True")

@@ -126,6 +126,10 @@ class Space(Mapping[str, Dimension]):
         """Flat names and the canonical text of their priors; parsing it gives an equal space."""
         return {name: dimension.get_prior_string() for name, dimension in self.items()}
 
+    def settled(self) -> Space:
+        """Return the space as a new experiment records it; see :meth:`Dimension.settled`."""
+        return Space(dimension.settled() for dimension in self.values())
+
     @property
     def arguments(self) -> list[str]:
         """The names on the top level, which are the arguments of the user's function."""

@@ -47,6 +47,9 @@ looks the same when a trial freezes its node, or holds Python's lock, for minute
 count, such a trial would be started again for ever.
 """
 
+NOT_ITS_FAULT = frozenset((PREEMPTED, TIMED_OUT, CANCELLED, WORKER_SUSPENDED))
+"""Causes that say nothing about the trial's point; ``CANCELLED`` is that of one broken by hand."""
+
 Params = dict[str, Any]
 """Flat name (levels joined by a dot) -> plain value: number, str, bool, None or nested lists."""
 

@@ -29,6 +29,9 @@ from collections.abc import Callable, Iterator
 from orion_hpc.errors import StorageUnusable
 from orion_hpc.sharedfs.hints import DEAD_MOUNT, hint
 
+FILES = ".files"
+"""The end of the name of a database's folder."""
+
 LAUNCHER = ".launcher"
 """The file in a launch's folder that names the launching process as long as it runs."""
 
@@ -53,7 +56,7 @@ _GROUP = stat.S_ISGID | stat.S_IRWXG
 
 def files_folder(database: str) -> str:
     """Return the folder beside a database that holds all other files."""
-    return f"{os.path.realpath(database)}.files"
+    return os.path.realpath(database) + FILES
 
 
 def write_ahead_folder(database: str, identity: str) -> str:
@@ -104,6 +107,15 @@ def notices_folder(database: str, title: str) -> str:
 def jobs_folder(database: str, title: str) -> str:
     """Return the folder for the launchers' scripts and logs."""
     return os.path.join(experiment_folder(database, title), "jobs")
+
+
+def start_report(launch: str, job: str) -> str:
+    """Return the path where the worker of a job says why it failed, in its launch's folder.
+
+    ``job`` is Slurm's id, with an underscore and the task's number in an array, or the number of
+    the process.
+    """
+    return os.path.join(launch, f"{job}.err")
 
 
 def code_folder(database: str, title: str) -> str:

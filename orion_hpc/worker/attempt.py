@@ -58,10 +58,15 @@ def _leave(code: object) -> NoReturn:
 
     Otherwise it would go on as a second copy of the worker.
     """
+    _flush()
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def _flush() -> None:
+    """Write what the function has printed. It may have closed or replaced a stream."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(Exception):
             stream.flush()
-    os._exit(code if isinstance(code, int) else int(code is not None))
 
 
 def run_task(task: TrialTask) -> Outcome:
@@ -82,7 +87,10 @@ def run_task(task: TrialTask) -> Outcome:
             if _noticed(task, noticed):
                 raise KeyboardInterrupt("a stop notice")
         else:
-            value = call_function(task.target, task)
+            try:
+                value = call_function(task.target, task)
+            finally:
+                _flush()  # before the worker's line in the log that says that the trial ended
         if os.getpid() != process:
             _leave(0)
         left_out: list[str] = []

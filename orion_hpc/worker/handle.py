@@ -1,4 +1,4 @@
-"""The trial as the user's function sees it, where ``trial_arg`` names an argument for it.
+"""The trial that a user's function gets, if ``trial_arg`` names an argument for it.
 
 Its values are fixed when the attempt begins, except whether to stop. The function's other arguments
 are left to ``function``.
@@ -11,15 +11,17 @@ import time
 from typing import Any
 
 from orion_hpc.executors.trial_process import notices
+from orion_hpc.model.trial_record import RESERVED, TrialRecord
 from orion_hpc.sharedfs.layout import make_folder
 from orion_hpc.worker.shutdown import read_notice
 from orion_hpc.worker.task import TrialTask
+from orion_hpc.worker.trial_view import Home, Parent, TrialView
 
 _POLL = 0.1
 """Seconds. A function may read it in its innermost loop, and the notice is on a shared disk."""
 
 
-class TrialHandle:
+class TrialHandle(TrialView):
     """An attempt at a trial."""
 
     __slots__ = ("_next_look", "_noticed", "_stop_requested", "_task", "params")
@@ -28,6 +30,21 @@ class TrialHandle:
     """The hyperparameters, nested as in the space; the function's own to change."""
 
     def __init__(self, task: TrialTask) -> None:
+        record = TrialRecord(
+            task.number,
+            task.flat_params,
+            task.submit_time,
+            status=RESERVED,
+            attempt=task.attempt,
+            worker=task.worker,
+            start_time=task.start_time,
+            imported_id=task.id,
+        )
+        parent = None
+        if task.parent is not None and task.parent_dir is not None:
+            parent = Parent(task.parent, task.parent_dir)
+        home = Home(task.experiment, task.version, task.fidelity)
+        super().__init__(record, home, task.working_dir, parent)
         self._task = task
         self._noticed = notices()
         self._stop_requested = False
@@ -35,36 +52,17 @@ class TrialHandle:
         self.params = copy.deepcopy(task.params)
 
     @property
-    def id(self) -> str:
-        """32 hex digits that name this point of the space."""
-        return self._task.id
-
-    @property
-    def number(self) -> int:
-        """0, 1, 2, … in the experiment."""
-        return self._task.number
-
-    @property
-    def attempt(self) -> int:
-        """1 at first, and one more whenever the trial is begun again."""
-        return self._task.attempt
-
-    @property
-    def parent(self) -> str | None:
-        """The :attr:`id` of the trial that this one goes on from, None if there is none."""
-        return self._task.parent
-
-    @property
-    def resumed(self) -> bool:
-        """Whether an earlier attempt, or the trial that this one goes on from, may have left
-        something in :attr:`working_dir`."""
-        return self._task.attempt > 1 or self._task.parent is not None
-
-    @property
     def working_dir(self) -> str:
         """The trial's own directory, the same for all its attempts; created when first used."""
-        make_folder(self._task.working_dir)
-        return self._task.working_dir
+        make_folder(self._folder)
+        return self._folder
+
+    @property
+    def exp_working_dir(self) -> str:
+        """The directory that holds those of all trials; created when first used."""
+        folder = super().exp_working_dir
+        make_folder(folder)
+        return folder
 
     @property
     def stop_requested(self) -> bool:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from orion_hpc.errors import NoConfigurationError, StorageError, StorageUnusable
@@ -25,8 +27,10 @@ from orion_hpc.model.trial_record import TIMED_OUT
 from orion_hpc.sharedfs import layout, process_identity
 from orion_hpc.slurm.own_job import OwnJob, own_job, requested_memory
 from orion_hpc.text import counted
+from orion_hpc.worker.failure import failure
 from orion_hpc.worker.job_spec import JobSpec, kinds, read_job_spec
 from orion_hpc.worker.leaving import leave
+from orion_hpc.worker.loop import Worker
 from orion_hpc.worker.portable import read_packed
 from orion_hpc.worker.recorder import Summary
 from orion_hpc.worker.recovery import MARK, ExperimentFiles
@@ -55,7 +59,7 @@ def run_job(job: JobSpec | str, wait: float = WAIT_FOR_EXPERIMENT) -> Summary:
     Parameters
     ----------
     job : JobSpec or str
-        The settings, or the path of their file.
+        The settings, or the path of their file; then an error is reported beside that file.
     wait : float
         Seconds to wait for that file, and for the experiment, to appear.
 
@@ -65,8 +69,30 @@ def run_job(job: JobSpec | str, wait: float = WAIT_FOR_EXPERIMENT) -> Summary:
         The settings or the experiment can't be read.
     """
     _log_to_stderr()
+    try:
+        return _run_job(read_job_spec(job, wait) if isinstance(job, str) else job, wait)
+    except Exception as error:
+        if isinstance(job, str):
+            _report(error, os.path.dirname(job))
+        raise
+
+
+def _report(error: Exception, folder: str) -> None:
+    """Write why this job's worker failed into the launch's folder, for ``status``.
+
+    Not into the journal: it may be what can't be opened.
+    """
+    job = process_identity.own().job.partition(".")[0].removeprefix("local-")
+    why = failure(error)
+    with contextlib.suppress(OSError):
+        Path(layout.start_report(folder, job)).write_text(
+            "\n".join(filter(None, (why.message, why.detail))) + "\n", encoding="utf-8"
+        )
+
+
+def _run_job(spec: JobSpec, wait: float) -> Summary:
+    """Open the database and let a worker work; see :func:`run_job`."""
     stop = StopNotice()
-    spec = read_job_spec(job, wait) if isinstance(job, str) else job
 
     def stopped() -> bool:
         return bool(stop.cause)
@@ -120,7 +146,7 @@ def _find(
                 )
             raise NoConfigurationError(
                 f"there is no experiment {name!r}{which} in {path}",
-                f"'orion-hpc status --storage {path}' lists those there are.",
+                f"'orion-hpc status --storage {shlex.quote(path)}' lists those there are.",
             )
         time.sleep(0.2)
 
@@ -156,9 +182,11 @@ def run_worker(
     in_job = in_batch_job(os.environ)
     noticed = notice_before_limit(stop, batch_job, spec.grace, runtime.awake)
     with stop.listening(in_job=in_job), noticed:
+        # Without its algorithm there is no worker, and so no sign of life.
+        worker = _make_worker(runtime, executor)
         with runtime.alive():
             try:
-                summary = runtime.make_worker().run()
+                summary = worker.run()
                 runtime.in_order = True
                 # Trials of this very process have its memory in their own figures.
                 peak = 0 if executor.in_process else own_peak()
@@ -181,6 +209,15 @@ def run_worker(
             summary = _leave_job(batch_job, state, spec, summary, stop)
     storage.close()
     return summary
+
+
+def _make_worker(runtime: WorkerRuntime, executor: Executor) -> Worker:
+    """Return the runtime's worker; close the executor if it can't be made."""
+    try:
+        return runtime.make_worker()
+    except BaseException:
+        executor.close(kill=True)
+        raise
 
 
 def _runtime(

@@ -173,7 +173,7 @@ def read_job_spec(path: str, wait: float = 0.0) -> JobSpec:
             if not isinstance(error, FileNotFoundError) or late:
                 raise ConfigurationError(
                     f"can't read the job's settings {path}: {error.strerror}",
-                    "'orion-hpc submit' writes them for the jobs that it starts. Submit again.",
+                    "'orion-hpc submit CONFIG' writes them for the jobs that it starts.",
                 ) from error
         time.sleep(_STEP)
 

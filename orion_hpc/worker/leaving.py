@@ -1,18 +1,52 @@
-"""The last actions of a worker in Slurm: requeue its job, or cancel jobs that wait."""
+"""The last actions of a worker: it requeues its job, or cancels jobs that wait; and its exit."""
 
 from __future__ import annotations
 
 import contextlib
 import logging
 import os
-from collections.abc import Collection
+import threading
+import time
+from collections.abc import Collection, Iterator
 
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import TIMED_OUT
 from orion_hpc.sharedfs import layout
+from orion_hpc.sharedfs.process_control import kill_children
 from orion_hpc.slurm.own_job import OwnJob
 
 log = logging.getLogger(__name__)
+
+EXIT_LIMIT = 120.0
+"""Seconds that a job's process may take to exit: some libraries send their last data then."""
+
+
+@contextlib.contextmanager
+def exit_bounded(seconds: float = EXIT_LIMIT) -> Iterator[None]:
+    """End this process that long after its main thread at the latest; for a job's own process.
+
+    Python waits at its exit for threads and processes that a trial or a library has left, without
+    a limit, and submitit has SIGTERM ignored by then: the job would keep its place in the queue.
+    """
+    code = 1
+    try:
+        yield
+        code = 0
+    finally:
+        threading.Thread(target=_exit_late, args=(seconds, code), daemon=True).start()
+
+
+def _exit_late(seconds: float, code: int) -> None:
+    # Python marks its main thread as ended before it waits for other threads and processes.
+    threading.main_thread().join()
+    time.sleep(seconds)
+    left = [one.name for one in threading.enumerate() if not one.daemon and one.is_alive()]
+    log.warning(
+        "the job is over, and its process doesn't exit within %g s; it is ended now (threads that "
+        "are left: %s)", seconds, ", ".join(left) or "none",
+    )  # fmt: skip
+    kill_children()
+    os._exit(code)
 
 
 def leave(

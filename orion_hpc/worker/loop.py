@@ -69,6 +69,8 @@ class Worker:
     awake : callable, default the monotonic clock
         Seconds without those in which this process was stopped, for its patience: a worker that
         comes back from a suspension has just begun to wait.
+    idle : callable, optional
+        As of :class:`~orion_hpc.worker.runtime.TrialHooks`.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Worker:
         runner: TrialRunner,
         options: RuntimeOptions,
         awake: Callable[[], float] = time.monotonic,
+        idle: Callable[[], bool] = lambda: False,
     ) -> None:
         self.summary: Summary = recorder.summary
         self._journal = journal
@@ -91,6 +94,7 @@ class Worker:
         self._executor = runner.executor
         self._options = options
         self._awake = awake
+        self._idle = idle
         most = runner.executor.n_workers
         self._n_workers = min(options.n_workers or most, most)
         self._running: dict[Future[Outcome], tuple[TrialRecord, int]] = {}
@@ -176,7 +180,7 @@ class Worker:
             elif reason := self._scheduler.reason_to_leave(state, self._recorder.leaving):
                 self.summary.too_late = reason == TOO_LATE
                 return reason
-            else:
+            elif not self._idle():
                 # Everything is taken, or this worker's reservations lose to faster ones.
                 now = self._awake()
                 idle_since = idle_since or now

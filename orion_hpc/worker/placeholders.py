@@ -13,8 +13,19 @@ from typing import Any
 
 from orion_hpc.errors import ConfigurationError, did_you_mean
 
-TRIAL = ("trial.id", "trial.number", "trial.working_dir")
-"""Placeholders for the trial itself; a hyperparameter of that name comes first."""
+OTHERS = (
+    "trial.id",
+    "trial.number",
+    "trial.hash_params",
+    "trial.working_dir",
+    "exp.name",
+    "exp.version",
+    "exp.working_dir",
+)
+"""Placeholders for the trial itself and its experiment; a hyperparameter of that name comes first.
+
+All but ``trial.number`` are Oríon's.
+"""
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{(?P<name>[^{}]*)\}|[{}]")
 
@@ -41,8 +52,8 @@ def check_placeholders(argv: Sequence[str], names: Sequence[str]) -> list[str]:
     used: set[str] = set()
 
     def look(name: str) -> str:
-        if name not in names and name not in TRIAL:
-            known = [*names, *TRIAL]
+        if name not in names and name not in OTHERS:
+            known = [*names, *OTHERS]
             raise ConfigurationError(
                 f"the command has an unknown placeholder {{{name}}}{did_you_mean(name, known)}",
                 f"There are: {', '.join(known)}. Braces are written {{{{ and }}}}.",

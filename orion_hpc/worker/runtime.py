@@ -70,10 +70,13 @@ class TrialHooks:
         As the watcher of :class:`~orion_hpc.worker.recorder.Recorder`.
     prepare : callable
         Called with each trial that was reserved, before it begins.
+    idle : callable
+        Called when the worker would wait for a trial; returns whether there may be one now.
     """
 
     ended: Callable[[TrialRecord, Outcome], str] = lambda trial, outcome: ""
     prepare: Callable[[TrialRecord], None] = lambda trial: None
+    idle: Callable[[], bool] = lambda: False
 
 
 _NO_HOOKS = TrialHooks()
@@ -182,6 +185,7 @@ class WorkerRuntime:
             TrialRunner(self._executor, run, partial(self._make_task, hooks.prepare)),
             options,
             awake,
+            hooks.idle,
         )
 
     def _make_task(
@@ -202,6 +206,11 @@ class WorkerRuntime:
             notice=self._shutdown.file.path,
             parent=None if parent is None else parent.id,
             parent_dir=None if parent is None else folder_of(parent.number),
+            version=state.version,
+            fidelity=self._space.fidelity,
+            submit_time=trial.submit_time,
+            start_time=trial.start_time,
+            worker=trial.worker,
         )
 
 

@@ -40,7 +40,7 @@ from orion_hpc.worker.script_results import (
     read_results,
 )
 from orion_hpc.worker.shutdown import read_notice
-from orion_hpc.worker.task import CommandTarget, TrialTask
+from orion_hpc.worker.task import CommandTarget, TrialTask, hash_params_of
 
 __all__ = ["check_placeholders", "run_command"]
 
@@ -120,15 +120,20 @@ def _open_log(path: str) -> IO[bytes]:
 
 
 def _argv(target: CommandTarget, task: TrialTask) -> list[str]:
-    trial = {
+    others = {
         "trial.id": task.id,
         "trial.number": task.number,
+        "trial.hash_params": hash_params_of(task.flat_params, task.fidelity),
         "trial.working_dir": task.working_dir,
+        "exp.name": task.experiment,
+        "exp.version": task.version,
+        "exp.working_dir": os.path.dirname(task.working_dir),
     }
-    return fill(target.argv, trial | task.flat_params)
+    return fill(target.argv, others | task.flat_params)
 
 
 def _environment(task: TrialTask, results: str) -> dict[str, str]:
+    """Return the command's environment, with this package's variables and Oríon's."""
     return {
         **os.environ,
         "ORION_HPC_EXPERIMENT": task.experiment,
@@ -139,6 +144,11 @@ def _environment(task: TrialTask, results: str) -> dict[str, str]:
         "ORION_HPC_WORKING_DIR": task.working_dir,
         "ORION_HPC_RESULTS_PATH": results,
         "ORION_HPC_PARAMS": json.dumps(task.params),
+        "ORION_EXPERIMENT_NAME": task.experiment,
+        "ORION_EXPERIMENT_VERSION": str(task.version),
+        "ORION_TRIAL_ID": task.id,
+        "ORION_WORKING_DIR": task.working_dir,
+        "ORION_RESULTS_PATH": results,
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from orion_hpc.model.trial_record import Params, Results
+from orion_hpc.model.trial_record import Params, Results, hash_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,16 @@ class TrialTask:
         The same values, nested and by names joined with dots.
     working_dir : str
         Needn't exist yet: it is created where it is used.
-    experiment : str
-        Its name.
-    parent, parent_dir : str or None
-        The id and the working directory of the trial that it goes on from.
+    experiment, version : str, int
+        The experiment's name and version.
     notice : str or None
         The file of the worker's stop notice: see :class:`orion_hpc.worker.shutdown.NoticeFile`.
+    parent, parent_dir : str or None
+        The id and the working directory of the trial that it continues.
+    fidelity : str or None
+        The flat name of the fidelity.
+    submit_time, start_time, worker : float, float or None, str or None
+        As the journal has them.
     """
 
     target: Target
@@ -94,6 +98,11 @@ class TrialTask:
     notice: str | None = None
     parent: str | None = None
     parent_dir: str | None = None
+    version: int = 1
+    fidelity: str | None = None
+    submit_time: float = 0.0
+    start_time: float | None = None
+    worker: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +134,8 @@ class Outcome:
     detail: str = ""
     error: bytes | None = None
     usage: tuple[float, int] | None = None
+
+
+def hash_params_of(params: Params, fidelity: str | None) -> str:
+    """Return 32 hex digits that name this point without its fidelity."""
+    return hash_of({name: value for name, value in params.items() if name != fidelity})

@@ -16,6 +16,7 @@ from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.space import Space
 from orion_hpc.model.trial_record import COMPLETED, TrialRecord
+from orion_hpc.plugins import install_command
 from tests.options import needs_torch
 from tests.rigs.history import FakeHistory, objective, simulate
 
@@ -150,12 +151,34 @@ def test_they_find_the_minimum(name: str, better: float, workers: int) -> None:
     assert found[1] < found[0] / better
 
 
+@pytest.mark.parametrize(
+    "prior",
+    ["randint(0, 2**32)", "uniform(-10**20, 10**20, discrete=True)",
+     "loguniform(1, 10**12, discrete=True)"],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["tpe", "nsga2", pytest.param("gp", marks=needs_torch)])
+def test_a_large_range_of_integers(name: str, prior: str) -> None:
+    """A search of a range whose values don't fit into memory finds its middle."""
+    space = Space.parse({"x": prior})
+    (dimension,) = space.values()
+    history = FakeHistory()
+    options = {"population_size": 8} if name == "nsga2" else {"n_initial_points": 5}
+    algorithm = make_algorithm({name: options}, space)
+    shares = []
+    for number in range(16):
+        params = algorithm.suggest(history, number, draw_generator(1, number))
+        assert type(params["x"]) is int
+        shares.append(dimension.distribution.share(params["x"]))
+        history.complete(history.register(params), abs(shares[-1] - 0.3))
+    assert min(abs(share - 0.3) for share in shares) < 0.1
+
+
 def test_a_library_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With what to type to have it."""
     monkeypatch.setitem(sys.modules, "cmaes", None)
     with pytest.raises(ConfigurationError, match="algorithm cmaes needs a library") as caught:
         make_algorithm("cmaes", SPACE)
-    assert caught.value.hint == "pip install 'orion-hpc[search]'"
+    assert caught.value.hint == install_command("search")
 
 
 def test_only_who_chooses_it_imports_optuna() -> None:

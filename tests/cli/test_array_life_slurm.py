@@ -178,6 +178,36 @@ def test_tasks_that_are_gone_are_replaced(slurm: SlurmCluster, tmp_path: Path) -
     assert len(status_of(config)["jobs"]) == 2
 
 
+@pytest.mark.parametrize("array", [1, 4])
+def test_tasks_that_die_at_once_are_not_replaced_for_ever(
+    slurm: SlurmCluster, tmp_path: Path, array: int
+) -> None:
+    """A template that fails before it starts a worker: after three tasks ``submit --keep`` stops
+    and shows the reason, and so does ``status``. Once it is fixed, the same command does all."""
+    config = make(tmp_path / "p", max_trials=4, wanted=0)
+    template, good = tmp_path / "site.j2", orion_hpc("template").stdout
+    template.write_text(good.replace("# module load python", "module load nothing || exit 1"))
+    words = ("--keep", "--array", str(array), "--template", str(template))
+    with staying(config, *words) as process:
+        out, told = process.communicate(timeout=240)
+    assert process.returncode == 1, (out, told, logs(config))
+    launches = status_of(config)["jobs"]
+    assert len(launches) == (3 if array == 1 else 1)
+    job = launches[-1]["ids"][0]
+    tasks = max(3, array)
+    assert f"no more tasks are submitted: the last {tasks} tasks ended before a worker" in told
+    shown = orion_hpc("status", config, cwd=config.parent).stdout
+    for text in (told, shown):
+        assert f"(job {job}); " in text
+        assert "module: command not found" in text
+    assert "no worker is running" not in shown
+    template.write_text(good)
+    with staying(config, *words) as process:
+        out, told = process.communicate(timeout=240)
+    assert process.returncode == 0, (out, told, logs(config))
+    assert "Done: 4 trials are completed" in out
+
+
 def test_who_watches_can_go(slurm: SlurmCluster, tmp_path: Path) -> None:
     """Ctrl-C ends the command and no job; watching again shows the end."""
     config = make(tmp_path / "p", max_trials=2, wanted=1)

@@ -45,6 +45,10 @@ def refused(config: Path, *words: str) -> str:
         (("quick:main", "quick:man"), "man"),
         (("quick:main", "quack:main"), "quack"),
         (("{heartbeat: 5,", "{executor: jobli, heartbeat: 5,"), "unknown executor 'jobli'"),
+        (("function: quick:main", "command: [pythno, t.py]"), "no program 'pythno' on the PATH"),
+        (("function: quick:main", "command: [python3, t.py]"), "there is no script 't.py'"),
+        (("function: quick:main", "command: [./quick.py]"), "quick.py isn't executable"),
+        (("max_trials: 8", "max_trials: 8\nworking_dir: quick.py/x"), "quick.py isn't a directory"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[1][:30],
 )
@@ -52,6 +56,7 @@ def test_a_wrong_setting_is_named(tmp_path, change, told):
     """What is wrong and what would be right, before anything is written."""
     config = project(tmp_path / "p", CONFIG.replace(*change))
     assert told in refused(config)
+    assert told in refused(config, "--dry-run")
 
 
 @pytest.mark.parametrize(

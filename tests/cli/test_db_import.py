@@ -142,7 +142,7 @@ def test_the_same_import_again_is_refused(tmp_path):
     told = refused(tmp_path, old)
     assert told.splitlines() == [
         f"Error: old v1 was imported into {tmp_path}/db.pkl before",
-        f"'orion-hpc status --storage {tmp_path}/db.pkl' shows how it stands; import into another "
+        f"'orion-hpc status --storage {tmp_path}/db.pkl' shows its state; import into another "
         "database with --storage.",
     ]
 

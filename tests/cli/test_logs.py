@@ -34,13 +34,61 @@ def test_what_functions_print_is_in_their_jobs_logs(tmp_path: Path) -> None:
     assert heading.startswith("==> ")
     assert heading.endswith("_0_log.out")
     assert len(lines) == 10
-    one = orion_hpc("logs", config, "--trial", "2")
-    assert "Trial 2, attempt 1: completed, by " in one.stderr
-    assert one.stdout.count("loud and clear") == 3
     job = heading.rpartition("/")[2].partition("_")[0]
-    assert orion_hpc("logs", config, "--worker", f"local-{job}").stdout == one.stdout
-    assert orion_hpc("logs", config, "-n", "0").stdout == one.stdout
+    whole = orion_hpc("logs", config, "--worker", f"local-{job}")
+    assert whole.stdout.count("loud and clear") == 3
+    assert orion_hpc("logs", config, "-n", "0").stdout == whole.stdout
     assert orion_hpc("logs", config, "--failed").stderr == "No trial is broken.\n"
+
+
+@pytest.mark.parametrize("executor", ["joblib", "poolexecutor", "single"])
+def test_a_trials_part_of_its_workers_log(tmp_path: Path, executor: str) -> None:
+    """From its start to its end, with what the function left in a buffer, and nothing else."""
+    text = CONFIG.replace("max_trials: 8", "max_trials: 3")
+    text = text.replace("{heartbeat", f"{{executor: {executor}, heartbeat")
+    text = text.replace("quick:main", "quick:main\ntrial_arg: trial")
+    config = project(tmp_path / "p", text, quick=QUIET)
+    assert orion_hpc("submit", config, cwd=config.parent).returncode == 0
+    for number in range(3):
+        one = orion_hpc("logs", config, "--trial", str(number))
+        assert f"Trial {number}, attempt 1: completed, by " in one.stderr
+        assert "at the same time" not in one.stderr
+        heading, start, printed, end = one.stdout.splitlines()
+        assert heading.startswith("==> ")
+        assert f"trial {number}: attempt 1 starts: " in start
+        assert printed.startswith(f"this is trial {number} and ")
+        assert f" trial {number}: attempt 1 completed: " in end
+    last = orion_hpc("logs", config, "--trial", "2", "-n", "1").stdout.splitlines()
+    assert last == [heading, end]
+
+
+QUIET = """\
+def main(x, trial):
+    print(f"this is trial {trial.number} and its value {x}")
+    return x
+"""
+
+
+def test_trials_that_run_at_once_are_not_told_apart(tmp_path: Path) -> None:
+    """Their output is in one log: that is said."""
+    text = CONFIG.replace("max_trials: 8", "max_trials: 4").replace(
+        "{heart", "{n_workers: 4, heart"
+    )
+    config = project(tmp_path / "p", text, quick=LOUD)
+    (config.parent / "wait").touch()
+    with subprocess.Popen([*COMMAND, "submit", str(config)], cwd=config.parent) as running:
+        try:
+            logs = config.parent / "db.pkl.files/quick-v1/jobs"
+            wait_until(
+                lambda: "".join(one.read_text() for one in logs.glob("*/*.out")).count("loud") == 4,
+                60, "all trials print",
+            )  # fmt: skip
+        finally:
+            (config.parent / "wait").unlink()
+            running.wait(60)
+    one = orion_hpc("logs", config, "--trial", "3")
+    assert "trial 3: attempt 1 starts" in one.stdout
+    assert "Its worker ran other trials at the same time" in one.stderr
 
 
 def test_tracebacks_of_broken_trials(tmp_path: Path) -> None:

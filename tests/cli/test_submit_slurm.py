@@ -184,6 +184,53 @@ def test_a_sites_template_runs_workers(slurm: SlurmCluster, tmp_path: Path) -> N
     assert status_of(config)["trials"]["completed"] == 8, logs(config.parent)
 
 
+EXPORTED = """\
+import os
+
+def main(x):
+    assert os.environ.get("OTHERVAR") is None
+    return {"": 0, "mine": 1}[os.environ.get("MYVAR", "")]
+"""
+
+
+@pytest.mark.slurm
+@pytest.mark.parametrize("template", [False, True])
+@pytest.mark.parametrize(
+    ("site", "options", "seen"),
+    [
+        (None, ["--export=NONE"], 0),
+        ("NONE", [], 0),
+        (None, ["--export=MYVAR"], 1),
+    ],
+)
+def test_jobs_run_whatever_the_site_exports(
+    slurm: SlurmCluster,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    template: bool,
+    site: str | None,
+    options: list[str],
+    seen: int,
+) -> None:
+    """The workers start, and their trials have the variables that were to be exported, only."""
+    config = project(tmp_path / "p", CONFIG.replace("trials: 8", "trials: 2"), quick=EXPORTED)
+    monkeypatch.setenv("MYVAR", "mine")
+    monkeypatch.setenv("OTHERVAR", "other")
+    if site is not None:
+        monkeypatch.setenv("SBATCH_EXPORT", site)
+    words: list[str | Path] = []
+    if template:
+        path = tmp_path / "site.j2"
+        path.write_text(orion_hpc("template").stdout)
+        words = ["--template", path]
+    done = orion_hpc("submit", config, "--array", "2", *words, "--", *options)
+    assert done.returncode == 0, done.stderr
+    slurm.wait_for_jobs()
+    trials = trials_of(config.parent / "db.pkl")
+    assert [trial.status for trial in trials] == [COMPLETED] * 2, logs(config.parent)
+    assert {trial.objective for trial in trials} == {seen}
+
+
 @pytest.mark.usefixtures("fake_slurm")
 class TestFakes:
     """Command lines and answers, without a cluster."""
@@ -198,6 +245,54 @@ class TestFakes:
             assert f"#SBATCH {line}\n" in call.script
         assert done.stdout.startswith("Submitted job array of 5 tasks, job id ")
         assert status_of(config)["jobs"][0]["ids"][0] in done.stdout
+
+    def test_a_worker_that_fails_at_its_start_says_why(
+        self, fake_slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """Its node lacks the algorithm's library: ``status`` shows that, whatever became of the
+        log."""
+        text = CONFIG.replace("{random: {seed: 1}}", "{tpe: {seed: 1}}")
+        config = project(tmp_path / "p", text)
+        submitted = orion_hpc("submit", config, "--array", "2", "--output", "/dev/null")
+        assert submitted.returncode == 0, submitted.stderr
+        (job,) = status_of(config)["jobs"][0]["ids"]
+        fake_slurm.answer("squeue", f"{job}|0-1|FAILED|0|NonZeroExitCode|quick|")
+        (spec,) = config.parent.glob("db.pkl.files/quick-v1/jobs/*/worker.json")
+        library = tmp_path / "broken"
+        library.mkdir()
+        (library / "optuna.py").write_text("raise ImportError('no libstdc++ here')\n")
+        with monkeypatch.context() as node:
+            node.setenv("PYTHONPATH", str(library), prepend=os.pathsep)
+            node.setenv("SLURM_JOB_ID", "99")
+            node.setenv("SLURM_ARRAY_JOB_ID", job)
+            node.setenv("SLURM_ARRAY_TASK_ID", "1")
+            assert orion_hpc("worker", "--spec", spec).returncode == 2
+        failed = status_of(config)["failed_starts"]
+        assert (failed["tasks"], failed["job"]) == (1, job)
+        assert failed["path"] == str(spec.with_name(f"{job}_1.err"))
+        assert "no libstdc++ here" in failed["lines"][0]
+        assert "no libstdc++ here" in orion_hpc("status", config).stdout
+
+    @pytest.mark.parametrize("dry", [[], ["--dry-run"]])
+    @pytest.mark.parametrize(
+        "words",
+        [["--output", "logs/%j.out"], ["--", "--error=logs/%j.err"], ["--template", "site.j2"]],
+    )
+    def test_logs_that_slurm_could_not_write_are_told(
+        self, fake_slurm: FakeSlurm, tmp_path: Path, words: list[str], dry: list[str]
+    ):
+        """All tasks would fail at once, and leave nothing; with the folder they are submitted."""
+        config = project(tmp_path / "p")
+        site = orion_hpc("template").stdout.replace("# Mod", "#SBATCH -e logs/%j.err\n# Mod")
+        (config.parent / "site.j2").write_text(site)
+        refused = orion_hpc("submit", config, *dry, *words, cwd=config.parent)
+        assert refused.returncode == 2, refused.stdout
+        assert f"but there is no folder {config.parent}/logs; Slurm" in refused.stderr
+        assert f"mkdir -p {config.parent}/logs\n" in refused.stderr
+        assert fake_slurm.calls("sbatch") == []
+        assert not (config.parent / "db.pkl").exists()
+        (config.parent / "logs").mkdir()
+        assert orion_hpc("submit", config, *dry, *words, cwd=config.parent).returncode == 0
 
     def test_no_more_tasks_than_trials_are_left(self, fake_slurm: FakeSlurm, tmp_path: Path):
         """A hundred tasks for eight trials would mostly wait in the queue for nothing."""

@@ -117,6 +117,7 @@ def test_what_is_wrong_is_told_before_anything_starts(experiment, fake_slurm, tm
         (lambda: experiment.submit(same, time="soon"), ConfigurationError, "time"),
         (lambda: experiment.submit(same, executor="pbs"), ConfigurationError, "launcher 'pbs'"),
         (lambda: experiment.submit(same, executor="slurm"), LaunchError, "no such partition"),
+        (lambda: experiment.submit(same, output="no/%j"), ConfigurationError, "there is no folder"),
         (
             lambda: build_experiment("m", space=SPACE, debug=True).submit(same),
             ConfigurationError,

@@ -13,6 +13,7 @@ from orion_hpc import client, errors, plugins, text
 from orion_hpc.algorithms import base as algorithms
 from orion_hpc.client import array, reporting, trial, trials
 from orion_hpc.executors import base as executors
+from orion_hpc.worker import trial_view
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
@@ -24,7 +25,8 @@ def public_names():
         yield from with_members(f"client.{name}", getattr(client, name))
     for module in (trials, array, trial):
         for name, found in vars(module).items():
-            own = getattr(found, "__module__", None) == module.__name__ and found not in exported
+            homes = (module.__name__, trial_view.__name__)
+            own = getattr(found, "__module__", None) in homes and found not in exported
             if own and not name.startswith("_") and name not in INTERNAL:
                 yield from with_members(
                     f"{module.__name__.removeprefix('orion_hpc.')}.{name}", found
@@ -36,6 +38,7 @@ INTERNAL = {
     "submit": "called by ExperimentClient.submit",
     "Home": "what a trial knows of its experiment",
     "Parent": "what a trial knows of its parent",
+    "TrialView": "the base class of Trial",
     "shown": "makes the Trial of one of the journal",
 }
 """Names without an underscore that users don't meet, with what they are for."""

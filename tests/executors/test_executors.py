@@ -274,6 +274,30 @@ def test_a_dask_cluster_gives_up_no_worker_that_is_silent():
         pool.close()
 
 
+def test_a_worker_that_outlives_its_dask_cluster_is_killed(monkeypatch):
+    """One that its nanny was just starting: nobody else would, and Python waits for it at its end.
+
+    Such a moment can't be had on demand: here the nannies don't say their workers' numbers, and the
+    cluster doesn't end them.
+    """
+    other = make("dask", 1, 1)
+    pool = make("dask", 1, 1)
+    try:
+        (theirs,) = other._client.run(os.getpid).values()
+        (ours,) = pool._client.run(os.getpid).values()
+        cluster = pool._own
+        monkeypatch.setattr(pool, "_kill", lambda: None)
+        monkeypatch.setattr(cluster, "close", lambda timeout: None)
+        pool.close(kill=True)
+        assert gone(ours, 0)
+        assert other.submit(abs, -2).result(60) == 2, "another cluster's worker lives"
+        assert not gone(theirs, 0)
+    finally:
+        monkeypatch.undo()
+        cluster.close(timeout=10)
+        other.close(kill=True)
+
+
 def test_joblib_is_whole_in_a_dask_worker_before_anything_runs():
     """A function's import of it, and that of another's tasks as they arrive, met half way."""
     pool = make("dask", 1, 1)

@@ -71,6 +71,7 @@ def test_a_summary_is_whole_and_fit_for_json():
         ],
         "broken": [{"number": 2, "cause": "user error", "message": "ValueError: no\ntraceback"}],
         "queue": None,
+        "failed_starts": None,
     }  # fmt: skip
 
 

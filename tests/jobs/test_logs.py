@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orion_hpc.errors import ConfigurationError
-from orion_hpc.jobs.logs import Logs, check_worker, job_logs, worker_logs
+from orion_hpc.experiments.launch_logs import job_logs
+from orion_hpc.jobs.logs import Logs, TrialOutput, check_worker, worker_logs
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 
@@ -88,7 +89,7 @@ def test_the_last_lines_are_those_of_tail(tmp_path_factory, text, lines, block) 
     path = tmp_path_factory.mktemp("logs") / "log"
     path.write_bytes(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("orion_hpc.jobs.logs._BLOCK", block)
+        patch.setattr("orion_hpc.experiments.launch_logs._BLOCK", block)
         shown = b"".join(piece.content for piece in Logs(lines).look([str(path)]))
     split = text.split(b"\n")
     whole = [line + b"\n" for line in split[:-1]] + ([split[-1]] if split[-1] else [])
@@ -113,3 +114,58 @@ def test_only_what_is_new_is_shown(tmp_path: Path) -> None:
         [("", b"new\n")],
     ]
     assert list(logs.look([a, b])) == []
+
+
+def test_a_worker_whose_log_names_no_job_has_its_launchs(tmp_path: Path) -> None:
+    """A pattern of the user's, such as one log for all; but a task that hasn't begun has none."""
+    made(tmp_path, "all.log", "12_0.out")
+    assert names(worker_logs(experiment(tmp_path / "all.log"), "12_1")) == ["all.log"]
+    assert worker_logs(experiment(tmp_path / "all.log"), "13_1") == []
+    assert worker_logs(experiment(tmp_path / "12_*.out"), "12_1") == []
+
+
+RECORD = "2026-12-01 10:00:00,123 INFO "
+LOG = f"""\
+submitit INFO (2026-12-01 10:00:00,000) - Loading pickle: x
+{RECORD}worker h:1:abcdef.5:12_0.0: 2 CPUs, 1 trials at once
+{RECORD}trial 3: attempt 1 starts: {{'x': 1}}
+first
+{RECORD}worker h:1:abcdef.5:12_0.1: 2 CPUs, 1 trials at once
+after the requeue
+{RECORD}trial 3: attempt 2 starts: {{'x': 1}}
+second
+{RECORD}the database is slow
+half a line{RECORD}trial 3: attempt 2 broken: ValueError: no
+2026-12-01 10:00:00,123 ERROR trial 3: Traceback (most recent call last):
+ValueError: no
+{RECORD}trial 33: attempt 1 starts: {{'x': 2}}
+other
+{RECORD}trial 33: attempt 1 completed: 1
+"""
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_the_part_of_a_trial(size: int) -> None:
+    """All attempts of one worker, warnings meanwhile and the traceback; in pieces of any size."""
+    output = TrialOutput(3)
+    content = LOG.encode()
+    shown = b"".join(
+        output(content[begin : begin + size]) for begin in range(0, len(content), size)
+    )
+    lines = LOG.splitlines(keepends=True)
+    assert shown.decode() == "".join([*lines[2:4], *lines[6:12]])
+    assert not output.is_mixed
+
+
+def test_the_part_of_a_trial_that_was_not_alone() -> None:
+    """Two at once: both parts are the same lines, and that is known."""
+    lines = [
+        f"{RECORD}trial 0: attempt 1 starts: {{}}\n", f"{RECORD}trial 1: attempt 1 starts: {{}}\n",
+        "whose?\n", f"{RECORD}trial 0: attempt 1 completed: 1\n",
+        f"{RECORD}trial 1: attempt 1 completed: 1\n",
+        f"{RECORD}trial 2: attempt 1 starts: {{}}\n", f"{RECORD}trial 2: attempt 1 broken: 1\n",
+    ]  # fmt: skip
+    for number, first, last, mixed in ((0, 0, 4, True), (1, 1, 5, True), (2, 5, 7, False)):
+        output = TrialOutput(number)
+        assert output("".join(lines).encode()).decode() == "".join(lines[first:last])
+        assert output.is_mixed == mixed

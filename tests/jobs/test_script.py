@@ -76,6 +76,19 @@ def test_the_step_gets_the_cpus_and_the_output_of_the_job():
     assert step.rfind("--output /logs/%A_%a.txt") > step.find("--output")
 
 
+@pytest.mark.parametrize("options", [{}, {"export": "NONE"}, {"export": "MYVAR"}])
+def test_the_step_gets_the_variables_of_the_script_whatever_is_exported(options):
+    """srun would take ``--export`` of sbatch, and drop what the script has set for the worker."""
+    for script in (
+        slurm_script(request_of(**options)),
+        render(shipped_template(), request_of(**options)),
+    ):
+        (step,) = (line for line in script.splitlines() if line.startswith("srun "))
+        assert "--export=ALL" in step.split()
+        for name, value in options.items():
+            assert f"--{name}={value}" in directives(script)
+
+
 def test_one_task_is_a_job_and_no_array():
     """An array of one would be called 12_0 by Slurm and 12 by its files."""
     assert "--array" not in slurm_script(request_of(tasks=1))
@@ -94,7 +107,7 @@ def test_the_template_gives_a_script_that_bash_accepts_with_every_option():
     } <= directives(script)  # fmt: skip
     assert script.startswith("#!/bin/bash\n")
     assert script.rstrip().endswith(
-        f"srun --cpus-per-task=5 {PYTHON} -m orion_hpc worker --name 'it'\"'\"'s'"
+        f"srun --export=ALL --cpus-per-task=5 {PYTHON} -m orion_hpc worker --name 'it'\"'\"'s'"
     )
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
 

@@ -32,6 +32,7 @@ from orion_hpc.sharedfs import lock, mounts
 from orion_hpc.sharedfs.mounts import APPENDING, CACHED, DIRECT, FLOCK, LEASE
 from tests import options
 from tests.rigs.faults import ERRNOS, Call, Ending, Fault, Victim
+from tests.rigs.small_process import in_small_process
 
 COMPLETE = 4
 """The code of a completion in the journal; the format promises that it never changes."""
@@ -63,14 +64,19 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 def access(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """How the file system is used: as a local one, as NFS, or as another one of several hosts."""
     way: str = request.param
-    monkeypatch.setattr(mounts, "is_coherent", lambda mount: way == CACHED)
-    monkeypatch.setattr(mounts, "access", lambda mount: way)
-    monkeypatch.setattr(mounts, "fences", lambda mount: way == DIRECT)
-    monkeypatch.setattr(os, "O_DIRECT", 0)  # not every local disk takes what isn't whole blocks
-    monkeypatch.setattr(mounts, "mount_of", lambda path: mounts.Mount("tmpfs"))
-    # Half a minute for a marker whose removal failed is too long for some hundred tries.
-    monkeypatch.setattr(lock, "LEASE_DURATION", 2.0)
+    use(way, monkeypatch.setattr)
     return way
+
+
+def use(way: str, put: Callable[[object, str, object], None]) -> None:
+    """Have the database use the file system in this way."""
+    put(mounts, "is_coherent", lambda mount: way == CACHED)
+    put(mounts, "access", lambda mount: way)
+    put(mounts, "fences", lambda mount: way == DIRECT)
+    put(os, "O_DIRECT", 0)  # not every local disk takes what isn't whole blocks
+    put(mounts, "mount_of", lambda path: mounts.Mount("tmpfs"))
+    # Half a minute for a marker whose removal failed is too long for some hundred tries.
+    put(lock, "LEASE_DURATION", 2.0)
 
 
 def journal(path: Path, kind: str) -> bytes:
@@ -149,11 +155,18 @@ AT_ONCE = 6
 """Processes that try faults, each in a folder of its own: they mostly wait for locks."""
 
 
-def each_fault(folder: Path, make: Callable[[Path], Run], errors: Sequence[str] = ERRNOS) -> None:
+def each_fault(
+    folder: Path, way: str, make: Callable[[Path], Run], errors: Sequence[str] = ERRNOS
+) -> None:
     """Run the operation once for every fault of every call; fail with all that went wrong.
 
     ``make`` returns, for a folder, what runs the operation there.
     """
+    print(in_small_process(_each_fault, folder, way, make, errors))
+
+
+def _each_fault(folder: Path, way: str, make: Callable[[Path], Run], errors: Sequence[str]) -> None:
+    use(way, setattr)
     clean, trouble = make(below(folder, "clean"))(None, NONE)
     assert not trouble, f"without any fault: {trouble}"
     assert clean.how == "done"
@@ -271,6 +284,7 @@ def test_an_append_bears_a_fault_at_any_call(folder, access, kind, prepare):
     # A marker that its living holder couldn't remove has to expire, which takes its time.
     each_fault(
         folder,
+        access,
         make,
         ERRNOS if kind == FLOCK else ("EIO", "EACCES") if access == CACHED else ("ESTALE",),
     )
@@ -335,7 +349,7 @@ def test_a_refresh_bears_a_fault_at_any_call(folder, access):
 
         return run
 
-    each_fault(folder, make)
+    each_fault(folder, access, make)
 
 
 @pytest.mark.timeout(600)
@@ -356,7 +370,7 @@ def test_opening_bears_a_fault_at_any_call(folder, access):
 
         return run
 
-    each_fault(folder, make)
+    each_fault(folder, access, make)
 
 
 def _close_all(opened: list[PickledDB]) -> None:
@@ -439,7 +453,7 @@ def test_creation_bears_a_fault_at_any_call(folder, access):
 
         return run
 
-    each_fault(folder, make)
+    each_fault(folder, access, make)
 
 
 def fill(storage: PickledDB) -> None:

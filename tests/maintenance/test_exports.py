@@ -15,6 +15,7 @@ from orion_hpc.errors import ConfigurationError, NoConfigurationError, StorageEr
 from orion_hpc.maintenance import exports
 from orion_hpc.maintenance.exports import export
 from orion_hpc.model import event as ev
+from orion_hpc.plugins import install_command
 from orion_hpc.sharedfs import atomic
 from tests.rigs.database import create, work
 
@@ -124,7 +125,7 @@ def test_parquet_needs_a_file_and_pandas(path, monkeypatch):
         monkeypatch.setitem(sys.modules, library, None)
         with pytest.raises(ConfigurationError, match=f"this needs {library}") as caught:
             export(str(path), "parquet", str(path.parent / "out"))
-        assert caught.value.hint == "Install it with: pip install 'orion-hpc[pandas]'"
+        assert caught.value.hint == f"Install it with: {install_command('pandas')}"
     assert not os.path.exists(path.parent / "out")
     assert export(str(path), "csv", None)[1] == 9
 

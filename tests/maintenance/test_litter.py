@@ -43,11 +43,11 @@ def names(*given: str, age: float = 0.0) -> dict[str, float]:
 
 def test_the_files_of_an_array_that_is_over():
     found = names("12_0_submitted.pkl", "12_0_0_result.pkl", "12_0_0_result.pkl.save_tmp",
-                  "12_submission.sh", "12_0_0_log.out", "12_3.out", "plot.png",
+                  "12_submission.sh", "12_0_0_log.out", "12_3.out", "12_3.err", "plot.png",
                   "12_data.pkl")  # fmt: skip
     assert litter.launch_litter(SLURM, found, USE, False) == {
         "12_0_submitted.pkl": JOBS, "12_0_0_result.pkl": JOBS, "12_0_0_result.pkl.save_tmp": JOBS,
-        "12_submission.sh": JOBS, "12_0_0_log.out": LOGS, "12_3.out": LOGS,
+        "12_submission.sh": JOBS, "12_0_0_log.out": LOGS, "12_3.out": LOGS, "12_3.err": LOGS,
     }  # fmt: skip
     assert litter.launch_litter("mine", found, USE, False) == {}
     assert litter.slurm_jobs(SLURM, found) == {"12"}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 
+import psutil
 import pytest
 
 from orion_hpc.model import event as ev
@@ -12,6 +15,7 @@ from orion_hpc.model.trial_record import CANCELLED, PREEMPTED, TIMED_OUT
 from orion_hpc.slurm.own_job import OwnJob
 from orion_hpc.worker.leaving import leave
 from tests.rigs.fake_slurm import FakeSlurm
+from tests.rigs.waiting import wait_until
 
 JOB = OwnJob("12_3", "12", "quick", 0, None)
 
@@ -87,3 +91,46 @@ def test_a_job_of_somebody_elses_is_left_alone(fake_slurm: FakeSlurm, tmp_path, 
         state.jobs.pop()
     leave(dataclasses.replace(JOB, id=id_, array=array), state, TIMED_OUT, str(tmp_path), 5)
     assert fake_slurm.calls("scontrol") == fake_slurm.calls("scancel") == []
+
+
+EXIT = """
+import multiprocessing, os, signal, sys, threading, time
+from orion_hpc.worker.leaving import exit_bounded
+
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with exit_bounded(0.5):
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+    child.start()
+    print(child.pid, flush=True)
+    {left}
+    if {fails}:
+        raise ValueError("the job has failed")
+"""
+
+THREAD = "threading.Thread(target=threading.Event().wait, name='forgotten').start()"
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@pytest.mark.parametrize("left", [THREAD, "child"])
+def test_what_is_left_does_not_keep_a_jobs_process(left: str, fails: bool) -> None:
+    """Python would wait for a thread or a process that a trial or a library left; in submitit's
+    jobs SIGTERM has no effect then. The exit code says how the job ended."""
+    done = subprocess.run(
+        [sys.executable, "-c", EXIT.format(left=left, fails=fails)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == int(fails), done
+    child = int(done.stdout)
+    wait_until(lambda: not psutil.pid_exists(child), 30, "the child's end")
+    assert "its process doesn't exit within 0.5 s" in done.stderr
+    assert ("forgotten" in done.stderr) == (left == THREAD)
+    assert ("the job has failed" in done.stderr) == fails
+
+
+def test_a_job_that_exits_is_left_alone() -> None:
+    """With its exit code, and without a word."""
+    code = "from orion_hpc.worker.leaving import exit_bounded\nwith exit_bounded(30): pass\nexit(3)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=25, check=False
+    )
+    assert (done.returncode, done.stderr) == (3, "")

@@ -9,13 +9,14 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from orion_hpc.errors import ConfigurationError, InvalidResult
-from orion_hpc.model.trial_record import KILLED, OUT_OF_MEMORY, USER_ERROR
+from orion_hpc.model.trial_record import KILLED, OUT_OF_MEMORY, USER_ERROR, hash_of
 from orion_hpc.worker import script
 from orion_hpc.worker.attempt import run_task
 from orion_hpc.worker.failure import CommandFailed
@@ -155,6 +156,43 @@ def test_the_environment_tells_the_trial(tmp_path, monkeypatch):
         "ORION_HPC_RESULTS_PATH": f"{working_dir}/results.json",
         "ORION_HPC_PARAMS": '{"lr": 0.1, "optimizer": {"name": "sgd"}}',
     }
+
+
+def test_the_environment_has_orions_names(tmp_path):
+    """A script that reads Oríon's variables, or reports by its client, needs no change."""
+    text = (
+        "import json, os\n"
+        "found = {k: v for k, v in os.environ.items() if k.startswith('ORION_')}\n"
+        "print(json.dumps([{k: v for k, v in found.items() if '_HPC_' not in k}]))"
+    )
+    working_dir = str(tmp_path / "trials" / "7")
+    assert python(tmp_path, text) == [
+        {
+            "ORION_EXPERIMENT_NAME": "svm",
+            "ORION_EXPERIMENT_VERSION": "1",
+            "ORION_TRIAL_ID": "ab" * 16,
+            "ORION_WORKING_DIR": working_dir,
+            "ORION_RESULTS_PATH": f"{working_dir}/results.json",
+        }
+    ]
+
+
+def test_the_placeholders_have_orions_names(tmp_path):
+    """Of the trial and of its experiment; the fidelity doesn't count for ``hash_params``."""
+    words = ["{trial.id}", "{trial.number}", "{trial.hash_params}", "{trial.working_dir}"]
+    words += ["{exp.name}", "{exp.version}", "{exp.working_dir}"]
+    command = (sys.executable, "-c", "import json, sys; print(json.dumps(sys.argv[1:]))", *words)
+    seen = []
+    for epochs in (1, 9):
+        made = task(tmp_path, *command)
+        flat = FLAT | {"epochs": epochs}
+        made = replace(made, flat_params=flat, fidelity="epochs", version=3)
+        assert check_placeholders(command, list(flat)) == list(flat)
+        seen.append(run_command(made.target, made))
+    folder = str(tmp_path / "trials")
+    assert seen[0] == seen[1]
+    assert seen[0] == ["ab" * 16, "7", hash_of(FLAT), f"{folder}/7", "svm", "3", folder]
+    assert os.path.isdir(folder)
 
 
 def test_an_earlier_attempts_result_is_not_taken(tmp_path):

@@ -12,6 +12,7 @@ In replay, a trial that was written twice (by two imports at once) counts once.
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -202,8 +203,8 @@ def _check_room(state: State, found: Sequence[FoundExperiment], path: str) -> No
         raise ExperimentConflict(
             f"{', '.join(whole)} {'was' if len(whole) == 1 else 'were'} imported into {path} "
             "before",
-            f"'orion-hpc status --storage {path}' shows how it stands; import into another "
-            "database with --storage.",
+            f"'orion-hpc status --storage {shlex.quote(path)}' shows its state; import into "
+            "another database with --storage.",
         )
 
 

@@ -14,6 +14,7 @@ option of an algorithm may be a number of numpy. With any other name the file is
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Mapping
 from typing import Any
@@ -69,7 +70,7 @@ def read_documents(path: str) -> dict[str, list[dict[str, Any]]]:
     if data.startswith(framing.MAGIC):
         raise ImportRefused(
             f"{path} is a database of orion-hpc already",
-            f"'orion-hpc status --storage {path}' shows what is in it.",
+            f"'orion-hpc status --storage {shlex.quote(path)}' shows what is in it.",
         )
     try:
         return _documents(load(data, lambda name: name in _NAMES or _is_random(name)))

@@ -11,7 +11,7 @@ from tests.rigs.nfs.rig import NfsRig
 from tests.rigs.waiting import wait_until
 
 _NUMBERS = itertools.count(1)
-_PATIENCE = 150.0
+_PATIENCE = 240.0
 """Seconds; a machine that others use is slow."""
 
 

@@ -63,7 +63,7 @@ class Job:
         except FileNotFoundError:
             return ""
 
-    def wait(self, timeout: float = 60.0) -> str:
+    def wait(self, timeout: float = 180.0) -> str:
         """Return what it wrote once it has ended well; raise `GuestError` if it hasn't."""
         try:
             wait_until(lambda: self.code is not None, timeout, f"{self.command} to end")
@@ -200,7 +200,7 @@ class Guest:
         self._jobs.append(job)
         return job
 
-    def run(self, command: str, timeout: float = 60.0) -> str:
+    def run(self, command: str, timeout: float = 180.0) -> str:
         """Run a shell command to its end; return what it wrote."""
         return self.start(command).wait(timeout)
 

@@ -34,7 +34,7 @@ DAY = 86400.0
 _A_SECOND = {"3-nolock": 2}
 """Trials that are completed in about a second where all versions are played; of the others 15."""
 
-_PATIENCE = 90.0 + 4 * SECONDS
+_PATIENCE = 240.0 + 4 * SECONDS
 _TROUBLE = ("StorageError:",)
 """What may be told while the server can't do what it is asked. Damage isn't among it."""
 

@@ -1,0 +1,34 @@
+"""``orion-hpc info``: describe one experiment completely."""
+
+from __future__ import annotations
+
+import click
+
+from orion_hpc.cli.selection import Selection, select_experiment
+from orion_hpc.cli.terminal import Terminal
+
+
+@click.command()
+@select_experiment()
+@click.option("--json", "as_json", is_flag=True, help="For a program to read.")
+@click.pass_obj
+def info(terminal: Terminal, /, selection: Selection, as_json: bool) -> None:
+    """Describe an experiment: settings, space, algorithm, best trial, times, submissions.
+
+    \b
+    orion-hpc info config.yaml
+    """
+    from orion_hpc.experiments.experiment_info import experiment_info, info_rows
+    from orion_hpc.experiments.lookup import read_experiment
+    from orion_hpc.experiments.summary import experiment_summary
+    from orion_hpc.journal.heartbeat import signs
+    from orion_hpc.sharedfs.layout import workers_folder
+
+    settings = selection.settings()
+    state = read_experiment(settings.storage, settings.name, settings.version)
+    alive = signs(workers_folder(settings.storage, state.title))
+    found = experiment_info(state, experiment_summary(state, alive), settings.storage)
+    if as_json:
+        terminal.json(found)
+        return
+    terminal.pairs(info_rows(state, found))

@@ -1,0 +1,117 @@
+"""Finds databases in folders, and lists their experiments. Takes no lock."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from orion_hpc.errors import ConfigurationError
+from orion_hpc.experiments.lookup import read_experiments
+from orion_hpc.experiments.progress import duration
+from orion_hpc.experiments.summary import experiment_summary, shown
+from orion_hpc.journal.framing import MAGIC
+from orion_hpc.journal.heartbeat import signs
+from orion_hpc.model.state import ExperimentState
+from orion_hpc.sharedfs import layout
+
+LIST_COLUMNS = ("experiment", "state", "completed", "broken", "workers", "best", "last change")
+"""Headings of :func:`list_rows`."""
+
+
+def find_databases(paths: Iterable[str], found: list[str]) -> Iterator[str]:
+    """Add the databases at the paths, and below them, to ``found``; yield what is searched.
+
+    A file is taken as it is. In a folder a database is known by its name, ``.pkl`` at the end or
+    its folder ``.files`` beside it, and by its first bytes; other files aren't opened.
+
+    Raises
+    ------
+    ConfigurationError
+        There is nothing at a path.
+    """
+    for path in paths:
+        if not os.path.exists(path):
+            raise ConfigurationError(
+                f"there is no file or folder {path}", "Give databases, or folders to be searched."
+            )
+        if not os.path.isdir(path):
+            found.append(path)
+            continue
+        for folder, folders, names in os.walk(path):
+            yield folder
+            folders[:] = sorted(one for one in folders if _is_searched(one))
+            for name in sorted(names):
+                if _may_be_database(folder, name) and is_database(os.path.join(folder, name)):
+                    found.append(os.path.normpath(os.path.join(folder, name)))
+
+
+def _is_searched(folder: str) -> bool:
+    return not folder.startswith((".", "__")) and not folder.endswith(layout.FILES)
+
+
+def _may_be_database(folder: str, name: str) -> bool:
+    return name.endswith(".pkl") or os.path.isdir(os.path.join(folder, name + layout.FILES))
+
+
+def is_database(path: str) -> bool:
+    """Return whether the file begins as a database does; False if it can't be read."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+def experiments_of(path: str) -> list[dict[str, Any]]:
+    """Return a summary of each experiment of a database, by name and version.
+
+    Returns
+    -------
+    list of dict
+        As :func:`~orion_hpc.experiments.summary.experiment_summary`, without Slurm's queue; and
+        ``changed``, the time of the last change of a trial in seconds since the epoch.
+
+    Raises
+    ------
+    StorageError
+        The database can't be read.
+    """
+    found = sorted(read_experiments(path), key=lambda one: (one.name, one.version))
+    return [
+        {
+            **experiment_summary(one, signs(layout.workers_folder(path, one.title))),
+            "changed": _changed(one),
+        }
+        for one in found
+    ]
+
+
+def _changed(state: ExperimentState) -> float:
+    times = (time for one in state.trials for time in (one.start_time, one.end_time) if time)
+    return max([state.create_time, *(jobs.time for jobs in state.jobs), max(times, default=0.0)])
+
+
+def list_rows(summaries: Sequence[Mapping[str, Any]], now: float | None = None) -> list[list[str]]:
+    """Return a row for each experiment; a name's later versions stand below its first one."""
+    now = time.time() if now is None else now
+    rows, before = [], None
+    for one in summaries:
+        budget = "" if one["max_trials"] is None else f"/{one['max_trials']}"
+        title = (
+            f"  v{one['version']}" if one["name"] == before else f"{one['name']} v{one['version']}"
+        )
+        before = one["name"]
+        rows.append(
+            [
+                title,
+                one["state"],
+                f"{one['trials']['completed']}{budget}",
+                str(one["trials"]["broken"]),
+                str(len(one["workers"])),
+                "-" if one["best"] is None else shown(one["best"]),
+                f"{duration(max(0.0, now - one['changed']))} ago",
+            ]
+        )
+    return rows

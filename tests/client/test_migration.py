@@ -1,0 +1,129 @@
+"""What a program written for Oríon 0.2.7 does, with one import changed."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from orion_hpc.client import build_experiment
+from orion_hpc.errors import LazyWorkers, ReservationLost
+
+SPACE = {"x": "uniform(0, 10)", "m": {"k": "choices(['a'])"}, "epochs": "fidelity(1, 9, 3)"}
+
+TRIAL = (
+    "id", "hash_name", "hash_params", "full_name", "params", "status", "experiment", "working_dir",
+    "exp_working_dir", "results", "objective", "gradient", "constraints", "statistics",
+    "submit_time", "start_time", "end_time", "heartbeat", "duration", "execution_interval",
+    "worker", "parent",
+)  # fmt: skip
+"""The attributes of Oríon's trials that trials have here."""
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """Return an experiment of four trials in a file."""
+    made = build_experiment("e", space=SPACE, max_trials=4, storage=tmp_path / "db.pkl")
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("executor", ["single", "joblib"])
+def test_the_trial_of_a_function_is_a_full_one(experiment, tmp_path, executor):
+    """It has what the client's trial has, with the same values but for those of its end."""
+
+    def function(x, m, epochs, trial):
+        values = {name: getattr(trial, name) for name in TRIAL}
+        for shown in (values, trial.to_dict(), trial.params_repr(ignore_fidelity=True)):
+            with (tmp_path / "seen").open("a") as file:
+                file.write(f"{shown!r}\n")
+        return [{"name": "loss", "type": "objective", "value": x}]
+
+    with experiment.tmp_executor(executor):
+        experiment.workon(function, trial_arg="trial", max_trials_per_worker=1)
+    import datetime
+
+    values, mapping, line = (
+        eval(one, {"datetime": datetime}) for one in (tmp_path / "seen").read_text().splitlines()
+    )
+    (trial,) = experiment.fetch_trials()
+    running = {"status": "reserved", "results": [], "objective": None, "end_time": None}
+    running |= {"heartbeat": trial.start_time, "duration": timedelta()}
+    running["execution_interval"] = (trial.start_time, trial.start_time)
+    assert values == {name: getattr(trial, name) for name in TRIAL} | running
+    wanted = {name: value for name, value in trial.to_dict().items() if name not in running}
+    assert {name: value for name, value in mapping.items() if name not in running} == wanted
+    assert line == f"m.k:a,x:{trial.params['x']}"
+    assert trial.full_name == f"epochs:9-m.k:a-x:{trial.params['x']}"
+    assert trial.exp_working_dir == experiment.working_dir
+
+
+def test_trials_of_one_point_share_a_checkpoint(experiment):
+    """The folder that ``exp_working_dir`` names is there, also before any trial has used its
+    own; ``hash_params`` is the same at each budget."""
+
+    def function(x, m, epochs, trial):
+        checkpoint = Path(trial.exp_working_dir, trial.hash_params)
+        seen = checkpoint.read_text() if checkpoint.exists() else ""
+        checkpoint.write_text(f"{seen}{epochs} ")
+        return len(seen.split())
+
+    for epochs in (1, 3, 9):
+        experiment.insert({"x": 0.5, "m": {"k": "a"}, "epochs": epochs})
+    with experiment.tmp_executor("single"):
+        experiment.workon(function, trial_arg="trial", max_trials=3)
+    trials = experiment.fetch_trials_by_status("completed")
+    assert [trial.objective.value for trial in trials] == [0, 1, 2]
+    assert Path(experiment.working_dir, trials[0].hash_params).read_text() == "1 3 9 "
+
+
+def test_what_a_trial_gives_is_the_callers_own(experiment):
+    """A list that is changed doesn't change the trial."""
+    space = {"x": "uniform(0, 1, shape=2)"}
+    made = build_experiment("shape", space=space, storage=experiment.storage)
+    trial = made.insert({"x": [0.25, 0.5]})
+    trial.params["x"].clear()
+    trial.to_dict()["params"]["x"].clear()
+    assert trial.params == {"x": [0.25, 0.5]}
+    made.close()
+
+
+def square(x, m, epochs):
+    return x**2
+
+
+@pytest.mark.parametrize("executor", ["single", "joblib"])
+def test_a_suggestion_that_was_only_looked_at_runs_at_last(experiment, executor):
+    """``workon`` of the thread that holds it completes all trials, and doesn't wait."""
+    looked = experiment.suggest()
+    with experiment.tmp_executor(executor):
+        assert experiment.workon(square, idle_timeout=0) == 4
+    assert experiment.is_done
+    trials = experiment.fetch_trials_by_status("completed")
+    assert [(trial.number, trial.attempt) for trial in trials] == [(0, 2), (1, 1), (2, 1), (3, 1)]
+    with pytest.raises(ReservationLost):
+        experiment.observe(looked, 1)
+    experiment.close()
+
+
+def test_a_run_of_its_own_limit_takes_what_was_looked_at(experiment):
+    """It counts as one of the limit, and is no trial too many."""
+    experiment.suggest()
+    with experiment.tmp_executor("single"):
+        assert experiment.workon(square, max_trials=2, idle_timeout=0) == 2
+    assert [trial.status for trial in experiment.fetch_trials()] == ["completed"] * 2
+
+
+def test_what_another_thread_holds_is_left_to_it(experiment):
+    """It may be running there: its result counts."""
+    held = []
+    thread = threading.Thread(target=lambda: held.append(experiment.suggest()))
+    thread.start()
+    thread.join()
+    with experiment.tmp_executor("single"), pytest.raises(LazyWorkers):
+        experiment.workon(square, idle_timeout=0)
+    experiment.observe(held[0], 7)
+    assert experiment.is_done
+    assert [trial.attempt for trial in experiment.fetch_trials()] == [1, 1, 1, 1]
