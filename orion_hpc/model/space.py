@@ -231,7 +231,8 @@ def _takes(dimension: Dimension) -> str:
 
 
 def _dimension(name: str, text: Any) -> Dimension:
-    if not isinstance(text, str):
+    is_word = isinstance(text, str) and text.isidentifier() and text not in prior.DISTRIBUTIONS
+    if not isinstance(text, str) or is_word:
         raise InvalidPrior(f"{name}: {text!r:.60} isn't a prior", _meant(name, text))
     return prior.parse(name, text)
 
@@ -242,8 +243,8 @@ def _meant(name: str, value: Any) -> str:
         return f'Write choices in quotes: {name}: "choices({list(value)!r:.60})".'
     if value is None:
         return _EXAMPLE
-    shown = str(value).lower() if isinstance(value, bool) else repr(value)
-    return f"Write a constant into 'kwargs: {{{name}: {shown}}}' or into the command. {_EXAMPLE}"
+    shown = str(value).lower() if isinstance(value, bool) else f"{value!r:.60}"
+    return f"Write a constant into kwargs: {{{name}: {shown}}} or into the command. {_EXAMPLE}"
 
 
 def _too_many() -> ConfigurationError:

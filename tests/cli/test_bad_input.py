@@ -126,8 +126,18 @@ def test_a_wrong_flag_is_named(tmp_path, words, told):
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        ((PRIOR, f"{PRIOR}, lr: 1e-3"), "Write a constant into 'kwargs: {lr: 0.001}'"),
-        ((PRIOR, f"{PRIOR}, b: yes"), "Write a constant into 'kwargs: {b: true}'"),
+        (
+            (PRIOR, f"{PRIOR}, lr: 1e-3"),
+            "Write a constant into kwargs: {lr: 0.001} or into the command.",
+        ),
+        (
+            (PRIOR, f"{PRIOR}, opt: adam"),
+            "Write a constant into kwargs: {opt: 'adam'} or into the command.",
+        ),
+        (
+            (PRIOR, f"{PRIOR}, b: yes"),
+            "Write a constant into kwargs: {b: true} or into the command.",
+        ),
         ((PRIOR, f"{PRIOR}, act: [relu, tanh]"), "act: \"choices(['relu', 'tanh'])\""),
         (("max_trials: 8", "slurm: {mail-type: END}"), "unknown key 'slurm.mail-type'"),
         (("max_trials: 8", "slurm: {mail_type: END}"), "slurm: {additional: {mail-type: 'END'}}"),
