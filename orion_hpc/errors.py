@@ -220,5 +220,5 @@ def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """
     import difflib
 
-    near = difflib.get_close_matches(str(word), [str(c) for c in choices], n=1, cutoff=0.6)
+    near = difflib.get_close_matches(str(word), [str(c) for c in choices], n=1, cutoff=0.65)
     return f" (did you mean {near[0]}?)" if near else ""

@@ -85,6 +85,8 @@ def main() -> None:
         sys.exit(exit_.exit_code)
     except click.ClickException as error:
         error.show()
+        if hint := _sbatch_hint(error):
+            Terminal().note(hint)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         terminal.note("Interrupted.")
@@ -99,6 +101,16 @@ def main() -> None:
             terminal.note(f"Error: can't write the answer to standard output: {error.strerror}")
             terminal.note("Redirect it to another file.")
         sys.exit(1)
+
+
+def _sbatch_hint(error: click.ClickException) -> str:
+    """Return what to write if an unknown option may be one of sbatch, or ``""``."""
+    if not isinstance(error, click.NoSuchOption) or error.possibilities or error.ctx is None:
+        return ""
+    takes = any(one.name == "sbatch_options" for one in error.ctx.command.params)
+    if not takes or not error.option_name.startswith("--"):
+        return ""
+    return f"If it is an option of sbatch, write it at the end: -- {error.option_name}=…"
 
 
 _OUTPUT_ERRORS = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EIO)

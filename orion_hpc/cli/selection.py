@@ -26,6 +26,24 @@ _COMMAND = re.compile(r"orion-hpc (?P<verb>(?:db )?[a-z]+) (?P<what>CONFIG|DATAB
 _CONFIG_IS_OPTIONAL = ("status", "logs", "cancel", "clean", "trials", "best", "info", "report")
 
 
+def database_of(
+    file: str, name: str | None = None, version: int | None = None
+) -> tuple[str, str | None, int | None]:
+    """Return database, name and version for the argument FILE of ``db export``, ``set`` and ``rm``.
+
+    FILE may be a configuration (``.yaml``), which names all three unless the options do.
+
+    Raises
+    ------
+    ConfigurationError
+        The configuration can't be read, or a setting is wrong.
+    """
+    if not file.endswith((".yaml", ".yml")):
+        return file, name, version
+    settings = Selection(Path(file), None, name, version).settings()
+    return settings.storage, settings.name, settings.version
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """The experiment that the argument CONFIG and three options name; None: not given.

@@ -137,7 +137,7 @@ def _additional(value: Any) -> Any:
         return value
     options: dict[str, str | bool] = {}
     for name, setting in value.items():
-        if not re.fullmatch(r"[a-z][a-z0-9]+(-[a-z0-9]+)*", str(name)):
+        if not _OPTION_NAME.fullmatch(str(name)):
             raise InvalidValue(
                 f"{name!r} isn't the long name of an option of sbatch, as in mail-type"
             )
@@ -207,6 +207,7 @@ def _log_path(value: Any, base: Path) -> str:
     return paths.absolute_path(_text(value), base)
 
 
+_OPTION_NAME = re.compile(r"[a-z][a-z0-9]+(-[a-z0-9]+)*")
 _OPTION = "expected a text, a whole number or true"
 _Text = Annotated[str, BeforeValidator(_text)]
 _Count = Annotated[int, BeforeValidator(_count), Field(ge=1)]
@@ -401,10 +402,13 @@ def _problem(kind: str, loc: tuple[Any, ...], given: Any, context: Mapping[str, 
     model = BLOCKS[block] if block else Settings
     path = ".".join(keys)
     if kind == "extra_forbidden":
-        hint = ""
-        if block == "slurm":
-            hint = f"An option of sbatch that isn't listed goes under slurm.additional: {keys[-1]}."
-        guess = did_you_mean(keys[-1], model.model_fields)
+        known, key, hint = list(model.model_fields), keys[-1], ""
+        if block == "slurm":  # as sbatch and the documentation spell its options
+            known, key = [name.replace("_", "-") for name in known], key.replace("_", "-")
+            path = f"{block}.{key}"
+            value = _shown(given) if _OPTION_NAME.fullmatch(key) else "…"
+            hint = f"Write other options of sbatch as slurm: {{additional: {{{key}: {value}}}}}."
+        guess = did_you_mean(key, known)
         return Problem(keys, f"unknown key {path!r}{guess}", "" if guess else hint)
     expected = f"expected {model.model_fields[keys[-1]].description}"
     reason = str(context.get("error", "")) if kind == "value_error" else ""

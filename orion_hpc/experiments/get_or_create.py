@@ -6,6 +6,7 @@ that a batch system can accept or refuse the jobs first. :meth:`Draft.write` the
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +24,10 @@ from orion_hpc.model.history import SEARCHED, lacks_run
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
 from orion_hpc.model.trial_record import COMPLETED, RESERVED
 from orion_hpc.text import counted
+from orion_hpc.worker.placeholders import check_placeholders
+
+_MOST_LISTED = 5
+"""Parameters that a note lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Built:
     learned : list of str
         What was copied now from another experiment.
     advice : list of str
-        The algorithm's advice on a new experiment; advice on a changed function or command.
+        Advice on a new experiment, also the algorithm's; on a changed function or command.
     """
 
     experiment: ExperimentState
@@ -232,8 +237,22 @@ def _next_version(name: str, state: State) -> int:
 
 def _advice(spec: ExperimentSpec, source: Source | None) -> list[str]:
     learns_from = None if source is None else source.title
-    found = advice(spec.algorithm, spec.space, spec.max_trials, learns_from)
-    return [*spec.algorithm_notes, *found]
+    lines = [
+        *spec.algorithm_notes,
+        *advice(spec.algorithm, spec.space, spec.max_trials, learns_from),
+    ]
+    if spec.max_trials is None and math.isinf(spec.space.cardinality):
+        lines.append(
+            "max_trials isn't given: the search goes on until its algorithm has no further point, "
+            "or until 'orion-hpc cancel CONFIG'"
+        )
+    if spec.command is not None and (unused := check_placeholders(spec.command, [*spec.space])):
+        braces = ", ".join(f"{{{name}}}" for name in unused[:_MOST_LISTED])
+        more = ", …" if len(unused) > _MOST_LISTED else ""
+        lines.append(
+            f"the command has no {braces}{more}: a script finds all parameters in ORION_HPC_PARAMS"
+        )
+    return lines
 
 
 def _kept(recorded: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

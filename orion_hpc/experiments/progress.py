@@ -7,6 +7,12 @@ from dataclasses import dataclass
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import BROKEN, COMPLETED, RESERVED
 
+_LATE = 3
+"""Mean durations of a trial, after which one that still runs isn't just slow."""
+
+_LATEST = 20
+"""Completed trials whose mean duration counts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -63,8 +69,10 @@ def progress(state: ExperimentState, done_before: int, elapsed: float, last: flo
         # The rate up to the latest completion; the time since then is time of running trials.
         remaining = last / fresh * left - (elapsed - last)
         if remaining <= 0:
-            # No completion for longer than the whole rest should take, as on a full disk.
-            remaining = None
+            # No completion for longer than the whole rest should take, as on a full disk; or the
+            # last trials take longer than others.
+            late = elapsed - last < _LATE * _mean_duration(state)
+            remaining = 0.0 if late and state.count(RESERVED) else None
     return Progress(
         done=done,
         total=state.max_trials,
@@ -74,6 +82,17 @@ def progress(state: ExperimentState, done_before: int, elapsed: float, last: flo
         elapsed=elapsed,
         remaining=0.0 if state.is_done else remaining,
     )
+
+
+def _mean_duration(state: ExperimentState) -> float:
+    """Return the mean number of seconds that the latest completed trials took."""
+    latest = [state.trials[number] for number in state.completions[-_LATEST:]]
+    took = [
+        one.end_time - one.start_time
+        for one in latest
+        if one.start_time is not None and one.end_time is not None
+    ]
+    return sum(took) / len(took) if took else 0.0
 
 
 def duration(seconds: float) -> str:

@@ -182,7 +182,7 @@ def _write(settings: Settings, wanted: Draft, code: Code) -> tuple[PickledDB, Bu
     if (reason := built.experiment.stopped) is not None:
         resumed = ev.ResumeExperiment(time.time())
         storage.transact(built.experiment.number, lambda state: [resumed])
-        built.changes.append(f"stopped ({reason}) -> resumed")
+        built.changes.append(f"status: stopped ({reason}) -> resumed")
     if not built.created:
         built = replace(built, released=release_lost(storage, built.experiment.number))
     built.changes.extend(_code_changes(built.experiment, code))

@@ -11,6 +11,25 @@ from orion_hpc.experiments.trial_table import as_csv, as_json, record, table
 from orion_hpc.sharedfs.atomic import new_file
 
 
+def format_of(output: str | None) -> str:
+    """Return the format that the name of the output file says; without a file ``csv``.
+
+    Raises
+    ------
+    ConfigurationError
+        The name says none.
+    """
+    if output is None:
+        return "csv"
+    ending = os.path.splitext(output)[1].lower().removeprefix(".")
+    if ending not in ("csv", "json", "parquet"):
+        raise ConfigurationError(
+            f"the name {output} doesn't say a format",
+            "Give --format csv, json or parquet, or an output such as trials.csv.",
+        )
+    return ending
+
+
 def export(
     storage: str,
     format_: str,

@@ -231,9 +231,20 @@ def _takes(dimension: Dimension) -> str:
 
 
 def _dimension(name: str, text: Any) -> Dimension:
-    if not isinstance(text, str):
-        raise InvalidPrior(f"{name}: {text!r:.60} isn't a prior", _EXAMPLE)
+    is_word = isinstance(text, str) and text.isidentifier() and text not in prior.DISTRIBUTIONS
+    if not isinstance(text, str) or is_word:
+        raise InvalidPrior(f"{name}: {text!r:.60} isn't a prior", _meant(name, text))
     return prior.parse(name, text)
+
+
+def _meant(name: str, value: Any) -> str:
+    """Return what to write instead of a value that isn't a prior."""
+    if isinstance(value, list | tuple):
+        return f'Write choices in quotes: {name}: "choices({list(value)!r:.60})".'
+    if value is None:
+        return _EXAMPLE
+    shown = str(value).lower() if isinstance(value, bool) else f"{value!r:.60}"
+    return f"Write a constant into kwargs: {{{name}: {shown}}} or into the command. {_EXAMPLE}"
 
 
 def _too_many() -> ConfigurationError:

@@ -26,6 +26,7 @@ from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import TIMED_OUT
 from orion_hpc.sharedfs import layout, process_identity
 from orion_hpc.slurm.own_job import OwnJob, own_job, requested_memory
+from orion_hpc.text import counted
 from orion_hpc.worker.failure import failure
 from orion_hpc.worker.job_spec import JobSpec, kinds, read_job_spec
 from orion_hpc.worker.leaving import leave
@@ -176,7 +177,8 @@ def run_worker(
     if executor.in_process:
         os.environ.update(limits.environment(cpus, os.environ))
     runtime = _runtime(storage, experiment, spec, name, executor, stop)
-    log.info("worker %s: %d CPUs, %d trials at once", name, cpus, spec.n_workers)
+    at_once = counted(spec.n_workers, "trial")
+    log.info("worker %s: %s, %s at once", name, counted(cpus, "CPU"), at_once)
     in_job = in_batch_job(os.environ)
     noticed = notice_before_limit(stop, batch_job, spec.grace, runtime.awake)
     with stop.listening(in_job=in_job), noticed:

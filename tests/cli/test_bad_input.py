@@ -11,6 +11,9 @@ from tests.rigs.command import CONFIG, QUICK, orion_hpc, project
 pytestmark = pytest.mark.usefixtures("no_slurm")
 
 
+PRIOR = '"uniform(0, 1)"'
+
+
 def listing(folder: Path) -> list[Path]:
     """Return everything below ``folder``, nothing excluded."""
     return sorted(folder.rglob("*"))
@@ -109,6 +112,7 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path):
         (("--", "--srun-args=x"), "'srun-args' isn't an option of sbatch"),
         (("--", "stray"), "isn't a long option of sbatch"),
         (("--no-such-flag",), "No such option"),
+        (("--mail-type", "END"), "an option of sbatch, write it at the end: -- --mail-type=…"),
         (("--template", "none.j2"), "can't be read"),
         (("--executor", "local", "--template", "x"), "a template is for Slurm"),
     ],
@@ -117,6 +121,54 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path):
 def test_a_wrong_flag_is_named(tmp_path, words, told):
     """Flags are checked as the file is."""
     assert told in refused(project(tmp_path / "p"), *words)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            (PRIOR, f"{PRIOR}, lr: 1e-3"),
+            "Write a constant into kwargs: {lr: 0.001} or into the command.",
+        ),
+        (
+            (PRIOR, f"{PRIOR}, opt: adam"),
+            "Write a constant into kwargs: {opt: 'adam'} or into the command.",
+        ),
+        (
+            (PRIOR, f"{PRIOR}, b: yes"),
+            "Write a constant into kwargs: {b: true} or into the command.",
+        ),
+        ((PRIOR, f"{PRIOR}, act: [relu, tanh]"), "act: \"choices(['relu', 'tanh'])\""),
+        (("max_trials: 8", "slurm: {mail-type: END}"), "unknown key 'slurm.mail-type'"),
+        (("max_trials: 8", "slurm: {mail_type: END}"), "slurm: {additional: {mail-type: 'END'}}"),
+        (("max_trials: 8", "slurm: {cpus_per_tsk: 2}"), "(did you mean cpus-per-task?)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[1][-20:],
+)
+def test_what_was_meant_is_shown_in_the_form_to_write(tmp_path, change, told):
+    """What can be searched, what is constant, and how sbatch spells its options."""
+    assert told in refused(project(tmp_path / "p", CONFIG.replace(*change)))
+
+
+def test_a_guess_resembles_what_was_written(tmp_path):
+    """Two letters of five in common are no guess."""
+    told = refused(project(tmp_path / "p", CONFIG.replace("{random: {seed: 1}}", "bayes")))
+    assert "unknown algorithm 'bayes'\n" in told
+
+
+def test_what_is_probably_left_out_is_noted(tmp_path):
+    """A search without an end, and a script that doesn't get its parameters as words."""
+    open_end = CONFIG.replace("max_trials: 8\n", "").replace(
+        "function: quick:main", 'command: ["sh", "-c", "exit 1", "{x}"]'
+    )
+    two = open_end.replace(f"x: {PRIOR}", f"x: {PRIOR}, y: {PRIOR}")
+    config = project(tmp_path / "p", two)
+    told = orion_hpc("submit", config, "--executor", "debug").stderr
+    assert "Note: max_trials isn't given: the search goes on until" in told
+    assert (
+        "Note: the command has no {y}: a script finds all parameters in ORION_HPC_PARAMS." in told
+    )
+    assert "Note" not in orion_hpc("submit", project(tmp_path / "q"), "--executor", "debug").stderr
 
 
 def test_an_unknown_variable_of_ours_is_named(tmp_path, monkeypatch):

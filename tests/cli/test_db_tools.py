@@ -130,6 +130,26 @@ def test_export_writes_tables(done):
     assert "isn't for a terminal" in tool(done, "export", "--format", "parquet", code=2)
 
 
+def test_an_export_needs_no_format_and_takes_the_configuration(done):
+    """The output's name says the format; the configuration, database and experiment."""
+    tool(done, "export", "-o", "named.json")
+    assert len(json.loads((done.parent / "named.json").read_text())) == 8
+    assert tool(done, "export").startswith("experiment,version,number,")
+    assert "the name out.xls doesn't say a format" in tool(done, "export", "-o", "out.xls", code=2)
+    other = orion_hpc("submit", done, "--executor", "debug", "--name", "other")
+    assert other.returncode == 0, other.stderr
+    exported = orion_hpc("db", "export", done)
+    assert exported.returncode == 0, exported.stderr
+    rows = list(csv.DictReader(io.StringIO(exported.stdout)))
+    assert [row["experiment"] for row in rows] == ["quick"] * 8
+    for words in (("set", done, "--trial", "0", "--to", "new"), ("rm", done, "--yes")):
+        ran = orion_hpc("db", *words)
+        assert ran.returncode == 0, ran.stderr
+    assert {row["experiment"] for row in csv.DictReader(io.StringIO(tool(done, "export")))} == {
+        "other"
+    }
+
+
 def test_set_and_submit_run_a_trial_again(done):
     """The bug is mended, the trial is set, the same submit runs it."""
     told = tool(done, "set", "--name", "quick", "--trial", "3", "--trial", "5", "--to", "new")

@@ -51,7 +51,7 @@ def spec_in(config: Path, text: str = "") -> Path:
 def test_a_job_reads_all_of_its_settings_from_the_file(config: Path) -> None:
     done = orion_hpc("worker", "--spec", spec_in(config))
     assert done.returncode == 0, done.stderr
-    assert "1 CPUs, 1 trials at once" in done.stderr
+    assert "1 CPU, 1 trial at once" in done.stderr
     assert completed(config) == 3
 
 
@@ -101,7 +101,7 @@ def test_the_flags_that_earlier_versions_gave_their_jobs_still_work(config: Path
         "--options", "{}",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "2 CPUs, 1 trials at once" in done.stderr
+    assert "2 CPUs, 1 trial at once" in done.stderr
     assert completed(config) == 3
 
 

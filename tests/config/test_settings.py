@@ -270,7 +270,7 @@ def test_everything_wrong_is_told_at_once(config: Path) -> None:
         "  c.yaml, line 5: worker.n_workers is 0; expected a whole number of at least 1\n"
         "Add a line such as 'name: my-search'.\n"
         "Add at least one dimension, such as 'lr: \"loguniform(1e-5, 1)\"'.\n"
-        "An option of sbatch that isn't listed goes under slurm.additional: foo."
+        "Write other options of sbatch as slurm: {additional: {foo: 1}}."
     )
 
 

@@ -50,6 +50,20 @@ def test_what_stands_still_for_longer_than_all_was_to_take_has_no_estimate():
     assert progress(experiment(9), done_before=0, elapsed=90, last=50).remaining is None
 
 
+@pytest.mark.parametrize(("silent", "told"), [(25, "about 0 s"), (61, "unknown")])
+def test_the_last_trial_may_be_slow(silent, told):
+    """Each of two workers takes 20 s for a trial: the last one is due after 10 s of silence."""
+    state = ExperimentState(1, "e", 1, {}, 0.0, 10, 3)
+    for number in range(10):
+        state.apply(ev.RegisterTrial(number, {"x": number}, 0.0))
+        state.apply(ev.ReserveTrial(number, 1, "w", 0.0))
+        if number < 9:
+            results = [{"name": "loss", "type": "objective", "value": 1.0}]
+            state.apply(ev.CompleteTrial(number, 1, results, 20.0))
+    line = str(progress(state, done_before=0, elapsed=90 + silent, last=90))
+    assert line.endswith(f"remaining {told}")
+
+
 def test_without_a_budget_there_is_no_end_to_estimate():
     """max_trials may be left out where the space is finite."""
     line = str(progress(experiment(3, max_trials=None), done_before=0, elapsed=5, last=5))

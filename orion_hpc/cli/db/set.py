@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orion_hpc.cli.selection import database_of
 from orion_hpc.cli.terminal import Terminal
 from orion_hpc.text import counted
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("set")
-@click.argument("file")
+@click.argument("file", metavar="FILE|CONFIG")
 @click.option("--name", help="Which experiment.")
 @click.option("--version", type=click.IntRange(1), help="Which version.  [default: the highest]")
 @click.option("--trial", "trials", multiple=True, metavar="NUMBER|ID", help="Which trial.")
@@ -37,12 +38,15 @@ def set_(
 ) -> None:
     """Set the status of trials in the database FILE: to run them again, or never.
 
+    With CONFIG, those of its experiment.
+
     \b
     orion-hpc db set db.pkl --status broken --to new
     orion-hpc db set db.pkl --trial 7 --trial 9 --to broken
     """
     from orion_hpc.maintenance.status_change import set_status
 
+    file, name, version = database_of(file, name, version)
     done = set_status(file, to, name, version, trials, status)
     if as_json:
         terminal.json({"experiment": done.experiment.title, "to": to, "trials": done.numbers,
