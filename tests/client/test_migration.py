@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -127,3 +128,41 @@ def test_what_another_thread_holds_is_left_to_it(experiment):
     experiment.observe(held[0], 7)
     assert experiment.is_done
     assert [trial.attempt for trial in experiment.fetch_trials()] == [1, 1, 1, 1]
+
+
+def test_the_stats_have_orions_names(experiment):
+    """With the values of Oríon 0.2.7 for the same trials; and JSON takes them."""
+    assert experiment.stats.trial_status_count == {}
+    assert experiment.stats.eta_milliseconds is None
+    assert experiment.stats.to_json()["eta"] == "infinite"
+    experiment.observe(experiment.suggest(), 3)
+    experiment.release(experiment.suggest(), "broken")
+    running = experiment.suggest()
+    stats = experiment.stats
+    experiment.release(running)
+    assert stats.trial_status_count == {"reserved": 1, "completed": 1, "broken": 1}
+    assert stats.progress == 1 / (4 - 1)
+    assert stats.eta_milliseconds == pytest.approx(stats.eta.total_seconds() * 1000)
+    told = json.loads(json.dumps(stats.to_json()))
+    assert list(told) == [
+        "trials_completed", "best_trials_id", "best_evaluation", "start_time", "finish_time",
+        "max_trials", "nb_trials", "progress", "trial_status_count", "elapsed_time",
+        "sum_of_trials_time", "eta", "eta_milliseconds",
+    ]  # fmt: skip
+    assert (told["max_trials"], told["nb_trials"], told["best_evaluation"]) == (4, 3, 3.0)
+    for name in ("start_time", "finish_time", "elapsed_time", "sum_of_trials_time", "eta"):
+        assert told[name] == str(getattr(stats, name))
+
+
+def test_the_progress_stays_within_its_bounds(tmp_path):
+    """Also where more trials broke than are to be completed."""
+    made = build_experiment(
+        "e", space=SPACE, max_trials=2, max_broken=9, storage=tmp_path / "db.pkl"
+    )
+    for done in (0, 1):
+        assert made.stats.progress == done
+        for _ in range(2):
+            made.release(made.suggest(), "broken")
+        made.observe(made.suggest(), 1)
+    assert made.stats.progress == 1
+    made.close()
