@@ -170,8 +170,8 @@ class AskTellClient(ExperimentView):
             This client has released or observed the trial before.
         ReservationLost
             This client doesn't hold the trial any more.
-        ConfigurationError
-            A trial can't be released to this status.
+        ConfigurationError, ValueError
+            A trial can't be released to this status; one error that is both.
         UnsupportedOperation
             The experiment was opened for reading.
 

@@ -50,6 +50,10 @@ _TRIES = 10
 Results = float | Sequence[Mapping[str, Any]]
 
 
+class InvalidStatus(ConfigurationError, ValueError):
+    """A trial can't be released to this status."""
+
+
 class Reservations:
     """The trials of one session.
 
@@ -138,7 +142,7 @@ class Reservations:
     ) -> TrialRecord:
         """Give one back; see :meth:`ExperimentClient.release`."""
         if status not in RELEASABLE:
-            raise ConfigurationError(
+            raise InvalidStatus(
                 f"a trial can't be released to the status {status!r:.100}",
                 f"It can be to {', '.join(sorted(RELEASABLE))}.",
             )

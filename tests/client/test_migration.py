@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orion_hpc.client import build_experiment
-from orion_hpc.errors import LazyWorkers, ReservationLost
+from orion_hpc.errors import ConfigurationError, LazyWorkers, ReservationLost
 
 SPACE = {"x": "uniform(0, 10)", "m": {"k": "choices(['a'])"}, "epochs": "fidelity(1, 9, 3)"}
 
@@ -166,3 +166,49 @@ def test_the_progress_stays_within_its_bounds(tmp_path):
         made.observe(made.suggest(), 1)
     assert made.stats.progress == 1
     made.close()
+
+
+def test_the_space_draws_trials(experiment):
+    """As many as are asked for, the same for one seed; each is a point of the space."""
+    space = experiment.space
+    trials = space.sample(3, seed=1)
+    assert [trial.params for trial in space.sample(n_samples=3, seed=1)] == [
+        trial.params for trial in trials
+    ]
+    assert len({trial.params["x"] for trial in trials}) == 3
+    assert [trial.status for trial in trials] == ["new"] * 3
+    assert all(trial in space for trial in trials)
+    assert space.sample(0) == []
+    assert len(space.sample(2)) == len(space.sample(seed=1)) + 1 == 2
+    assert [name in space for name in ("x", "m.k", "m")] == [True, True, False]
+    assert experiment.insert(trials[0].params) in space
+    with pytest.raises(ConfigurationError, match="n_samples"):
+        space.sample(-1)
+
+
+def test_a_trial_of_another_space_is_not_in_it(experiment, tmp_path):
+    """``assert_contains`` says why."""
+    other = build_experiment("o", space={"x": "uniform(20, 30)"}, storage=tmp_path / "db.pkl")
+    (trial,) = other.space.sample(1)
+    assert trial not in experiment.space
+    with pytest.raises(ValueError, match="epochs is missing"):
+        experiment.space.assert_contains(trial)
+    experiment.space.assert_contains(experiment.space.sample(1)[0])
+    other.close()
+
+
+def test_a_dimension_has_orions_names(experiment):
+    """Those that programs read."""
+    assert experiment.space["m.k"].categories == ("a",)
+    assert experiment.space["x"].get_string() == "x~uniform(0, 10)"
+
+
+def test_errors_are_of_the_kinds_that_programs_catch(experiment):
+    """A wrong status is a ValueError and changes nothing; a known point a RuntimeError."""
+    trial = experiment.suggest()
+    with pytest.raises(ValueError, match="'bad'"):
+        experiment.release(trial, "bad")
+    assert trial.status == "reserved"
+    experiment.observe(trial, 1)
+    with pytest.raises(RuntimeError, match="there is a trial with these"):
+        experiment.insert(trial.params)
