@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from orion_hpc.client import build_experiment
+from orion_hpc.client import build_experiment, get_experiment
 from orion_hpc.errors import ConfigurationError, LazyWorkers, ReservationLost
 
 SPACE = {"x": "uniform(0, 10)", "m": {"k": "choices(['a'])"}, "epochs": "fidelity(1, 9, 3)"}
@@ -212,3 +214,66 @@ def test_errors_are_of_the_kinds_that_programs_catch(experiment):
     experiment.observe(trial, 1)
     with pytest.raises(RuntimeError, match="there is a trial with these"):
         experiment.insert(trial.params)
+
+
+FINITE = {
+    "random": ({"x": "choices([1, 2, 3])"}, "random", 3),
+    "gridsearch": ({"x": "uniform(0, 1)"}, {"gridsearch": {"n_values": 5}}, 5),
+    "qmc": ({"x": "randint(0, 4)"}, "qmc", 4),
+    "tpe": ({"x": "randint(0, 4)"}, "tpe", 4),
+    "hyperband": (
+        {"x": "uniform(0, 1)", "epochs": "fidelity(1, 4, 2)"},
+        {"hyperband": {"seed": 1, "repetitions": 1}},
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FINITE)
+def test_a_loop_ends_with_the_last_point(tmp_path, kind):
+    """No suggestion is asked for that there can't be, and other readers see the end, too."""
+    space, algorithm, wanted = FINITE[kind]
+    made = build_experiment("e", space=space, algorithm=algorithm, storage=tmp_path / "db.pkl")
+    while not made.is_done:
+        made.observe(made.suggest(), 1)
+    assert wanted in (None, made.stats.trials_completed)
+    assert get_experiment("e", storage=tmp_path / "db.pkl").is_done
+    made.close()
+
+
+def test_asking_for_the_end_changes_nothing_before_it(tmp_path):
+    """Neither while a trial is held, nor after one that will run again."""
+    made = build_experiment("e", space={"x": "choices([1])"}, storage=tmp_path / "db.pkl")
+    assert not made.is_done
+    trial = made.suggest()
+    assert not made.is_done
+    made.release(trial)
+    assert not made.is_done
+    made.observe(made.suggest(), 1)
+    assert made.is_done
+    made.close()
+
+
+LOOP = """
+import sys, time
+from orion_hpc.client import build_experiment
+from orion_hpc.errors import CompletedExperiment, ReservationRaceCondition, WaitingForTrials
+experiment = build_experiment("e", space={"x": "randint(0, 9)"}, storage=sys.argv[1])
+while not experiment.is_done:
+    try:
+        with experiment.suggest() as trial:
+            time.sleep(0.05)
+            experiment.observe(trial, 1)
+    except (CompletedExperiment, ReservationRaceCondition, WaitingForTrials):
+        time.sleep(0.1)
+"""
+
+
+def test_the_loop_of_several_programs_ends_in_each(tmp_path):
+    """The one of the README: with every point, and no error in any of them."""
+    command = [sys.executable, "-c", LOOP, tmp_path / "db.pkl"]
+    programs = [subprocess.Popen(command) for _ in range(4)]
+    assert [program.wait(timeout=120) for program in programs] == [0, 0, 0, 0]
+    found = get_experiment("e", storage=tmp_path / "db.pkl").fetch_trials()
+    assert sorted(trial.params["x"] for trial in found) == list(range(9))
+    assert [trial.attempt for trial in found] == [1] * 9
