@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from orion_hpc.client import build_experiment, get_experiment
+from orion_hpc.client.executor_choice import AsyncException, AsyncResult
 from orion_hpc.errors import ConfigurationError, LazyWorkers, ReservationLost
 
 SPACE = {"x": "uniform(0, 10)", "m": {"k": "choices(['a'])"}, "epochs": "fidelity(1, 9, 3)"}
@@ -277,3 +278,41 @@ def test_the_loop_of_several_programs_ends_in_each(tmp_path):
     found = get_experiment("e", storage=tmp_path / "db.pkl").fetch_trials()
     assert sorted(trial.params["x"] for trial in found) == list(range(9))
     assert [trial.attempt for trial in found] == [1] * 9
+
+
+@pytest.mark.parametrize("name", ["singleexecutor", "joblib", "poolexecutor"])
+def test_the_executor_of_a_client_runs_any_function(experiment, name):
+    """By Oríon's methods, beside the trials and after them."""
+    options = {} if name == "singleexecutor" else {"n_workers": 2}
+    with experiment.tmp_executor(name, **options), experiment.executor as executor:
+        futures = [executor.submit(lambda one, two=0: one + two, one, two=10) for one in range(3)]
+        assert experiment.workon(square, n_workers=1) == 4
+        assert executor.wait(futures) == [10, 11, 12]
+        wrong = executor.submit(int, "x")
+        with pytest.raises(ValueError, match="invalid literal"):
+            executor.wait([wrong])
+        futures, ended = [executor.submit(int, "11", base=2), executor.submit(int, "y")], []
+        while futures:
+            ended += executor.async_get(futures, timeout=60)
+        (three,) = [one for one in ended if isinstance(one, AsyncResult)]
+        (failed,) = [one for one in ended if isinstance(one, AsyncException)]
+        assert three.value == 3
+        with pytest.raises(ValueError, match="invalid literal"):
+            failed.value  # noqa: B018
+
+
+def test_what_has_not_ended_stays_in_the_list(experiment):
+    """After the time that it may wait."""
+    with experiment.tmp_executor("poolexecutor", n_workers=1, backend="thread"):
+        go = threading.Event()
+        futures = [experiment.executor.submit(go.wait)]
+        assert experiment.executor.async_get(futures, timeout=0) == []
+        assert len(futures) == 1
+        go.set()
+        assert experiment.executor.wait(futures) == [True]
+
+
+def test_the_choice_of_an_executor_is_no_executor(experiment):
+    """It is refused where trials would run in it."""
+    with pytest.raises(ConfigurationError, match="isn't an executor"):
+        build_experiment("o", space=SPACE, debug=True, executor=experiment.executor)

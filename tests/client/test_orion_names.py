@@ -14,9 +14,9 @@ import pytest
 
 import orion_hpc.client
 from orion_hpc.client import ExperimentClient, Trial, build_experiment, get_experiment, workon
+from orion_hpc.client.executor_choice import ExecutorChoice
 from orion_hpc.client.search_space import SearchSpace
 from orion_hpc.client.trial import Result
-from orion_hpc.executors.single import SingleExecutor
 from orion_hpc.experiments.stats import ExperimentStats
 from orion_hpc.model.dimension import Categorical, Fidelity, Integer, Real
 from orion_hpc.worker.handle import TrialHandle
@@ -45,7 +45,7 @@ MEMBERS = {
         "algorithm": "an algorithm of this package",
         "close": HERE,
         "configuration": "without refers, knowledge_base and _id",
-        "executor": "the choice of an executor, which is made when trials are run",
+        "executor": "makes its processes when it is used",
         "fetch_noncompleted_trials": HERE,
         "fetch_pending_trials": HERE,
         "fetch_trials": HERE,
@@ -152,11 +152,11 @@ MEMBERS = {
         "trial_status_count": HERE,
         "trials_completed": HERE,
     },
-    SingleExecutor: {
-        "async_get": "left out: wait returns what is done; futures are those of concurrent.futures",
+    ExecutorChoice: {
+        "async_get": HERE,
         "close": HERE,
-        "submit": "takes one argument",
-        "wait": "until one of the futures is done, with a limit of time",
+        "submit": "the future is one of concurrent.futures",
+        "wait": HERE,
     },
 }
 """By class: the public names of Oríon's class of this kind, methods of dict aside."""
@@ -188,7 +188,7 @@ OURS = {
         "arguments", "check", "fidelity", "flatten", "nest", "parse", "point", "read",
     },
     ExperimentStats: {"duration"},
-    SingleExecutor: {"in_process", "shares_memory"},
+    ExecutorChoice: {"give_back", "is_given", "n_workers", "take", "trials_at_once"},
 }  # fmt: skip
 """What Oríon's classes haven't."""
 
@@ -254,6 +254,9 @@ ARGUMENTS = {
     SearchSpace.sample: {"n_samples": HERE, "seed": HERE},
     SearchSpace.assert_contains: {"trial": HERE},
     ExperimentStats.to_json: {},
+    ExecutorChoice.submit: {"function": HERE, "args": HERE, "kwargs": HERE},
+    ExecutorChoice.wait: {"futures": HERE},
+    ExecutorChoice.async_get: {"futures": HERE, "timeout": HERE},
 }
 
 MORE_ARGUMENTS = {
