@@ -133,7 +133,7 @@ class InvalidParams(ConfigurationError, ValueError):
     """The hyperparameters aren't a point of the search space."""
 
 
-class DuplicateKeyError(OrionHpcError):
+class DuplicateKeyError(OrionHpcError, RuntimeError):
     """The experiment already has a trial with these hyperparameters."""
 
 

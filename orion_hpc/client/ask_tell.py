@@ -50,6 +50,15 @@ class AskTellClient(ExperimentView):
         self._reservations = Reservations(session, self._space)
         self._left: set[str] = set()
 
+    @property
+    def is_done(self) -> bool:
+        """Whether every trial that ``max_trials``, the space or the algorithm allows is completed.
+
+        With the mode ``x``, that the algorithm has no further point is recorded.
+        """
+        done = self._state.is_done
+        return done or (self._mode == "x" and self._reservations.record_exhaustion())
+
     def suggest(self, pool_size: int = 0) -> Trial:
         """Reserve a trial: an interrupted one, a new one, or a fresh suggestion of the algorithm.
 
@@ -170,8 +179,8 @@ class AskTellClient(ExperimentView):
             This client has released or observed the trial before.
         ReservationLost
             This client doesn't hold the trial any more.
-        ConfigurationError
-            A trial can't be released to this status.
+        ConfigurationError, ValueError
+            A trial can't be released to this status; one error that is both.
         UnsupportedOperation
             The experiment was opened for reading.
 

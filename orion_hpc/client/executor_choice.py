@@ -8,15 +8,42 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 from orion_hpc.client.arguments import check_count
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.executors.base import Executor, check_executor, make_executor, runs_in_process
 from orion_hpc.worker.job import available_cpus
+from orion_hpc.worker.portable import pack, unpack
 
 log = logging.getLogger(__name__)
+
+_PROTOCOL = ("submit", "wait", "close", "n_workers", "in_process")
+"""The attributes of every executor."""
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncResult:
+    """What a function that was submitted returned."""
+
+    future: Future[Any]
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class AsyncException:
+    """What a function that was submitted raised; :attr:`value` raises it."""
+
+    future: Future[Any]
+    exception: BaseException
+
+    @property
+    def value(self) -> NoReturn:
+        """Raise the exception."""
+        raise self.exception
 
 
 class ExecutorChoice:
@@ -47,6 +74,7 @@ class ExecutorChoice:
         self.options: Mapping[str, Any] = options
         self._given: Executor | None = None
         self._kept: Executor | None = None
+        self._own: Executor | None = None
         self._lock = threading.Lock()
         if isinstance(executor, str):
             self.name = executor
@@ -57,7 +85,7 @@ class ExecutorChoice:
                 "n_workers and options are for an executor that is chosen by its name",
                 "Make the executor with them, and pass it alone.",
             )
-        elif all(hasattr(executor, name) for name in ("submit", "wait", "close", "n_workers")):
+        elif all(hasattr(executor, name) for name in _PROTOCOL):
             self._given = executor
             self.name = type(executor).__name__
             self.requested = executor.n_workers
@@ -119,7 +147,7 @@ class ExecutorChoice:
             if kept.n_workers == trials:
                 return kept
             kept.close()
-        return make_executor(self.name, trials, max(self.n_workers, trials), **self.options)
+        return self._make(trials)
 
     def give_back(self, executor: Executor, keep: bool) -> None:
         """Keep the executor for the next run, or kill its processes and what they run."""
@@ -131,12 +159,70 @@ class ExecutorChoice:
                 return
         executor.close(kill=not keep)
 
+    def submit(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run ``function(*args, **kwargs)`` beside the trials, as Oríon's executors do.
+
+        Returns
+        -------
+        concurrent.futures.Future
+        """
+        with self._lock:
+            own = self._own = self._own or self._given or self._make(self.n_workers)
+        here = own.in_process or getattr(own, "shares_memory", False)
+        return own.submit(_call, (function if here else pack(function), args, kwargs))
+
+    def wait(self, futures: Iterable[Future[Any]]) -> list[Any]:
+        """Return what the functions returned, in the order of ``futures``.
+
+        If one of them raised an exception, it is raised here.
+        """
+        return [future.result() for future in futures]
+
+    def async_get(
+        self, futures: list[Future[Any]], timeout: float | None = None
+    ) -> list[AsyncResult | AsyncException]:
+        """Return what has ended, and take it out of ``futures``.
+
+        Parameters
+        ----------
+        futures : list of Future
+        timeout : float, optional
+            Seconds to wait for the first of them, by default without an end.
+        """
+        done = wait(futures, timeout, return_when=FIRST_COMPLETED).done
+        ended = [future for future in futures if future in done]
+        futures[:] = [future for future in futures if future not in done]
+        return [_outcome(future) for future in ended]
+
     def close(self) -> None:
-        """End the processes of the executor that is kept."""
+        """End the processes of the executors that are kept."""
         with self._lock:
             kept, self._kept = self._kept, None
-        if kept is not None:
-            kept.close()
+            own, self._own = self._own, None
+        for one in (kept, own):
+            if one is not None and one is not self._given:
+                one.close()
+
+    def __enter__(self) -> ExecutorChoice:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def _make(self, trials: int) -> Executor:
+        return make_executor(self.name, trials, max(self.n_workers, trials), **self.options)
 
     def __repr__(self) -> str:
         return f"<executor {self.name!r}, n_workers={self.n_workers}>"
+
+
+def _call(call: tuple[Callable[..., Any] | bytes, tuple[Any, ...], dict[str, Any]]) -> Any:
+    function, args, kwargs = call
+    return (unpack(function) if isinstance(function, bytes) else function)(*args, **kwargs)
+
+
+def _outcome(future: Future[Any]) -> AsyncResult | AsyncException:
+    error = future.exception()
+    if error is None:
+        return AsyncResult(future, future.result())
+    return AsyncException(future, error)

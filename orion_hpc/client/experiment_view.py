@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from orion_hpc.algorithms.base import Algorithm
 from orion_hpc.algorithms.factory import make_algorithm
+from orion_hpc.client.search_space import SearchSpace
 from orion_hpc.client.session import Session
 from orion_hpc.client.trial import Trial, shown
 from orion_hpc.experiments import frames
@@ -24,6 +25,7 @@ from orion_hpc.model import trial_record as model
 from orion_hpc.model.pareto import front
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
+from orion_hpc.worker.trial_view import Home
 
 if TYPE_CHECKING:
     from orion_hpc.client.plotting import PlotAccessor
@@ -102,9 +104,9 @@ class ExperimentView:
         return self._mode
 
     @property
-    def space(self) -> Space:
+    def space(self) -> SearchSpace:
         """The search space: a mapping of flat names to dimensions."""
-        return self._space
+        return SearchSpace(self._space, Home(self.name, self.version, self._space.fidelity))
 
     @property
     def algorithm(self) -> Algorithm:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any
 
-from orion_hpc.algorithms.base import Algorithm
+from orion_hpc.algorithms.base import Algorithm, draw_generator
 from orion_hpc.algorithms.factory import make_algorithm
 from orion_hpc.client.session import Session
 from orion_hpc.errors import (
@@ -48,6 +48,10 @@ log = logging.getLogger(__name__)
 _TRIES = 10
 
 Results = float | Sequence[Mapping[str, Any]]
+
+
+class InvalidStatus(ConfigurationError, ValueError):
+    """A trial can't be released to this status."""
 
 
 class Reservations:
@@ -124,6 +128,34 @@ class Reservations:
             "Try again.",
         )
 
+    def record_exhaustion(self) -> bool:
+        """Return whether the experiment is done; record it if the algorithm has no further point.
+
+        Otherwise the journal says so only after the next reservation, which a program that asks
+        before each one doesn't try.
+        """
+        session = self._session
+        with session.lock:
+            state = session.refresh()
+            if not state.is_open or state.pending() or state.room < 1:
+                return state.is_done
+            try:
+                algorithm = self._algorithm
+            except ConfigurationError:  # of an imported experiment
+                return state.is_done
+            number, seed = len(state.trials), seed_of(state.configuration["algorithm"])
+            if not self._may_end(state):
+                return False
+            if algorithm.suggest(state, number, draw_generator(seed, number)) is not None:
+                return False
+            return session.transact(lambda seen: [ev.ExhaustSpace(number, time.time())]).is_done
+
+    def _may_end(self, state: ExperimentState) -> bool:
+        """Return whether the algorithm may have no further point, without fitting its model."""
+        algorithm = self._algorithm
+        full = len(state.trials) >= self._space.cardinality
+        return algorithm.cheap or full or self._space.fidelity is not None
+
     def observe(self, trial: TrialRecord, results: Results, name: str) -> TrialRecord:
         """Record results; see :meth:`ExperimentClient.observe`."""
         checked = check_results(results, name=name)
@@ -138,7 +170,7 @@ class Reservations:
     ) -> TrialRecord:
         """Give one back; see :meth:`ExperimentClient.release`."""
         if status not in RELEASABLE:
-            raise ConfigurationError(
+            raise InvalidStatus(
                 f"a trial can't be released to the status {status!r:.100}",
                 f"It can be to {', '.join(sorted(RELEASABLE))}.",
             )

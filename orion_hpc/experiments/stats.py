@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from orion_hpc.model.state import ExperimentState
-from orion_hpc.model.trial_record import COMPLETED
+from orion_hpc.model.trial_record import BROKEN, COMPLETED, STATUSES
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,13 @@ class ExperimentStats:
     sum_of_trials_time : timedelta
         Total time of the completed attempts.
     progress : float or None
-        From 0 to 1; None without ``max_trials``.
+        From 0 to 1: the completed trials' share of ``max_trials`` less the broken ones, as in
+        Oríon; None without ``max_trials``.
     eta : timedelta or None
         Estimate of the remaining time at the rate so far; None without ``max_trials`` or a
         completed trial.
+    trial_status_count : dict
+        How many trials have each status, of the statuses that there are.
     """
 
     trials_completed: int
@@ -49,11 +53,41 @@ class ExperimentStats:
     sum_of_trials_time: timedelta
     progress: float | None
     eta: timedelta | None
+    trial_status_count: dict[str, int]
 
     @property
     def elapsed_time(self) -> timedelta:
         """The same as ``duration``."""
         return self.duration
+
+    @property
+    def eta_milliseconds(self) -> float | None:
+        """The same as ``eta``, in milliseconds."""
+        return None if self.eta is None else self.eta / timedelta(milliseconds=1)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the statistics as JSON takes them.
+
+        Returns
+        -------
+        dict
+            Under Oríon's names; times and durations are texts, an ``eta`` of None is ``infinite``.
+        """
+        return {
+            "trials_completed": self.trials_completed,
+            "best_trials_id": self.best_trials_id,
+            "best_evaluation": self.best_evaluation,
+            "start_time": str(self.start_time),
+            "finish_time": None if self.finish_time is None else str(self.finish_time),
+            "max_trials": self.max_trials,
+            "nb_trials": self.nb_trials,
+            "progress": self.progress,
+            "trial_status_count": dict(self.trial_status_count),
+            "elapsed_time": str(self.elapsed_time),
+            "sum_of_trials_time": str(self.sum_of_trials_time),
+            "eta": "infinite" if self.eta is None else str(self.eta),
+            "eta_milliseconds": self.eta_milliseconds,
+        }
 
 
 def statistics(state: ExperimentState) -> ExperimentStats:
@@ -83,9 +117,17 @@ def statistics(state: ExperimentState) -> ExperimentStats:
         finish_time=_utc(last) if last is not None else None,
         duration=timedelta(seconds=duration),
         sum_of_trials_time=timedelta(seconds=spent),
-        progress=min(1.0, len(done) / state.max_trials) if state.max_trials else None,
+        progress=_progress(len(done), state.count(BROKEN), state.max_trials),
         eta=timedelta(0) if left is not None and left <= 0 else eta,
+        trial_status_count={one: state.count(one) for one in STATUSES if state.count(one)},
     )
+
+
+def _progress(completed: int, broken: int, max_trials: int | None) -> float | None:
+    """Return the progress, which is 1 at the latest when ``max_trials`` are completed."""
+    if not max_trials:
+        return None
+    return min(1.0, completed / max(1, max_trials - broken))
 
 
 def _utc(time: float) -> datetime:

@@ -137,6 +137,10 @@ class Dimension(ABC):
             arguments.append(f"default_value={written(self.default)}")
         return f"{self.prior_name}({', '.join(arguments)})"
 
+    def get_string(self) -> str:
+        """Return name and prior as Oríon writes them: ``x~uniform(0, 1)``."""
+        return f"{self.name}~{self.get_prior_string()}"
+
     # By the text, since 1 == True, but they are two choices.
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Dimension):
@@ -276,6 +280,11 @@ class Categorical(Dimension):
     type: ClassVar[str] = "categorical"
     choices: tuple[Any, ...]
     probabilities: tuple[float, ...]
+
+    @property
+    def categories(self) -> tuple[Any, ...]:
+        """The same as ``choices``, as in Oríon."""
+        return self.choices
 
     @property
     def prior_name(self) -> str:

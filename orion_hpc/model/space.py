@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from orion_hpc.errors import ConfigurationError, InvalidPrior, did_you_mean
+from orion_hpc.errors import ConfigurationError, InvalidParams, InvalidPrior, did_you_mean
 from orion_hpc.model import prior
 from orion_hpc.model.dimension import Dimension
 from orion_hpc.model.trial_record import Params
@@ -118,6 +118,17 @@ class Space(Mapping[str, Dimension]):
     def __len__(self) -> int:
         return len(self._dimensions)
 
+    def __contains__(self, one: object) -> bool:
+        """Return whether there is a dimension of this name, or a trial is a point of the space."""
+        params = getattr(one, "params", None)
+        if not isinstance(params, Mapping):
+            return one in self._dimensions
+        try:
+            self.check(self.flatten(params))
+        except ConfigurationError:
+            return False
+        return True
+
     def __repr__(self) -> str:
         return f"Space.parse({self.configuration!r})"
 
@@ -158,6 +169,19 @@ class Space(Mapping[str, Dimension]):
 
             rng = Random()
         return {name: dimension.sample(rng) for name, dimension in self.items()}
+
+    def assert_contains(self, trial: Any) -> None:
+        """Raise unless ``trial``, by its ``params``, is a point of the space.
+
+        Raises
+        ------
+        InvalidParams
+            A dimension is missing or unknown, or its value isn't allowed.
+        """
+        try:
+            self.check(self.flatten(trial.params))
+        except ConfigurationError as error:
+            raise InvalidParams(error.message, error.hint) from None
 
     def check(self, params: Mapping[str, Any]) -> None:
         """Raise unless ``params``, by flat name, is a point of the space.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import threading
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from orion_hpc.client import build_experiment
-from orion_hpc.errors import LazyWorkers, ReservationLost
+from orion_hpc.client import build_experiment, get_experiment
+from orion_hpc.client.executor_choice import AsyncException, AsyncResult
+from orion_hpc.errors import ConfigurationError, LazyWorkers, ReservationLost
 
 SPACE = {"x": "uniform(0, 10)", "m": {"k": "choices(['a'])"}, "epochs": "fidelity(1, 9, 3)"}
 
@@ -127,3 +131,188 @@ def test_what_another_thread_holds_is_left_to_it(experiment):
     experiment.observe(held[0], 7)
     assert experiment.is_done
     assert [trial.attempt for trial in experiment.fetch_trials()] == [1, 1, 1, 1]
+
+
+def test_the_stats_have_orions_names(experiment):
+    """With the values of Oríon 0.2.7 for the same trials; and JSON takes them."""
+    assert experiment.stats.trial_status_count == {}
+    assert experiment.stats.eta_milliseconds is None
+    assert experiment.stats.to_json()["eta"] == "infinite"
+    experiment.observe(experiment.suggest(), 3)
+    experiment.release(experiment.suggest(), "broken")
+    running = experiment.suggest()
+    stats = experiment.stats
+    experiment.release(running)
+    assert stats.trial_status_count == {"reserved": 1, "completed": 1, "broken": 1}
+    assert stats.progress == 1 / (4 - 1)
+    assert stats.eta_milliseconds == pytest.approx(stats.eta.total_seconds() * 1000)
+    told = json.loads(json.dumps(stats.to_json()))
+    assert list(told) == [
+        "trials_completed", "best_trials_id", "best_evaluation", "start_time", "finish_time",
+        "max_trials", "nb_trials", "progress", "trial_status_count", "elapsed_time",
+        "sum_of_trials_time", "eta", "eta_milliseconds",
+    ]  # fmt: skip
+    assert (told["max_trials"], told["nb_trials"], told["best_evaluation"]) == (4, 3, 3.0)
+    for name in ("start_time", "finish_time", "elapsed_time", "sum_of_trials_time", "eta"):
+        assert told[name] == str(getattr(stats, name))
+
+
+def test_the_progress_stays_within_its_bounds(tmp_path):
+    """Also where more trials broke than are to be completed."""
+    made = build_experiment(
+        "e", space=SPACE, max_trials=2, max_broken=9, storage=tmp_path / "db.pkl"
+    )
+    for done in (0, 1):
+        assert made.stats.progress == done
+        for _ in range(2):
+            made.release(made.suggest(), "broken")
+        made.observe(made.suggest(), 1)
+    assert made.stats.progress == 1
+    made.close()
+
+
+def test_the_space_draws_trials(experiment):
+    """As many as are asked for, the same for one seed; each is a point of the space."""
+    space = experiment.space
+    trials = space.sample(3, seed=1)
+    assert [trial.params for trial in space.sample(n_samples=3, seed=1)] == [
+        trial.params for trial in trials
+    ]
+    assert len({trial.params["x"] for trial in trials}) == 3
+    assert [trial.status for trial in trials] == ["new"] * 3
+    assert all(trial in space for trial in trials)
+    assert space.sample(0) == []
+    assert len(space.sample(2)) == len(space.sample(seed=1)) + 1 == 2
+    assert [name in space for name in ("x", "m.k", "m")] == [True, True, False]
+    assert experiment.insert(trials[0].params) in space
+    with pytest.raises(ConfigurationError, match="n_samples"):
+        space.sample(-1)
+
+
+def test_a_trial_of_another_space_is_not_in_it(experiment, tmp_path):
+    """``assert_contains`` says why."""
+    other = build_experiment("o", space={"x": "uniform(20, 30)"}, storage=tmp_path / "db.pkl")
+    (trial,) = other.space.sample(1)
+    assert trial not in experiment.space
+    with pytest.raises(ValueError, match="epochs is missing"):
+        experiment.space.assert_contains(trial)
+    experiment.space.assert_contains(experiment.space.sample(1)[0])
+    other.close()
+
+
+def test_a_dimension_has_orions_names(experiment):
+    """Those that programs read."""
+    assert experiment.space["m.k"].categories == ("a",)
+    assert experiment.space["x"].get_string() == "x~uniform(0, 10)"
+
+
+def test_errors_are_of_the_kinds_that_programs_catch(experiment):
+    """A wrong status is a ValueError and changes nothing; a known point a RuntimeError."""
+    trial = experiment.suggest()
+    with pytest.raises(ValueError, match="'bad'"):
+        experiment.release(trial, "bad")
+    assert trial.status == "reserved"
+    experiment.observe(trial, 1)
+    with pytest.raises(RuntimeError, match="there is a trial with these"):
+        experiment.insert(trial.params)
+
+
+FINITE = {
+    "random": ({"x": "choices([1, 2, 3])"}, "random", 3),
+    "gridsearch": ({"x": "uniform(0, 1)"}, {"gridsearch": {"n_values": 5}}, 5),
+    "qmc": ({"x": "randint(0, 4)"}, "qmc", 4),
+    "tpe": ({"x": "randint(0, 4)"}, "tpe", 4),
+    "hyperband": (
+        {"x": "uniform(0, 1)", "epochs": "fidelity(1, 4, 2)"},
+        {"hyperband": {"seed": 1, "repetitions": 1}},
+        None,
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FINITE)
+def test_a_loop_ends_with_the_last_point(tmp_path, kind):
+    """No suggestion is asked for that there can't be, and other readers see the end, too."""
+    space, algorithm, wanted = FINITE[kind]
+    made = build_experiment("e", space=space, algorithm=algorithm, storage=tmp_path / "db.pkl")
+    while not made.is_done:
+        made.observe(made.suggest(), 1)
+    assert wanted in (None, made.stats.trials_completed)
+    assert get_experiment("e", storage=tmp_path / "db.pkl").is_done
+    made.close()
+
+
+def test_asking_for_the_end_changes_nothing_before_it(tmp_path):
+    """Neither while a trial is held, nor after one that will run again."""
+    made = build_experiment("e", space={"x": "choices([1])"}, storage=tmp_path / "db.pkl")
+    assert not made.is_done
+    trial = made.suggest()
+    assert not made.is_done
+    made.release(trial)
+    assert not made.is_done
+    made.observe(made.suggest(), 1)
+    assert made.is_done
+    made.close()
+
+
+LOOP = """
+import sys, time
+from orion_hpc.client import build_experiment
+from orion_hpc.errors import CompletedExperiment, ReservationRaceCondition, WaitingForTrials
+experiment = build_experiment("e", space={"x": "randint(0, 9)"}, storage=sys.argv[1])
+while not experiment.is_done:
+    try:
+        with experiment.suggest() as trial:
+            time.sleep(0.05)
+            experiment.observe(trial, 1)
+    except (CompletedExperiment, ReservationRaceCondition, WaitingForTrials):
+        time.sleep(0.1)
+"""
+
+
+def test_the_loop_of_several_programs_ends_in_each(tmp_path):
+    """The one of the README: with every point, and no error in any of them."""
+    command = [sys.executable, "-c", LOOP, tmp_path / "db.pkl"]
+    programs = [subprocess.Popen(command) for _ in range(4)]
+    assert [program.wait(timeout=120) for program in programs] == [0, 0, 0, 0]
+    found = get_experiment("e", storage=tmp_path / "db.pkl").fetch_trials()
+    assert sorted(trial.params["x"] for trial in found) == list(range(9))
+    assert [trial.attempt for trial in found] == [1] * 9
+
+
+@pytest.mark.parametrize("name", ["singleexecutor", "joblib", "poolexecutor"])
+def test_the_executor_of_a_client_runs_any_function(experiment, name):
+    """By Oríon's methods, beside the trials and after them."""
+    options = {} if name == "singleexecutor" else {"n_workers": 2}
+    with experiment.tmp_executor(name, **options), experiment.executor as executor:
+        futures = [executor.submit(lambda one, two=0: one + two, one, two=10) for one in range(3)]
+        assert experiment.workon(square, n_workers=1) == 4
+        assert executor.wait(futures) == [10, 11, 12]
+        wrong = executor.submit(int, "x")
+        with pytest.raises(ValueError, match="invalid literal"):
+            executor.wait([wrong])
+        futures, ended = [executor.submit(int, "11", base=2), executor.submit(int, "y")], []
+        while futures:
+            ended += executor.async_get(futures, timeout=60)
+        (three,) = [one for one in ended if isinstance(one, AsyncResult)]
+        (failed,) = [one for one in ended if isinstance(one, AsyncException)]
+        assert three.value == 3
+        with pytest.raises(ValueError, match="invalid literal"):
+            failed.value  # noqa: B018
+
+
+def test_what_has_not_ended_stays_in_the_list(experiment):
+    """After the time that it may wait."""
+    with experiment.tmp_executor("poolexecutor", n_workers=1, backend="thread"):
+        go = threading.Event()
+        futures = [experiment.executor.submit(go.wait)]
+        assert experiment.executor.async_get(futures, timeout=0) == []
+        assert len(futures) == 1
+        go.set()
+        assert experiment.executor.wait(futures) == [True]
+
+
+def test_the_choice_of_an_executor_is_no_executor(experiment):
+    """It is refused where trials would run in it."""
+    with pytest.raises(ConfigurationError, match="isn't an executor"):
+        build_experiment("o", space=SPACE, debug=True, executor=experiment.executor)
