@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from html import escape
+
 
 def counted(number: int, thing: str) -> str:
     """Return a count with its noun: ``1 trial`` or ``1,234 trials``.
@@ -48,3 +51,18 @@ def memory_size(count: float) -> str:
     """
     mib = count / 1024**2
     return f"{mib:,.0f} MiB" if mib < 10 * 1024 else f"{mib / 1024:,.1f} GiB"
+
+
+def html_table(title: str, rows: Iterable[tuple[str, object]]) -> str:
+    """Return names and values as a table for a notebook; nothing in them is taken for HTML.
+
+    Examples
+    --------
+    >>> from orion_hpc.text import html_table
+    >>> html_table("demo", [("x", "1 < 2")])
+    '<table><caption>demo</caption><tr><th>x</th><td>1 &lt; 2</td></tr></table>'
+    """
+    body = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in rows
+    )
+    return f"<table><caption>{escape(title)}</caption>{body}</table>"

@@ -25,6 +25,7 @@ from orion_hpc.model import trial_record as model
 from orion_hpc.model.pareto import front
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
+from orion_hpc.text import html_table
 from orion_hpc.worker.trial_view import Home
 
 if TYPE_CHECKING:
@@ -418,3 +419,16 @@ class ExperimentView:
 
     def __repr__(self) -> str:
         return f"Experiment(name={self.name}, version={self.version})"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: counts, the best trial, and the space."""
+        state = self._state
+        counts = [f"{count:,} {name}" for name in model.STATUSES if (count := state.count(name))]
+        rows: list[tuple[str, object]] = [("trials", ", ".join(counts) or "none")]
+        if state.max_trials is not None:
+            rows.append(("max_trials", state.max_trials))
+        if state.best is not None:
+            rows.append(("best objective", state.best.objective))
+            rows += [(f"best {name}", value) for name, value in state.best.params.items()]
+        rows += [(name, str(prior)) for name, prior in self._space.configuration.items()]
+        return html_table(f"Experiment {self.name} v{self.version}", rows)

@@ -15,6 +15,7 @@ from orion_hpc.model import trial_record as model
 from orion_hpc.model.history import fidelity_of
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.sharedfs.layout import make_folder
+from orion_hpc.text import html_table
 from orion_hpc.worker.checkpoint_copy import inherit
 from orion_hpc.worker.trial_view import Home, Parent, TrialView
 from orion_hpc.worker.trial_view import Result as Result
@@ -164,6 +165,12 @@ class Trial(TrialView):
             f"Trial(experiment={self.experiment!r}, number={self.number}, "
             f"status={self.status!r}, params={self.params!r})"
         )
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: status, parameters and results."""
+        rows: list[tuple[str, object]] = [("status", self.status), *self.params.items()]
+        rows += [(f"{one.name} ({one.type})", one.value) for one in self.results]
+        return html_table(f"Trial {self.number} of {self.experiment}", rows)
 
 
 def shown(

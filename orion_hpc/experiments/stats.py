@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import BROKEN, COMPLETED, STATUSES
+from orion_hpc.text import html_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,13 @@ class ExperimentStats:
             "eta": "infinite" if self.eta is None else str(self.eta),
             "eta_milliseconds": self.eta_milliseconds,
         }
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows."""
+        shown = [(one.name, getattr(self, one.name)) for one in fields(self)]
+        return html_table(
+            "Statistics", [(name, value) for name, value in shown if value is not None]
+        )
 
 
 def statistics(state: ExperimentState) -> ExperimentStats:

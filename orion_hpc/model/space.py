@@ -14,6 +14,7 @@ from orion_hpc.errors import ConfigurationError, InvalidParams, InvalidPrior, di
 from orion_hpc.model import prior
 from orion_hpc.model.dimension import Dimension
 from orion_hpc.model.trial_record import Params
+from orion_hpc.text import html_table
 
 if TYPE_CHECKING:
     import random
@@ -128,6 +129,10 @@ class Space(Mapping[str, Dimension]):
         except ConfigurationError:
             return False
         return True
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: names and priors."""
+        return html_table("Space", self.configuration.items())
 
     def __repr__(self) -> str:
         return f"Space.parse({self.configuration!r})"

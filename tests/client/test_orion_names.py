@@ -62,7 +62,7 @@ MEMBERS = {
         "name": HERE,
         "node": EVC,
         "observe": "a trial that isn't held is refused, and changes nothing",
-        "plot": "left out: to_pandas gives the table that plots are made of",
+        "plot": "with further plots",
         "producer": "left out: trials are produced by who reserves them",
         "refers": EVC,
         "release": HERE,
@@ -185,7 +185,7 @@ OURS = {
     },
     Result: set(),
     SearchSpace: {
-        "arguments", "check", "fidelity", "flatten", "nest", "parse", "point", "read",
+        "arguments", "check", "fidelity", "flatten", "nest", "parse", "point", "read", "settled",
     },
     ExperimentStats: {"duration"},
     ExecutorChoice: {"give_back", "is_given", "n_workers", "take", "trials_at_once"},
@@ -262,7 +262,8 @@ ARGUMENTS = {
 MORE_ARGUMENTS = {
     build_experiment: {"warm_start"},
     workon: {"kwargs"},  # of workon of the client
-    ExperimentClient.workon: {"reservation_timeout"},  # Oríon's until 0.2.6; by its name only
+    # Oríon's reservation_timeout until 0.2.6; by its name only.
+    ExperimentClient.workon: {"progress", "reservation_timeout"},
     ExperimentClient.tmp_executor: {"n_workers"},  # in Oríon one of config
 }
 """What Oríon's functions haven't."""
