@@ -149,8 +149,8 @@ class ExperimentClient(AskTellClient):
         """Run trials until the experiment is done; return how many this call completed.
 
         Other workers of the experiment, here or elsewhere, may run at the same time; together they
-        complete ``max_trials`` and no more. Trials that this thread has reserved with
-        :meth:`suggest` and not observed are released and run when no other one is left.
+        complete ``max_trials`` and no more. Trials that :meth:`suggest` gave this
+        thread and that weren't observed are released and run when no other one is left.
 
         Parameters
         ----------

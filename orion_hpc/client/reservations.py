@@ -119,7 +119,7 @@ class Reservations:
                 if plan.something_to_reserve(state):
                     state = session.transact(decide)
                 for trial in plan.held(state, session.name, session.held):
-                    session.hold(trial)
+                    session.hold(trial, suggested=True)
                     return trial
             if not plan.something_to_reserve(state):
                 raise _nothing(state)
@@ -192,14 +192,14 @@ class Reservations:
         return self.release(trial, BROKEN, found.cause, message)
 
     def release_own(self) -> bool:
-        """Release the trials that this thread has reserved, and return whether there were any.
+        """Release what was suggested to this thread, and return whether there was anything.
 
-        For a run in this thread that would wait for them: while it runs, the thread can't observe
-        them. Those of other threads may be under way.
+        For a run in this thread that would wait for it: while it runs, the thread can't observe
+        it. Trials of other threads may be under way; one that was reserved by name was meant.
         """
         session, released = self._session, False
         with session.lock:
-            for number in session.held_by_this_thread():
+            for number in session.suggested_here():
                 trial = session.refresh().trials[number]
                 with contextlib.suppress(ReservationLost):
                     self.release(trial, INTERRUPTED, message="workon of the same thread runs it")

@@ -101,13 +101,16 @@ class Session:
         """The worker's name in the journal; to be read with the lock held."""
         return self._name
 
-    def hold(self, trial: TrialRecord) -> None:
-        """Record that this session has reserved ``trial``."""
+    def hold(self, trial: TrialRecord, suggested: bool = False) -> None:
+        """Record that this session has reserved ``trial``, which may have been ``suggested``."""
         self.held[trial.number] = trial.attempt
-        self._threads[trial.number] = threading.get_ident()
+        self._threads[trial.number] = threading.get_ident() if suggested else None
 
-    def held_by_this_thread(self) -> list[int]:
-        """Return the numbers of the trials that this thread has reserved; with the lock held."""
+    def suggested_here(self) -> list[int]:
+        """Return the numbers of the trials that it holds and that were suggested to this thread.
+
+        To be called with the lock held.
+        """
         own = threading.get_ident()
         return [number for number in self.held if self._threads[number] == own]
 
@@ -146,7 +149,7 @@ class Session:
         self._pid = os.getpid()
         self._name = new_name()
         self.held: dict[int, int] = {}
-        self._threads: dict[int, int] = {}
+        self._threads: dict[int, int | None] = {}
         self._heartbeat = None
         self._lock = threading.RLock()  # another thread may have held it while this one forked
 
