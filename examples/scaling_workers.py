@@ -11,7 +11,7 @@ Tunes a support vector machine on scikit-learn's digits, once with each way of r
 ``dask``       the same on a dask cluster, whose workers trials and folds share
 ``threading``  2 trials at once in threads of this process
 
-Needs: pip install 'orion-hpc[examples,dask]'
+Needs: pip install '.[examples,dask]'
 """
 
 import argparse

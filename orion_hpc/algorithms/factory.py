@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from orion_hpc import plugins
 from orion_hpc.algorithms.base import Advise, Algorithm, no_advice
+from orion_hpc.algorithms.orion_blocks import translate
 from orion_hpc.errors import AlgorithmError, ConfigurationError, OrionHpcError, did_you_mean
 
 if TYPE_CHECKING:  # checking a configuration needs no space
@@ -208,7 +209,8 @@ def normalise(
     Parameters
     ----------
     configuration : str or mapping
-        ``"random"``, ``{"random": {"seed": 1}}`` or ``{"random": None}``.
+        ``"random"``, ``{"random": {"seed": 1}}``, ``{"random": None}`` or
+        ``{"of_type": "random", "seed": 1}``; a block of Oríon's is translated.
     seed : int, optional
         The value of the option ``seed``, if the algorithm has one and the configuration gives none.
 
@@ -219,7 +221,7 @@ def normalise(
     AlgorithmError
         A third party's algorithm fails to check its options.
     """
-    name, given = _split(configuration)
+    name, given = _named(configuration)
     algorithm = _load(name)
     required, defaults, is_open = _options(algorithm)
     known = [*required, *defaults]
@@ -250,9 +252,25 @@ def normalise(
     return {name: options}
 
 
+def orion_notes(configuration: str | Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each option of Oríon's that :func:`normalise` leaves out."""
+    return translate(*_split(configuration)).notes
+
+
+def _named(configuration: Any) -> tuple[str, dict[str, Any]]:
+    """Return the name and the given options of a configuration, without Oríon's spellings."""
+    found = translate(*_split(configuration))
+    return found.name, found.options
+
+
 def _split(configuration: Any) -> tuple[str, dict[str, Any]]:
     hint = "Write algorithm: random, or algorithm: {tpe: {seed: 1}}."
-    if isinstance(configuration, Mapping):
+    name: Any
+    options: Any
+    if isinstance(configuration, Mapping) and "of_type" in configuration:
+        options = {key: value for key, value in configuration.items() if key != "of_type"}
+        name = configuration["of_type"]
+    elif isinstance(configuration, Mapping):
         if len(configuration) != 1:
             count = f"{len(configuration)} algorithms" if configuration else "no algorithm"
             raise ConfigurationError(f"algorithm names {count}; it must be one", hint)

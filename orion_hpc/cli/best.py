@@ -79,8 +79,9 @@ def _command(state: ExperimentState, trial: TrialRecord, storage: str) -> str:
     import shlex
 
     from orion_hpc.errors import ConfigurationError
+    from orion_hpc.model.history import fidelity_of
     from orion_hpc.sharedfs.layout import trial_folders
-    from orion_hpc.worker.placeholders import fill
+    from orion_hpc.worker.placeholders import fill, trial_values
 
     argv = state.configuration.get("command")
     if not argv:
@@ -89,9 +90,9 @@ def _command(state: ExperimentState, trial: TrialRecord, storage: str) -> str:
             "--json or --yaml print its arguments.",
         )
     folder_of = trial_folders(storage, state.title, state.configuration.get("working_dir"))
-    own = {
-        "trial.id": trial.id,
-        "trial.number": trial.number,
-        "trial.working_dir": folder_of(trial.number),
-    }
-    return shlex.join(fill(argv, own | trial.params))
+    folder = folder_of(trial.number)
+    values = trial_values(
+        trial.id, trial.number, trial.params, fidelity_of(state.configuration), folder,
+        state.name, state.version,
+    )  # fmt: skip
+    return shlex.join(fill(argv, values))

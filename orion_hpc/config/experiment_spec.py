@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from orion_hpc.algorithms.factory import normalise
+from orion_hpc.algorithms.factory import normalise, orion_notes
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.model.space import Space
 from orion_hpc.model.state import ExperimentState
@@ -33,6 +33,8 @@ class ExperimentSpec:
     space : Space
     algorithm : mapping
         ``{name: options}`` with every option; the seed is None if none was given.
+    algorithm_notes : tuple of str
+        Sentences on options of Oríon's that have no effect.
     function, command, kwargs, trial_arg, directory
         The function or command of a trial, as in :class:`~orion_hpc.config.settings.Settings`;
         ``directory`` holds its modules.
@@ -51,6 +53,7 @@ class ExperimentSpec:
     version: int | None
     space: Space
     algorithm: Mapping[str, Mapping[str, Any]]
+    algorithm_notes: tuple[str, ...]
     function: str | None
     command: tuple[str, ...] | None
     kwargs: Mapping[str, Any]
@@ -98,6 +101,7 @@ class ExperimentSpec:
             version=settings.version,
             space=space,
             algorithm=normalise(algorithm),
+            algorithm_notes=tuple(orion_notes(algorithm)),
             function=settings.function,
             command=settings.command,
             kwargs=settings.kwargs,

@@ -237,7 +237,8 @@ def _next_version(name: str, state: State) -> int:
 
 def _advice(spec: ExperimentSpec, source: Source | None) -> list[str]:
     learns_from = None if source is None else source.title
-    lines = advice(spec.algorithm, spec.space, spec.max_trials, learns_from)
+    advised = advice(spec.algorithm, spec.space, spec.max_trials, learns_from)
+    lines = [*spec.algorithm_notes, *advised]
     if spec.max_trials is None and math.isinf(spec.space.cardinality):
         lines.append(
             "max_trials isn't given: the search goes on until its algorithm has no further point, "

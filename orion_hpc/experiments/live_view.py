@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from orion_hpc.experiments.broken_trials import broken_groups
 from orion_hpc.experiments.progress import duration
 from orion_hpc.experiments.trial_views import local_clock, short, took
 from orion_hpc.model.state import ExperimentState
@@ -169,22 +170,13 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 def _broken(state: ExperimentState) -> Iterator[Line]:
     groups = broken_groups(state.having(BROKEN))
-    for place, (cause, message, numbers) in enumerate(groups[:_MOST_CAUSES]):
-        text = f"{counted(len(numbers), 'trial')} ({cause})" + (f": {message}" if message else "")
+    for place, one in enumerate(groups[:_MOST_CAUSES]):
+        text = f"{counted(len(one.numbers), 'trial')} ({one.cause}): {one.reason}"
         yield _row("broken" if not place else "", text, "red")
+        if one.advice:
+            yield _row("", one.advice)
     if len(groups) > _MOST_CAUSES:
         yield _row("", f"… and {len(groups) - _MOST_CAUSES} other reasons")
-
-
-def broken_groups(trials: Sequence[TrialRecord]) -> list[tuple[str, str, list[int]]]:
-    """Return the causes of broken trials with the first line of their messages, and the trials'
-    numbers; the most frequent first."""
-    groups: dict[tuple[str, str], list[int]] = {}
-    for one in trials:
-        first = (one.message or "").strip().partition("\n")[0]
-        groups.setdefault((one.cause or "unknown", first), []).append(one.number)
-    ordered = sorted(groups.items(), key=lambda pair: -len(pair[1]))
-    return [(cause, first, numbers) for (cause, first), numbers in ordered]
 
 
 def _workers(state: ExperimentState, summary: Mapping[str, Any], now: float) -> Iterator[Line]:

@@ -5,11 +5,12 @@ Rendering is the terminal's part: :mod:`orion_hpc.cli.terminal`.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from orion_hpc.errors import OrionHpcError
+from orion_hpc.experiments.broken_trials import BrokenGroup, broken_groups
 from orion_hpc.experiments.comparison import best_note, comparison, comparison_notes
 from orion_hpc.experiments.failed_starts import FailedStarts
 from orion_hpc.journal.heartbeat import Sign
@@ -20,8 +21,8 @@ from orion_hpc.model.trial_record import BROKEN, RESERVED, STATUSES
 from orion_hpc.slurm.tasks import Tasks
 from orion_hpc.text import counted
 
-_LONGEST_REASON = 500
-"""Characters of the reason of a broken trial that are shown."""
+_MOST_REASONS = 5
+"""Reasons of broken trials that are shown."""
 
 _MAX_LINES = 20
 """Lines of a traceback that are shown, from its end, where the error is."""
@@ -58,7 +59,8 @@ def experiment_summary(
         ``host``, ``job``, ``age`` of the last sign in seconds), ``suspended`` (names), ``silent``
         (names of workers that hold a trial but give no sign of life), ``jobs`` (``launcher``,
         ``ids``, ``folder``, ``time``; of their code ``commit``, ``digest``, ``snapshot``),
-        ``broken`` (the last three: ``number``, ``cause``, ``message``), ``queue`` (numbers of
+        ``broken`` (the last three: ``number``, ``cause``, ``message``), ``reasons`` (all of them in
+        groups: ``cause``, ``message``, ``count``, ``trials``), ``queue`` (numbers of
         Slurm's tasks: ``running``, and ``waiting`` by Slurm's reason; None if unknown),
         ``failed_starts`` (``tasks``, ``job``, ``path``, ``lines``: see ``FailedStarts``; or None).
     """
@@ -80,12 +82,20 @@ def experiment_summary(
         "suspended": sorted(name for name in suspended if name in signs),
         "silent": _silent(state, signs, suspended),
         "jobs": [_jobs(jobs) for jobs in state.jobs],
-        "broken": [
-            {"number": trial.number, "cause": trial.cause, "message": trial.message}
-            for trial in state.having(BROKEN)[-3:]
-        ],
+        **_broken(state),
         "queue": None if tasks is None else _queue(tasks),
         "failed_starts": None if failed is None else asdict(failed),
+    }
+
+
+def _broken(state: ExperimentState) -> dict[str, Any]:
+    trials = state.having(BROKEN)
+    return {
+        "broken": [
+            {"number": one.number, "cause": one.cause, "message": one.message}
+            for one in trials[-3:]
+        ],
+        "reasons": [one.to_dict() for one in broken_groups(trials)],
     }
 
 
@@ -193,7 +203,6 @@ STATUS_COLUMNS = (
     "broken",
     "best",
     "workers",
-    "jobs",
 )
 """Headings of :func:`status_rows`."""
 
@@ -207,7 +216,6 @@ def status_rows(summaries: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]
         workers = str(len(one["workers"]))
         if one["suspended"]:
             workers += f" ({len(one['suspended'])} suspended)"
-        jobs = [f"{jobs['launcher']} {', '.join(jobs['ids'])}" for jobs in one["jobs"][-2:]]
         rows.append(
             (
                 f"{one['name']} v{one['version']}",
@@ -218,7 +226,6 @@ def status_rows(summaries: Iterable[Mapping[str, Any]]) -> list[tuple[str, ...]]
                 str(trials["broken"]),
                 "-" if best is None else shown(best),
                 workers,
-                "; ".join(jobs) or "-",
             )
         )
     return rows
@@ -229,13 +236,10 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
 
     ``CONFIG`` in a command stands for the arguments with which the user named the experiment.
     """
-    notes = []
+    notes: list[str] = []
     for one in summaries:
         title = f"{one['name']} v{one['version']}"
-        for broken in one["broken"]:
-            lines = (broken["message"] or "").strip().splitlines() or ["no reason recorded"]
-            why = lines[0] if len(lines[0]) <= _LONGEST_REASON else f"{lines[0][:_LONGEST_REASON]}…"
-            notes.append(f"{title}: trial {broken['number']} broke ({broken['cause']}): {why}")
+        notes.extend(_broken_notes(title, one["reasons"]))
         if one["state"] == "broken":
             count = one["trials"]["broken"]
             notes.extend(_last_traceback(one["broken"]))
@@ -293,6 +297,17 @@ def _idle_notes(title: str, one: Mapping[str, Any]) -> list[str]:
         f"{title}: no worker is running. Its jobs may still be in the queue: "
         f"squeue -j {','.join(queued[-3:])}; if they aren't, 'orion-hpc resume CONFIG' continues."
     ]
+
+
+def _broken_notes(title: str, reasons: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in reasons[:_MOST_REASONS]:
+        group = BrokenGroup(one["cause"], one["message"], tuple(one["trials"]))
+        yield f"{title}: {group.trials} broke ({group.cause}): {group.reason}"
+        if group.advice:
+            yield f"  {group.advice}"
+    if (more := len(reasons) - _MOST_REASONS) > 0:
+        others = counted(more, "other reason")
+        yield f"{title}: {others}: 'orion-hpc logs CONFIG --failed' shows them."
 
 
 def _suspension_note(names: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from orion_hpc.errors import ConfigurationError
+from orion_hpc.experiments.broken_trials import broken_groups
 from orion_hpc.experiments.launch_logs import job_logs, launch_logs, line_from_end
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import TrialRecord
@@ -190,7 +191,9 @@ class Logs:
 
 
 def failures(trials: Iterable[TrialRecord]) -> Iterator[tuple[str, str]]:
-    """Yield a heading and the reason, with its traceback, of each trial that broke."""
-    for trial in trials:
-        heading = f"trial {trial.number}, attempt {trial.attempt}: {trial.status} ({trial.cause})"
-        yield heading, trial.message or "no reason recorded"
+    """Yield a heading and the reason, with its traceback, of the trials that broke for it."""
+    trials = list(trials)
+    attempts = {trial.number: trial.attempt for trial in trials}
+    for one in broken_groups(trials, whole=True):
+        attempt = f", attempt {attempts[one.numbers[0]]}" if len(one.numbers) == 1 else ""
+        yield f"{one.trials}{attempt}: broken ({one.cause})", one.message or one.reason

@@ -7,11 +7,14 @@ attributes.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from orion_hpc.errors import ConfigurationError, did_you_mean
+from orion_hpc.model.trial_record import Params
+from orion_hpc.worker.task import hash_params_of
 
 OTHERS = (
     "trial.id",
@@ -64,6 +67,42 @@ def check_placeholders(argv: Sequence[str], names: Sequence[str]) -> list[str]:
     for word in argv:
         _replace(word, look)
     return [name for name in names if name not in used]
+
+
+def trial_values(
+    id: str,
+    number: int,
+    params: Params,
+    fidelity: str | None,
+    working_dir: str,
+    experiment: str,
+    version: int,
+) -> dict[str, Any]:
+    """Return the values of all placeholders for one trial.
+
+    Parameters
+    ----------
+    id, number
+        The trial's.
+    params : mapping of str to object
+        By flat name.
+    fidelity : str or None
+        The name of the fidelity among them.
+    working_dir : str
+        The trial's.
+    experiment, version
+        The experiment's name and version.
+    """
+    return {
+        "trial.id": id,
+        "trial.number": number,
+        "trial.hash_params": hash_params_of(params, fidelity),
+        "trial.working_dir": working_dir,
+        "exp.name": experiment,
+        "exp.version": version,
+        "exp.working_dir": os.path.dirname(working_dir),
+        **params,
+    }
 
 
 def fill(argv: Sequence[str], values: Mapping[str, Any]) -> list[str]:

@@ -30,7 +30,7 @@ from orion_hpc.sharedfs.process_control import (
     uninterrupted,
 )
 from orion_hpc.worker.failure import CommandFailed
-from orion_hpc.worker.placeholders import check_placeholders, fill
+from orion_hpc.worker.placeholders import check_placeholders, fill, trial_values
 from orion_hpc.worker.resource_usage import gauge
 from orion_hpc.worker.script_results import (
     INTERRUPTED_CODE,
@@ -40,7 +40,7 @@ from orion_hpc.worker.script_results import (
     read_results,
 )
 from orion_hpc.worker.shutdown import read_notice
-from orion_hpc.worker.task import CommandTarget, TrialTask, hash_params_of
+from orion_hpc.worker.task import CommandTarget, TrialTask
 
 __all__ = ["check_placeholders", "run_command"]
 
@@ -120,16 +120,11 @@ def _open_log(path: str) -> IO[bytes]:
 
 
 def _argv(target: CommandTarget, task: TrialTask) -> list[str]:
-    others = {
-        "trial.id": task.id,
-        "trial.number": task.number,
-        "trial.hash_params": hash_params_of(task.flat_params, task.fidelity),
-        "trial.working_dir": task.working_dir,
-        "exp.name": task.experiment,
-        "exp.version": task.version,
-        "exp.working_dir": os.path.dirname(task.working_dir),
-    }
-    return fill(target.argv, others | task.flat_params)
+    values = trial_values(
+        task.id, task.number, task.flat_params, task.fidelity, task.working_dir,
+        task.experiment, task.version,
+    )  # fmt: skip
+    return fill(target.argv, values)
 
 
 def _environment(task: TrialTask, results: str) -> dict[str, str]:

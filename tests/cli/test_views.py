@@ -103,7 +103,8 @@ def test_a_function_has_no_command(tmp_path: Path) -> None:
     """And a search without a result no best trial."""
     storage = create(tmp_path / "db.pkl")
     assert refused("best", "--storage", tmp_path / "db.pkl") == (
-        "Error: e-v1 has no completed trial yet\n'orion-hpc status' shows whether it has workers.\n"
+        "Error: e-v1 has no completed trial yet\n"
+        f"'orion-hpc status --storage {tmp_path / 'db.pkl'}' shows whether it has workers.\n"
     )
     storage.transact(1, lambda _: [ev.RegisterTrial(0, {"x": 0.5, "kind": "a"}, 1.0, None, "w")])
     storage.transact(1, lambda _: [ev.CompleteTrial(0, 1, objective(1.0), 2.0)])

@@ -8,7 +8,6 @@ import pytest
 
 from orion_hpc.experiments.live_view import (
     Line,
-    broken_groups,
     live_lines,
     regret,
     remaining,
@@ -127,15 +126,6 @@ def test_the_rest_is_estimated_by_the_last_trials() -> None:
     assert remaining(experiment([1.0, 2.0]), 20.0) == 60.0
     assert remaining(experiment([1.0, 2.0]), 25.0) == 55.0
     assert remaining(experiment([1.0, 2.0]), 200.0) is None
-
-
-def test_causes_are_grouped() -> None:
-    """The most frequent first."""
-    state = experiment([None, 1.0, None, None])
-    state.apply(ev.RegisterTrial(4, {"x": 0.9, "kind": "b"}, 1.0, None, HERE))
-    state.apply(ev.ReleaseTrial(4, 1, "broken", "killed", "", 2.0))
-    groups = broken_groups(state.having("broken"))
-    assert groups == [("user error", "ValueError: x", [0, 2, 3]), ("killed", "", [4])]
 
 
 @pytest.mark.parametrize(

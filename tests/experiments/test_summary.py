@@ -17,6 +17,8 @@ from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.slurm.tasks import Tasks
 
+TRACEBACK = "Traceback (most recent call last):"
+
 
 def experiment() -> ExperimentState:
     """Return an experiment with one completed, one running and one broken trial."""
@@ -26,7 +28,7 @@ def experiment() -> ExperimentState:
         state.apply(ev.ReserveTrial(number, 1, f"h:{number}:abcdef.1", 0.0))
     results = [{"name": "loss", "type": "objective", "value": 0.123456789}]
     state.apply(ev.CompleteTrial(0, 1, results, 1.0))
-    state.apply(ev.ReleaseTrial(2, 1, "broken", "user error", "ValueError: no\ntraceback", 1.0))
+    state.apply(ev.ReleaseTrial(2, 1, "broken", "user error", f"ValueError: no\n{TRACEBACK}", 1.0))
     state.apply(ev.LaunchJobs("slurm", ("77",), "/logs", 1.0))
     return state
 
@@ -69,7 +71,13 @@ def test_a_summary_is_whole_and_fit_for_json():
             {"launcher": "slurm", "ids": ["77"], "folder": "/logs", "time": 1.0,
              "commit": None, "digest": None, "snapshot": None}
         ],
-        "broken": [{"number": 2, "cause": "user error", "message": "ValueError: no\ntraceback"}],
+        "broken": [
+            {"number": 2, "cause": "user error", "message": f"ValueError: no\n{TRACEBACK}"}
+        ],
+        "reasons": [
+            {"cause": "user error", "message": f"ValueError: no\n{TRACEBACK}", "count": 1,
+             "trials": [2]}
+        ],
         "queue": None,
         "failed_starts": None,
     }  # fmt: skip
@@ -88,7 +96,6 @@ def test_a_row_shows_it_at_a_glance():
         "broken": "1",
         "best": "0.123457",
         "workers": "1",
-        "jobs": "slurm 77",
     }
 
 

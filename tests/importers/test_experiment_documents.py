@@ -85,6 +85,23 @@ def test_every_form_of_an_algorithm_is_read(form, algorithm):
     assert one.notes == []
 
 
+def test_options_of_orions_algorithms_are_taken_or_told():
+    """What has a counterpart is translated; what has none is left out with a note."""
+    one = found(
+        base={**BARE, "space.x": "uniform(0, 1)"},
+        algorithm__tpe__seed=[1, 2],
+        algorithm__tpe__parallel_strategy__of_type="MeanParallelStrategy",
+        algorithm__tpe__prior_weight=2.0,
+        algorithm__tpe__max_retry=100,
+    )
+    (options,) = one.configuration["algorithm"].values()
+    assert options["strategy"] == "mean"
+    assert type(options["seed"]) is int
+    assert "prior_weight" not in options
+    (note,) = one.notes
+    assert note.startswith("Oríon's prior_weight has no effect on tpe here")
+
+
 def test_an_algorithm_that_is_not_here_is_recorded_as_it_is_and_told():
     """Its trials are worth having anyway."""
     one = found(base=BARE, space__x="uniform(0, 1)", algorithm__ax__seed=None,

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orion_hpc.algorithms.factory import make_algorithm, normalise
+from orion_hpc.algorithms.factory import make_algorithm, normalise, orion_notes
 from orion_hpc.errors import ConfigurationError, ImportRefused
 from orion_hpc.importers.orion.inert_values import UnsupportedValue, ValueConverter, moment
 from orion_hpc.importers.orion.pickle_file import block
@@ -211,6 +211,7 @@ def _converted(
         known = normalise({name: meant}, seed)
         make_algorithm(known, parsed)
         algorithm = known
+        notes.extend(f"{note}." for note in orion_notes({name: meant}))
     except ConfigurationError as error:
         notes.append(f"It can be looked at, but this version can't go on with it: {error.message}.")
     return space, algorithm
