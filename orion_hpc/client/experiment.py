@@ -6,6 +6,7 @@ Adds running many trials to the base classes: ``workon`` in this process, ``subm
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
@@ -19,6 +20,9 @@ from orion_hpc.client.trial import Trial
 from orion_hpc.executors.base import Executor
 from orion_hpc.experiments.location import Place
 from orion_hpc.model import trial_record as model
+from orion_hpc.model.state import ExperimentState
+
+log = logging.getLogger(__name__)
 
 OnError: TypeAlias = "Callable[[ExperimentClient, Trial, BaseException, int], bool]"
 PrepareTrial: TypeAlias = "Callable[[ExperimentClient, Trial], None]"
@@ -328,6 +332,8 @@ class ExperimentClient(AskTellClient):
             raise broken_error(state)
         if summary.idle and not state.is_done:
             raise lazy_error()
+        if state.is_done and not summary.completed and run.max_trials is not None:
+            _warn_of_done(state, run.max_trials)
         return summary.completed
 
     def _error_callback(
@@ -347,3 +353,13 @@ class ExperimentClient(AskTellClient):
     def _close(self) -> None:
         self._default_executor.close()
         super()._close()
+
+
+def _warn_of_done(state: ExperimentState, wanted: int) -> None:
+    """Warn that there was nothing to run, if more trials were wanted than the experiment's own
+    limit allows."""
+    if state.max_trials is not None and wanted > state.max_trials:
+        log.warning(
+            "%s is done: its max_trials is %d. For more, build it with max_trials=%d",
+            state.title, state.max_trials, wanted,
+        )  # fmt: skip

@@ -316,3 +316,19 @@ def test_the_choice_of_an_executor_is_no_executor(experiment):
     """It is refused where trials would run in it."""
     with pytest.raises(ConfigurationError, match="isn't an executor"):
         build_experiment("o", space=SPACE, debug=True, executor=experiment.executor)
+
+
+def test_more_trials_of_a_done_experiment_are_answered(tmp_path, caplog):
+    """Its own limit holds; who wants more learns how."""
+    experiment = build_experiment(
+        "e", space={"x": "uniform(0, 1)"}, max_trials=2, storage=str(tmp_path / "db.pkl")
+    )
+    assert experiment.workon(lambda x: x) == 2
+    assert experiment.workon(lambda x: x, max_trials=25) == 0
+    (record,) = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert record.getMessage() == (
+        "e-v1 is done: its max_trials is 2. For more, build it with max_trials=25"
+    )
+    caplog.clear()
+    assert experiment.workon(lambda x: x) == 0
+    assert not [one for one in caplog.records if one.levelname == "WARNING"]
