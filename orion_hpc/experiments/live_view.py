@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from orion_hpc.experiments.broken_trials import broken_groups
+from orion_hpc.experiments.failed_starts import FailedStarts
 from orion_hpc.experiments.progress import duration
 from orion_hpc.experiments.trial_views import local_clock, short, took
 from orion_hpc.model.state import ExperimentState
@@ -63,6 +64,7 @@ def live_lines(
         *_broken(state),
         *_workers(state, summary, now),
         *_queue(summary),
+        *_failed(summary),
         *_last(state, now),
     ]
     return [_cut(line, width) for line in lines]
@@ -220,6 +222,14 @@ def _queue(summary: Mapping[str, Any]) -> Iterator[Line]:
         reasons = [f"{reason} {count}" for reason, count in queue["waiting"].items() if reason]
         text += f", {waiting} waiting" + (f" ({', '.join(reasons)})" if reasons else "")
     yield _row("Slurm", text)
+
+
+def _failed(summary: Mapping[str, Any]) -> Iterator[Line]:
+    if summary["failed_starts"] is not None:
+        first, *rest = FailedStarts(**summary["failed_starts"]).text.splitlines()
+        yield _row("failed", first, "red")
+        for line in rest:
+            yield _row("", line)
 
 
 def _last(state: ExperimentState, now: float) -> Iterator[Line]:

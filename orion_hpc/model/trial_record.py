@@ -117,7 +117,7 @@ class TrialRecord:
     def constraints(self) -> tuple[float, ...]:
         """The values of its constraints, each of which is satisfied if it is at most 0.
 
-        That is the convention of Oríon, Optuna and BoTorch.
+        That is the convention of Optuna and BoTorch; Oríon documents the opposite.
         """
         return tuple(
             float(one["value"]) for one in self.results or () if one["type"] == "constraint"

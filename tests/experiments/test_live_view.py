@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from orion_hpc.experiments.failed_starts import FailedStarts
 from orion_hpc.experiments.live_view import (
     Line,
     live_lines,
@@ -118,6 +119,16 @@ def test_what_isn_t_well_is_shown() -> None:
     assert "          n1: holds a trial and gives no sign of life" in text(
         live_lines(state, summary, [], 80, 20.0)
     )
+
+
+def test_tasks_that_could_not_start_say_why() -> None:
+    """With the end of the file that has the reason."""
+    failed = FailedStarts(3, "12_2", "/logs/12_2.err", ("no module named 'quick'",))
+    summary = experiment_summary(experiment([]), {}, failed=failed)
+    assert text(live_lines(experiment([]), summary, [], 80, 0.0))[-2:] == [
+        "failed    the last 3 tasks ended before a worker started (job 12_2); /logs/12_2…",
+        "            no module named 'quick'",
+    ]
 
 
 def test_the_rest_is_estimated_by_the_last_trials() -> None:
