@@ -20,9 +20,9 @@ def blocks(heading: str) -> list[str]:
 
 def test_the_section_on_python_gives_the_best_trial(tmp_path):
     """In the order in which it is read; submitting to Slurm has its own tests."""
-    first, shared, loop, submit = blocks("From Python")
+    first, shared, loop, several, submit = blocks("From Python")
     assert "submit" in submit
-    (tmp_path / "program.py").write_text("\n".join((first, shared, loop)))
+    (tmp_path / "program.py").write_text("\n".join((first, shared, loop, several)))
     done = subprocess.run(
         [sys.executable, "program.py"],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,

@@ -166,8 +166,9 @@ def test_rows_fit_a_terminal(database: Path) -> None:
     subprocess.run(["stty", "cols", "60"], stdin=theirs, check=True)
     words = ["trials", "--storage", database, "--columns", "number,id,worker,lr,act,message,cause"]
     # readline sets COLUMNS for the children of a process that imports it, unseen by os.environ.
+    environment = {name: text for name, text in os.environ.items() if name != "COLUMNS"}
     process = subprocess.Popen(
-        [*COMMAND, *words], stdout=theirs, stderr=theirs, stdin=theirs, env=dict(os.environ)
+        [*COMMAND, *words], stdout=theirs, stderr=theirs, stdin=theirs, env=environment
     )
     os.close(theirs)
     shown = b""

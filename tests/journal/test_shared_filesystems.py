@@ -30,7 +30,7 @@ from tests.rigs.waiting import wait_until
 
 pytestmark = [pytest.mark.sharedfs, pytest.mark.timeout(600)]
 
-SHORT_LEASE = 3.0
+SHORT_LEASE = 5.0
 SOMEBODY = "elsewhere:1:abcdef.1"
 KINDS = {"glusterfs": FLOCK, "sshfs": LEASE, "cephfs": FLOCK}
 

@@ -144,6 +144,7 @@ class Crew:
         given: dict[tuple[int, int], list[str]] = defaultdict(list)
         told: dict[tuple[int, int], str] = {}
         kinds: Counter[str] = Counter()
+        texts: list[str] = []
         wrong = []
         for member in self.members:
             for note in notes(member.record):
@@ -153,14 +154,16 @@ class Crew:
                     given[one].append(member.name)
                 elif note.what == "acknowledged":
                     told[one] = member.name
-                elif note.what not in ("refused", "trouble"):
+                elif note.what == "trouble":
+                    texts.append(f"{member.name}: {note.told}")
+                elif note.what != "refused":
                     wrong.append(f"{member.name} noted {note}")
         wrong += [f"{one} was given to {who}" for one, who in given.items() if len(who) > 1]
         twice = Counter(number for number, _ in told)
         wrong += [f"trial {one} was completed {n} times" for one, n in twice.items() if n > 1]
         for what, expected in (("refused", refused), ("trouble", trouble)):
             if kinds[what] != expected:
-                wrong.append(f"{what} was noted {kinds[what]} times, not {expected}")
+                wrong.append(f"{what} was noted {kinds[what]} times, not {expected}: {texts}")
         for place in self.shared:
             look = partial(self._wrong_at, place, told)
             with contextlib.suppress(TimeoutError):  # the first looks may be of an old cache
