@@ -8,22 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from orion_hpc.visual.chart import Chart
 from orion_hpc.visual.kinds import make_chart
 
 if TYPE_CHECKING:
-    from orion_hpc.client.experiment_view import ExperimentView
+    from orion_hpc.model.state import ExperimentState
     from orion_hpc.visual.plotly_figures import Figure
 
-Several: TypeAlias = (
-    "Sequence[ExperimentView] | Mapping[str, ExperimentView | Sequence[ExperimentView]]"
-)
+
+class Experiment(Protocol):
+    """What plots need of an experiment's client."""
+
+    @property
+    def _state(self) -> ExperimentState: ...
+
+
+Several: TypeAlias = "Sequence[Experiment] | Mapping[str, Experiment | Sequence[Experiment]]"
 
 
 def regret(
-    experiment: ExperimentView,
+    experiment: Experiment,
     with_evc_tree: bool = True,
     order_by: str = "suggested",
     verbose_hover: bool = True,
@@ -67,7 +73,7 @@ def regret(
 
 
 def parallel_coordinates(
-    experiment: ExperimentView,
+    experiment: Experiment,
     with_evc_tree: bool = True,
     order: Sequence[str] | None = None,
     **kwargs: Any,
@@ -85,7 +91,7 @@ def parallel_coordinates(
 
 
 def lpi(
-    experiment: ExperimentView,
+    experiment: Experiment,
     with_evc_tree: bool = True,
     model: str = "RandomForestRegressor",
     model_kwargs: Mapping[str, Any] | None = None,
@@ -113,7 +119,7 @@ def lpi(
 
 
 def partial_dependencies(
-    experiment: ExperimentView,
+    experiment: Experiment,
     with_evc_tree: bool = True,
     params: Collection[str] | None = None,
     smoothing: float = 0.85,
@@ -221,7 +227,7 @@ class PlotAccessor:
     'Regret of demo-v1'
     """
 
-    def __init__(self, experiment: ExperimentView) -> None:
+    def __init__(self, experiment: Experiment) -> None:
         self._experiment = experiment
 
     def __call__(self, kind: str = "regret", **kwargs: Any) -> Figure:
