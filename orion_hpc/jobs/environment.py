@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
@@ -88,5 +89,27 @@ def restoring(call: tuple[Callable[[Any], Any], Any, Mapping[str, str | None]]) 
         os.environ.pop(variable, None)
         if value is not None:
             os.environ[variable] = value
+    forks_without_submitits_handlers()
     with exit_bounded():
         return function(argument)
+
+
+_HANDLED = (signal.SIGTERM, signal.SIGCONT, signal.SIGUSR1, signal.SIGUSR2)
+"""Signals for which submitit has handlers in its jobs."""
+
+
+def forks_without_submitits_handlers() -> None:
+    """Let processes that this one forks from now on have the default in place of its handlers.
+
+    It ignores SIGTERM: a child that a trial starts in the worker's process couldn't be terminated.
+    """
+    # Hooks run in the order of their registration: the worker's own, which put back the handlers
+    # that were there before, are older.
+    os.register_at_fork(after_in_child=_drop_submitits_handlers)
+
+
+def _drop_submitits_handlers() -> None:
+    for number in _HANDLED:
+        handler = signal.getsignal(number)
+        if str(getattr(handler, "__module__", "")).startswith("submitit"):
+            signal.signal(number, signal.SIG_DFL)

@@ -25,7 +25,7 @@ worker: {{executor: {executor}, heartbeat: 5}}
 """
 
 MAIN = """\
-import multiprocessing, os, subprocess
+import multiprocessing, os, subprocess, time
 from concurrent.futures import ProcessPoolExecutor
 
 def square(number):
@@ -50,6 +50,12 @@ def main(method):
     if method == "chosen":
         multiprocessing.set_start_method(None, force=True)
     assert found == [1, 4, 9]
+    waiting = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    waiting.start()
+    time.sleep(0.5)
+    waiting.terminate()
+    waiting.join(10)
+    assert waiting.exitcode == -15, "it has the worker's handlers"
     # What a trial forgets doesn't keep the job in the queue.
     subprocess.Popen(["sleep", "900"])
     return 0.5

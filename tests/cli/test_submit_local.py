@@ -414,3 +414,26 @@ def test_ctrl_c_in_a_debug_run_is_told_as_such(waiting):
     assert process.returncode == 130, told
     assert f"Stopped. Go on from here with: orion-hpc submit --executor debug {waiting}" in told
     assert [trial.status for trial in trials_of(waiting)] == [INTERRUPTED]
+
+
+CHILD = """\
+import multiprocessing, time
+
+def main(x):
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    child.start()
+    time.sleep(0.5)
+    child.terminate()
+    child.join(10)
+    assert child.exitcode == -15, child.exitcode
+    return x
+"""
+
+
+@pytest.mark.parametrize("executor", ["single", "joblib", "poolexecutor"])
+def test_a_trials_children_have_none_of_the_jobs_handlers(tmp_path, executor):
+    """Neither the worker's nor submitit's, which ignores SIGTERM: they end when terminated."""
+    text = CONFIG.replace("max_trials: 8", "max_trials: 1")
+    text = text.replace("worker: {", f"worker: {{executor: {executor}, ")
+    done = orion_hpc("submit", project(tmp_path / "p", text, quick=CHILD))
+    assert done.returncode == 0, done.stderr
