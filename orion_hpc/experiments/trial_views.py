@@ -24,6 +24,9 @@ DURATION = "duration"
 
 _NONE = "-"
 
+_DIGITS = 11
+"""Characters of a hyperparameter that is shown unrounded."""
+
 
 def select_trials(
     state: ExperimentState,
@@ -125,8 +128,8 @@ def trial_columns(
         There is no such column.
     """
     columns = _columns(state, trials)
+    params = {name for one in trials for name in one.params}
     if not wanted:
-        params = {name for one in trials for name in one.params}
         further = {name for one in trials for name in _further_objectives(one)}
         wanted = [
             *("number", "status", "objective"),
@@ -134,7 +137,13 @@ def trial_columns(
             *(name for name in columns if name.removeprefix("params.") in params),
             *(["cause"] if any(one.cause for one in trials) else []),
         ]
-    return {name: [_cell(name, one) for one in columns[_known(name, columns)]] for name in wanted}
+    return {
+        name: [
+            _cell(name, one, name.removeprefix("params.") in params)
+            for one in columns[_known(name, columns)]
+        ]
+        for name in wanted
+    }
 
 
 def _further_objectives(trial: TrialRecord) -> list[str]:
@@ -142,13 +151,15 @@ def _further_objectives(trial: TrialRecord) -> list[str]:
     return [one["name"] for one in trial.results or () if one["type"] == OBJECTIVE][1:]
 
 
-def _cell(name: str, value: Any) -> str:
-    if value is Missing or value is None:
+def _cell(name: str, value: Any, is_param: bool = False) -> str:
+    if value is Missing or (value is None and not is_param):
         return _NONE
     if name in TIMES:
         return local_time(value)
     if name == DURATION:
         return took(value)
+    if is_param and isinstance(value, float) and len(repr(value)) <= _DIGITS:
+        return repr(value)
     return short(value)
 
 

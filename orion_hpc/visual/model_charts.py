@@ -12,11 +12,11 @@ from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
-from orion_hpc.algorithms.libraries import missing_library
 from orion_hpc.algorithms.transform import Transform
 from orion_hpc.errors import ConfigurationError, did_you_mean
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import TrialRecord
+from orion_hpc.plugins import install_command
 from orion_hpc.visual.chart import Axis, Chart, Panel, Series
 from orion_hpc.visual.surrogate import Surrogate, decode, encode, grid
 from orion_hpc.visual.trial_charts import (
@@ -295,7 +295,10 @@ def importance(state: ExperimentState, evaluator: str = "ped-anova") -> Chart:
     try:
         from orion_hpc.algorithms.optuna_study import EVALUATORS, importances, quiet
     except ImportError as error:
-        raise missing_library("importance", error, "search") from None
+        raise ConfigurationError(
+            f"the plot importance needs a library that can't be imported: {error}",
+            install_command("plot"),
+        ) from None
     if evaluator not in EVALUATORS:
         raise ConfigurationError(
             f"there is no evaluator {evaluator!r:.100}{did_you_mean(evaluator, EVALUATORS)}",

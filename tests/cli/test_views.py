@@ -390,3 +390,16 @@ def test_no_colour_where_none_is_wanted(database: Path) -> None:
     os.close(ours)
     assert done.returncode == 0
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]", shown), shown
+
+
+def test_values_of_hyperparameters_are_told_apart(tmp_path: Path) -> None:
+    """A choice of None isn't a missing one, and a narrow interval keeps its digits."""
+    storage = create(
+        tmp_path / "db.pkl", space={"k": "choices([None, 'a'])", "x": "uniform(1e4, 10001)"}
+    )
+    for number, k in enumerate([None, "a"]):
+        point = {"k": k, "x": 10000.0799 + number / 1e4}
+        storage.transact(1, lambda _, n=number, p=point: [ev.RegisterTrial(n, p, 1.0)])
+    assert said("trials", "--storage", tmp_path / "db.pkl", "--columns", "number,k,x") == (
+        "number  k     x\n0       None  10000.0799\n1       a     10000.08\n"
+    )
