@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from orion_hpc.cli.terminal import Terminal
 from orion_hpc.config.settings import Settings
 from orion_hpc.errors import LaunchError, OrionHpcError
+from orion_hpc.experiments.broken_trials import broken_groups
 from orion_hpc.experiments.comparison import comparison, comparison_notes
 from orion_hpc.experiments.failed_starts import FailedStarts
 from orion_hpc.experiments.get_or_create import Built
@@ -16,6 +17,7 @@ from orion_hpc.experiments.progress import progress
 from orion_hpc.experiments.status import summary_of
 from orion_hpc.experiments.summary import (
     best_trial,
+    broken_notes,
     exhaustion,
     shown,
     status_notes,
@@ -267,6 +269,9 @@ def _finish(terminal: Terminal, done: Submission, state: ExperimentState) -> Non
     if state.is_done:
         for note in comparison_notes(comparison(state)):
             terminal.say(note)
+        reasons = [one.to_dict() for one in broken_groups(state.having(BROKEN))]
+        for note in broken_notes(f"{state.name} v{state.version}", reasons):
+            terminal.note(note)
         why = exhaustion(state)
         spent = f" ({why})" if why else ""
         terminal.say(f"Done: {counted_are(state.count(COMPLETED), 'trial')} completed{spent}.")

@@ -239,7 +239,7 @@ def status_notes(summaries: Iterable[Mapping[str, Any]]) -> list[str]:
     notes: list[str] = []
     for one in summaries:
         title = f"{one['name']} v{one['version']}"
-        notes.extend(_broken_notes(title, one["reasons"]))
+        notes.extend(broken_notes(title, one["reasons"]))
         if one["state"] == "broken":
             count = one["trials"]["broken"]
             notes.extend(_last_traceback(one["broken"]))
@@ -299,7 +299,8 @@ def _idle_notes(title: str, one: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _broken_notes(title: str, reasons: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def broken_notes(title: str, reasons: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield a sentence for each of the first reasons for which trials broke, with its advice."""
     for one in reasons[:_MOST_REASONS]:
         group = BrokenGroup(one["cause"], one["message"], tuple(one["trials"]))
         yield f"{title}: {group.trials} broke ({group.cause}): {group.reason}"

@@ -437,3 +437,17 @@ def test_a_trials_children_have_none_of_the_jobs_handlers(tmp_path, executor):
     text = text.replace("worker: {", f"worker: {{executor: {executor}, ")
     done = orion_hpc("submit", project(tmp_path / "p", text, quick=CHILD))
     assert done.returncode == 0, done.stderr
+
+
+def test_a_search_that_ends_with_broken_trials_says_why(tmp_path):
+    """Fewer than stop it: its space is spent."""
+    text = CONFIG.replace("uniform(0, 1)", "choices([1, 2])").replace(
+        "random: {seed: 1}", "gridsearch"
+    )
+    text = text.replace("algorithm: {gridsearch}", "algorithm: gridsearch") + "max_broken: 9\n"
+    config = project(tmp_path / "p", text, quick="def main(x):\n    return {'loss': x}\n")
+    done = orion_hpc("submit", config)
+    assert done.returncode == 0, done.stderr
+    assert "quick v1: trial 0 broke (user error): " in done.stderr
+    assert "Return a list, with the type objective" in done.stderr
+    assert "Done: 0 trials are completed" in done.stdout
