@@ -77,7 +77,8 @@ def check_results(
         )
     if not isinstance(value, list | tuple):
         raise InvalidResult(f"the trial returned {_described(value)}, not a result", EXPECTED)
-    results = _recordable([_checked(entry, place) for place, entry in enumerate(value)], left_out)
+    entries = [_read(entry, place, left_out) for place, entry in enumerate(value)]
+    results = _recordable([one for one in entries if one is not None], left_out)
     _check_objectives([result["name"] for result in results if result["type"] == OBJECTIVE])
     try:
         wire.decode(wire.encode(CompleteTrial(0, 1, results, 0.0)))
@@ -152,6 +153,18 @@ def _check_objectives(names: Sequence[str]) -> None:
 
 def _count(value: Any) -> int:
     return sum(map(_count, value)) if isinstance(value, list) else 1
+
+
+def _read(entry: Any, place: int, left_out: Callable[[str], None]) -> dict[str, Any] | None:
+    """Return a checked result; None for a statistic that isn't well-formed."""
+    try:
+        return _checked(entry, place)
+    except InvalidResult as error:
+        kind = entry.get("type") if isinstance(entry, Mapping) else None
+        if not isinstance(kind, str) or kind != STATISTIC:
+            raise
+        left_out(f"a statistic is left out: {error.message}")
+        return None
 
 
 def _checked(entry: Any, place: int) -> dict[str, Any]:

@@ -89,6 +89,25 @@ def test_what_cannot_be_recorded_never_costs_the_objective(value, told):
         assert check_results(given) == kept
 
 
+@pytest.mark.parametrize(
+    ("entry", "told"),
+    [
+        ({"type": "statistic", "value": 1}, "result 1 has no 'name'"),
+        ({"name": "s", "type": "statistic"}, "result 1 has no 'value'"),
+        ({"name": 7, "type": "statistic", "value": 1}, "result 1 has 7"),
+        ({"name": "s", "type": "statistic", "value": 1, "unit": "s"}, "an unknown key 'unit'"),
+    ],
+)
+def test_a_statistic_that_is_not_well_formed_never_costs_the_objective(entry, told):
+    """It is left out with a warning; the same of an objective is an error."""
+    left_out = []
+    assert check_results([objective(1), entry], left_out.append) == [objective(1)]
+    (said,) = left_out
+    assert told in said
+    with pytest.raises(InvalidResult):
+        check_results([objective(1), {**entry, "type": "objective"}])
+
+
 def test_numpys_texts_and_booleans_are_plain():
     """As its numbers."""
     numpy = pytest.importorskip("numpy")
