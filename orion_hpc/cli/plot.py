@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from orion_hpc.cli.compare import experiments_at
+from orion_hpc.cli.output_file import check_output
 from orion_hpc.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -48,8 +49,7 @@ def plot(
 
     output = output or f"{kind}.png"
     format_ = os.path.splitext(output)[1].removeprefix(".").lower()
-    if format_ not in FORMATS:
-        raise click.UsageError(f"--output must end with one of .{', .'.join(FORMATS)}: {output}")
+    check_output(output, FORMATS)
     states = [state for path in paths for state in experiments_at(path)]
     chart = make_chart(kind, states, **dict(map(_option, options)))
     _write(chart, output, format_)

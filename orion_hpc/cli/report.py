@@ -7,6 +7,7 @@ import time
 
 import click
 
+from orion_hpc.cli.output_file import check_output
 from orion_hpc.cli.selection import Selection, select_experiment
 from orion_hpc.cli.terminal import Terminal
 
@@ -27,6 +28,7 @@ def report(terminal: Terminal, /, selection: Selection, output: str | None) -> N
     from orion_hpc.experiments.lookup import read_experiment
     from orion_hpc.experiments.summary import experiment_summary
     from orion_hpc.journal.heartbeat import signs
+    from orion_hpc.sharedfs import layout
     from orion_hpc.sharedfs.atomic import new_file
     from orion_hpc.sharedfs.layout import workers_folder
     from orion_hpc.text import byte_size
@@ -35,10 +37,11 @@ def report(terminal: Terminal, /, selection: Selection, output: str | None) -> N
 
     settings = selection.settings()
     state = read_experiment(settings.storage, settings.name, settings.version)
+    output = output or f"{layout.safe_name(state.title)}.html"
+    check_output(output, ("html", "htm"))
     alive = signs(workers_folder(settings.storage, state.title))
     data = page_data(state, experiment_summary(state, alive), settings.storage, time.time())
     content = page.report(data).encode()
-    output = output or f"{state.title}.html"
     try:
         with new_file(os.path.realpath(output), replace=True) as file:
             file.write(content)

@@ -82,3 +82,23 @@ def test_a_file_that_can_not_be_written_is_named(tmp_path: Path) -> None:
         f"Error: can't write {tmp_path}/nix/a.png: No such file or directory\n"
         "Name another file with --output.\n"
     )
+
+
+@pytest.mark.parametrize("words", [("plot", "regret"), ("report", "--storage")])
+def test_no_database_pipe_or_other_file_is_replaced(tmp_path: Path, words: tuple[str, str]) -> None:
+    """Whatever it is called; a symbolic link to one is followed."""
+    path = tmp_path / "db.html"
+    work(create(path), 3)
+    content = path.read_bytes()
+    (tmp_path / "link.html").symlink_to(path)
+    os.mkfifo(tmp_path / "pipe.html")
+    (tmp_path / "c.yaml").write_text("name: e")
+    for name, told in (
+        ("db.html", "is a database"), ("link.html", "is a database"),
+        ("pipe.html", "isn't a file"), ("c.yaml", "--output must end with one of"),
+    ):  # fmt: skip
+        done = orion_hpc(*words, path, "--output", tmp_path / name)
+        assert (done.returncode, done.stdout) == (2, ""), done
+        assert told in done.stderr
+    assert path.read_bytes() == content
+    assert (tmp_path / "c.yaml").read_text() == "name: e"
