@@ -31,14 +31,17 @@ def best(terminal: Terminal, /, selection: Selection, count: int | None, as_: st
     With -n, --json and --yaml print a list, and --command one line for each.
     """
     from orion_hpc.experiments.lookup import best_of, read_experiment
+    from orion_hpc.experiments.trial_views import command_of
+    from orion_hpc.worker.recovery import ExperimentFiles
 
     settings = selection.settings()
     state = read_experiment(settings.storage, settings.name, settings.version)
     best_of(state)
     trials = state.ranked(count or 1)
     if as_ == "command":
+        folder_of = ExperimentFiles.beside(settings.storage, state).folder_of
         for one in trials:
-            terminal.say(_command(state, one, settings.storage))
+            terminal.say(command_of(state, one, folder_of(one.number)))
     elif as_ is not None:
         params: Any = [one.params for one in trials]
         _print(terminal, params if count else params[0], as_)
@@ -66,33 +69,3 @@ def _show(terminal: Terminal, state: ExperimentState, trial: TrialRecord) -> Non
         terminal.say(f"  {one['name']} = {short(one['value'])} ({one['type']})")
     for name, value in trial.params.items():
         terminal.say(f"  {name}: {value!r}")
-
-
-def _command(state: ExperimentState, trial: TrialRecord, storage: str) -> str:
-    """Return the trial's command for a shell.
-
-    Raises
-    ------
-    ConfigurationError
-        The experiment runs a function.
-    """
-    import shlex
-
-    from orion_hpc.errors import ConfigurationError
-    from orion_hpc.model.history import fidelity_of
-    from orion_hpc.sharedfs.layout import trial_folders
-    from orion_hpc.worker.placeholders import fill, trial_values
-
-    argv = state.configuration.get("command")
-    if not argv:
-        raise ConfigurationError(
-            f"{state.title} runs a function, and no command",
-            "--json or --yaml print its arguments.",
-        )
-    folder_of = trial_folders(storage, state.title, state.configuration.get("working_dir"))
-    folder = folder_of(trial.number)
-    values = trial_values(
-        trial.id, trial.number, trial.params, fidelity_of(state.configuration), folder,
-        state.name, state.version,
-    )  # fmt: skip
-    return shlex.join(fill(argv, values))

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import click
 
-from orion_hpc.cli.selection import Selection
 from orion_hpc.cli.terminal import Terminal
-
-if TYPE_CHECKING:
-    from orion_hpc.model.state import ExperimentState
 
 
 @click.command()
@@ -28,6 +21,7 @@ def compare(terminal: Terminal, /, paths: tuple[str, ...], as_json: bool) -> Non
     orion-hpc compare random.yaml tpe.yaml
     orion-hpc compare db.pkl
     """
+    from orion_hpc.experiments.database_search import experiments_at
     from orion_hpc.experiments.side_by_side import compare as compared
     from orion_hpc.experiments.side_by_side import comparison_table
 
@@ -37,14 +31,3 @@ def compare(terminal: Terminal, /, paths: tuple[str, ...], as_json: bool) -> Non
         return
     shown = comparison_table(found)
     terminal.table(list(shown), zip(*shown.values(), strict=True))
-
-
-def experiments_at(path: str) -> list[ExperimentState]:
-    """Return the experiment of a configuration file, or all experiments of a database."""
-    from orion_hpc.experiments.database_search import is_database
-    from orion_hpc.experiments.lookup import read_experiment, read_experiments
-
-    if is_database(path):
-        return read_experiments(path)
-    settings = Selection(Path(path), None, None, None).settings()
-    return [read_experiment(settings.storage, settings.name, settings.version)]

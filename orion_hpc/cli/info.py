@@ -18,17 +18,15 @@ def info(terminal: Terminal, /, selection: Selection, as_json: bool) -> None:
     \b
     orion-hpc info config.yaml
     """
-    from orion_hpc.experiments.experiment_info import experiment_info, info_rows
+    from orion_hpc.experiments.experiment_info import experiment_info, info_json, info_rows
     from orion_hpc.experiments.lookup import read_experiment
-    from orion_hpc.experiments.summary import experiment_summary
-    from orion_hpc.journal.heartbeat import signs
-    from orion_hpc.sharedfs.layout import workers_folder
+    from orion_hpc.experiments.status import summary_of
 
     settings = selection.settings()
     state = read_experiment(settings.storage, settings.name, settings.version)
-    alive = signs(workers_folder(settings.storage, state.title))
-    found = experiment_info(state, experiment_summary(state, alive), settings.storage)
+    summary = summary_of(state, settings.storage, asks_slurm=False)
+    found = experiment_info(state, summary, settings.storage)
     if as_json:
-        terminal.json(found)
+        terminal.json(info_json(found))
         return
     terminal.pairs(info_rows(state, found))

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orion_hpc.cli.compare import experiments_at
-from orion_hpc.cli.output_file import check_output
 from orion_hpc.cli.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -45,6 +43,8 @@ def plot(
     orion-hpc plot regret config.yaml
     orion-hpc plot regrets random.yaml tpe.yaml -o regrets.svg
     """
+    from orion_hpc.experiments.database_search import experiments_at
+    from orion_hpc.experiments.output_file import check_output
     from orion_hpc.visual.kinds import make_chart
 
     output = output or f"{kind}.png"
@@ -66,22 +66,14 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def _write(chart: Chart, output: str, format_: str) -> None:
-    from orion_hpc.errors import StorageError
-    from orion_hpc.sharedfs.atomic import new_file
+    from orion_hpc.experiments.output_file import write_output
     from orion_hpc.visual import matplotlib_figures, plotly_figures
 
-    content = b""
     if format_ == "json":
         content = json.dumps(chart.to_dict(), allow_nan=False, indent=1).encode()
+        write_output(output, lambda file: file.write(content))
     elif format_ == "html":
-        content = plotly_figures.figure(chart).to_html(include_plotlyjs=True).encode()
-    try:
-        with new_file(os.path.realpath(output), replace=True) as file:
-            if content:
-                file.write(content)
-            else:
-                matplotlib_figures.write(chart, file, format_)
-    except OSError as error:
-        raise StorageError(
-            f"can't write {output}: {error.strerror or error}", "Name another file with --output."
-        ) from error
+        page = plotly_figures.figure(chart).to_html(include_plotlyjs=True).encode()
+        write_output(output, lambda file: file.write(page))
+    else:
+        write_output(output, lambda file: matplotlib_figures.write(chart, file, format_))

@@ -27,18 +27,18 @@ def show(terminal: Terminal, /, selection: Selection, trial: str | None, as_json
     from orion_hpc.experiments.trial_table import plain, record
     from orion_hpc.experiments.trial_views import trial_rows
     from orion_hpc.jobs.logs import trial_logs
-    from orion_hpc.sharedfs.layout import trial_folders
+    from orion_hpc.worker.recovery import ExperimentFiles
 
     if trial is None and selection.config is not None and selection.storage is not None:
         trial, selection = str(selection.config), replace(selection, config=None)
+        terminal.fill = selection.fill
     if trial is None:
         raise click.UsageError("Missing argument 'TRIAL': a number, an id, or 'best'.")
     settings = selection.settings()
     state = read_experiment(settings.storage, settings.name, settings.version)
     found = find_trial(state, trial)
     logs = trial_logs(state, settings.storage, found.number)
-    folder_of = trial_folders(settings.storage, state.title, state.configuration.get("working_dir"))
-    folder = folder_of(found.number)
+    folder = ExperimentFiles.beside(settings.storage, state).folder_of(found.number)
     if as_json:
         terminal.json(plain({**record(state, found), "working_dir": folder, "logs": logs}))
         return

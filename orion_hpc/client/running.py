@@ -24,6 +24,7 @@ from orion_hpc.experiments.location import Place
 from orion_hpc.journal.base import Storage
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import BROKEN, CANCELLED, TrialRecord
+from orion_hpc.slurm.own_job import in_batch_job
 from orion_hpc.text import counted
 from orion_hpc.worker.job_spec import OnSuspend
 from orion_hpc.worker.portable import pack, unpack_error
@@ -31,7 +32,7 @@ from orion_hpc.worker.recorder import Summary
 from orion_hpc.worker.recovery import MARK
 from orion_hpc.worker.runtime import TrialHooks, WorkerRuntime
 from orion_hpc.worker.runtime_options import RuntimeOptions
-from orion_hpc.worker.shutdown import KILL_WAIT, NO_GRACE, StopNotice, grace_of, in_batch_job
+from orion_hpc.worker.shutdown import KILL_WAIT, NO_GRACE, StopNotice, grace_of
 from orion_hpc.worker.task import CallableTarget, Outcome
 
 log = logging.getLogger(__name__)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from orion_hpc.errors import ConfigurationError
-from orion_hpc.experiments.lookup import read_experiments
+from orion_hpc.config.config_files import load_settings
+from orion_hpc.errors import ConfigurationError, NoConfigurationError
+from orion_hpc.experiments.lookup import read_experiment, read_experiments
 from orion_hpc.experiments.progress import duration
-from orion_hpc.experiments.summary import experiment_summary, shown
+from orion_hpc.experiments.status import summary_of
+from orion_hpc.experiments.summary import shown
 from orion_hpc.journal.framing import MAGIC
-from orion_hpc.journal.heartbeat import signs
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.sharedfs import layout
 
@@ -57,11 +59,37 @@ def _may_be_database(folder: str, name: str) -> bool:
 
 def is_database(path: str) -> bool:
     """Return whether the file begins as a database does; False if it can't be read."""
+    if not os.path.isfile(path):  # opening a pipe would wait for its writer
+        return False
     try:
         with open(path, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
     except OSError:
         return False
+
+
+def experiments_at(path: str) -> list[ExperimentState]:
+    """Return the experiment of a configuration file, or all experiments of a database.
+
+    Raises
+    ------
+    ConfigurationError
+        The configuration can't be read, or is wrong.
+    NoConfigurationError
+        There is no experiment.
+    StorageError
+        The database can't be read.
+    """
+    folder, name = os.path.split(path)
+    if not is_database(path) and not (os.path.exists(path) and _may_be_database(folder, name)):
+        settings = load_settings(Path(path), {}, needs=())
+        return [read_experiment(settings.storage, settings.name, settings.version)]
+    found = read_experiments(path)
+    if not found:
+        raise NoConfigurationError(
+            f"there is no experiment in {path}", "'orion-hpc submit CONFIG' creates one."
+        )
+    return found
 
 
 def experiments_of(path: str) -> list[dict[str, Any]]:
@@ -79,13 +107,7 @@ def experiments_of(path: str) -> list[dict[str, Any]]:
         The database can't be read.
     """
     found = sorted(read_experiments(path), key=lambda one: (one.name, one.version))
-    return [
-        {
-            **experiment_summary(one, signs(layout.workers_folder(path, one.title))),
-            "changed": _changed(one),
-        }
-        for one in found
-    ]
+    return [{**summary_of(one, path, asks_slurm=False), "changed": _changed(one)} for one in found]
 
 
 def _changed(state: ExperimentState) -> float:

@@ -12,13 +12,16 @@ from typing import Any
 
 from orion_hpc.experiments.progress import duration
 from orion_hpc.experiments.stats import statistics
-from orion_hpc.experiments.trial_table import iso, plain, record
+from orion_hpc.experiments.trial_table import finite, iso, plain, record
 from orion_hpc.experiments.trial_views import local_time, short
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import COMPLETED
 
 _COMMIT = 10
 """Characters of a commit that are shown."""
+
+_TIMES = {"created": "created", "first_start": "first trial", "last_end": "last result"}
+"""By the key of a time, what it is called."""
 
 Rows = list[tuple[str, str]]
 
@@ -41,21 +44,26 @@ def experiment_info(
     dict
         The keys of the summary, with the complete record of the best trial as ``best``, and
         ``storage``, ``configuration`` (as the database records it), ``created``, ``first_start``,
-        ``last_end`` (ISO 8601 or None) and ``seconds`` (the sum of the completed attempts).
+        ``last_end`` (seconds since the epoch, or None) and ``seconds`` (the sum of the completed
+        attempts).
     """
-    done = state.having(COMPLETED)
     starts = [one.start_time for one in state.trials if one.start_time is not None]
-    ends = [one.end_time for one in done if one.end_time is not None]
+    ends = [one.end_time for one in state.having(COMPLETED) if one.end_time is not None]
     return {
         **summary,
         "storage": storage,
-        "configuration": state.configuration,
+        "configuration": finite(state.configuration),
         "best": None if state.best is None else plain(record(state, state.best)),
-        "created": iso(state.create_time),
-        "first_start": iso(min(starts, default=None)),
-        "last_end": iso(max(ends, default=None)),
+        "created": state.create_time,
+        "first_start": min(starts, default=None),
+        "last_end": max(ends, default=None),
         "seconds": statistics(state).sum_of_trials_time.total_seconds(),
     }
+
+
+def info_json(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return :func:`experiment_info` for a program: times in ISO 8601."""
+    return {key: iso(value) if key in _TIMES else value for key, value in found.items()}
 
 
 def info_rows(state: ExperimentState, found: Mapping[str, Any]) -> Rows:
@@ -69,14 +77,10 @@ def info_rows(state: ExperimentState, found: Mapping[str, Any]) -> Rows:
         ("trials", ", ".join(trials) or "none"),
         ("workers", f"{len(found['workers'])}" + (f" on {', '.join(hosts)}" if hosts else "")),
         *_settings(state),
-        ("created", local_time(state.create_time)),
     ]
-    starts = [one.start_time for one in state.trials if one.start_time is not None]
-    ends = [one.end_time for one in state.having(COMPLETED) if one.end_time is not None]
-    if starts:
-        rows.append(("first trial", local_time(min(starts))))
-    if ends:
-        rows.append(("last result", local_time(max(ends))))
+    rows += [
+        (name, local_time(found[key])) for key, name in _TIMES.items() if found[key] is not None
+    ]
     if found["seconds"]:
         rows.append(("trials took", duration(found["seconds"])))
     rows += _best(state)

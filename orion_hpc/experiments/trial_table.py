@@ -60,7 +60,7 @@ def as_json(records: Iterable[Mapping[str, Any]]) -> str:
 
 def plain(one: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record as values that JSON has; see :func:`as_json`."""
-    return {key: iso(value) if key in TIMES else _finite(value) for key, value in one.items()}
+    return {key: iso(value) if key in TIMES else finite(value) for key, value in one.items()}
 
 
 def as_csv(records: Sequence[Mapping[str, Any]]) -> str:
@@ -211,20 +211,21 @@ def _free(name: str, prefix: str, taken: set[str]) -> str:
     return name
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """Return a value as JSON has it; see :func:`as_json`."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
-        return {key: _finite(one) for key, one in value.items()}
+        return {key: finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
+        return [finite(one) for one in value]
     return value
 
 
 def as_text(value: Any) -> str:
     """Return a value as text; lists in JSON's form."""
     if isinstance(value, list | tuple):
-        return json.dumps(_finite(value), ensure_ascii=False)
+        return json.dumps(finite(value), ensure_ascii=False)
     return value if isinstance(value, str) else repr(value)
 
 

@@ -6,6 +6,7 @@ Complete records, for programs, are made in :mod:`orion_hpc.experiments.trial_ta
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -14,10 +15,12 @@ from orion_hpc.errors import ConfigurationError, did_you_mean
 from orion_hpc.experiments.lookup import check_status
 from orion_hpc.experiments.progress import duration
 from orion_hpc.experiments.trial_table import TIMES, Missing, record, table
+from orion_hpc.model.history import fidelity_of
 from orion_hpc.model.result import OBJECTIVE
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import TrialRecord
 from orion_hpc.sharedfs.process_identity import Identity
+from orion_hpc.worker.placeholders import fill, trial_values
 
 DURATION = "duration"
 """The column of the seconds that the last attempt took."""
@@ -225,3 +228,24 @@ def trial_rows(
         first, *rest = trial.message.strip().splitlines()
         rows += [("message", first), *(("", line) for line in rest)]
     return rows
+
+
+def command_of(state: ExperimentState, trial: TrialRecord, folder: str) -> str:
+    """Return the command of a trial, filled in, for a shell; ``folder`` is its working directory.
+
+    Raises
+    ------
+    ConfigurationError
+        The experiment runs a function.
+    """
+    argv = state.configuration.get("command")
+    if not argv:
+        raise ConfigurationError(
+            f"{state.title} runs a function, and no command",
+            "'orion-hpc best CONFIG --json' prints its arguments.",
+        )
+    values = trial_values(
+        trial.id, trial.number, trial.params, fidelity_of(state.configuration), folder,
+        state.name, state.version,
+    )  # fmt: skip
+    return shlex.join(fill(argv, values))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from orion_hpc.worker.leaving import exit_bounded
+from orion_hpc.worker.shutdown import forks_begin_with
 
 _SITES = frozenset({"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_CLUSTERS"})
 """Variables of Slurm that name the cluster, and don't describe a job."""
@@ -89,8 +90,7 @@ def restoring(call: tuple[Callable[[Any], Any], Any, Mapping[str, str | None]]) 
         os.environ.pop(variable, None)
         if value is not None:
             os.environ[variable] = value
-    forks_without_submitits_handlers()
-    with exit_bounded():
+    with own_process():
         return function(argument)
 
 
@@ -98,14 +98,16 @@ _HANDLED = (signal.SIGTERM, signal.SIGCONT, signal.SIGUSR1, signal.SIGUSR2)
 """Signals for which submitit has handlers in its jobs."""
 
 
-def forks_without_submitits_handlers() -> None:
-    """Let processes that this one forks from now on have the default in place of its handlers.
+@contextlib.contextmanager
+def own_process() -> Iterator[None]:
+    """Run a job's function in the block, in a process of submitit's that is there for it alone.
 
-    It ignores SIGTERM: a child that a trial starts in the worker's process couldn't be terminated.
+    The process exits in time, and what a trial forks has the default in place of submitit's
+    handlers: they ignore SIGTERM, so that a child couldn't be terminated.
     """
-    # Hooks run in the order of their registration: the worker's own, which put back the handlers
-    # that were there before, are older.
-    os.register_at_fork(after_in_child=_drop_submitits_handlers)
+    forks_begin_with(_drop_submitits_handlers)
+    with exit_bounded():
+        yield
 
 
 def _drop_submitits_handlers() -> None:

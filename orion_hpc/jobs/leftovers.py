@@ -16,11 +16,10 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any
 
-from orion_hpc.jobs.environment import forks_without_submitits_handlers
+from orion_hpc.jobs.environment import own_process
 from orion_hpc.sharedfs import layout
 from orion_hpc.slurm.queue import queued
 from orion_hpc.slurm.tasks import Tasks
-from orion_hpc.worker.leaving import exit_bounded
 
 _START = re.compile(r"(?P<job>\d+)(?:_(?P<task>\d+))?_(?:submitted\.pkl|submission\.sh)")
 _CALL = re.compile(r"(?:\d+(?:_\d+)?_submitted|[0-9a-f]{32})\.pkl")
@@ -30,8 +29,7 @@ _CALL = re.compile(r"(?:\d+(?:_\d+)?_submitted|[0-9a-f]{32})\.pkl")
 def tidying(call: tuple[Callable[[Any], Any], Any, Callable[[], tuple[str, ...]]]) -> Any:
     """Call a job's function, ``call[0](call[1])``; remove the files ``call[2]()`` at exit."""
     function, argument, files = call
-    forks_without_submitits_handlers()
-    with exit_bounded():
+    with own_process():
         result = function(argument)  # if it fails, Slurm may requeue the job
     start, returned = files()
     if getattr(result, "over", False):

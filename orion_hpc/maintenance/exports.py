@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from orion_hpc.errors import ConfigurationError, StorageError
+from orion_hpc.errors import ConfigurationError
 from orion_hpc.experiments import frames
 from orion_hpc.experiments.lookup import read_experiments
+from orion_hpc.experiments.output_file import check_output, write_output
 from orion_hpc.experiments.trial_table import as_csv, as_json, record, table
-from orion_hpc.sharedfs.atomic import new_file
 
 
 def format_of(output: str | None) -> str:
@@ -64,7 +64,7 @@ def export(
             )
         frames.check_parquet()
     if output is not None:
-        _check_free(storage, output, force)
+        _check_free(output, force)
     records = [
         record(experiment, trial)
         for experiment in read_experiments(storage, name, version)
@@ -76,30 +76,20 @@ def export(
     if output is None:
         return content, len(records)
     try:
-        with new_file(os.path.realpath(output), replace=force) as file:
-            if format_ == "parquet":
-                frames.write_parquet(table(records), file)
-            else:
-                file.write(content)
+        if format_ == "parquet":
+            columns = table(records)
+            write_output(output, lambda file: frames.write_parquet(columns, file), force)
+        else:
+            write_output(output, lambda file: file.write(content), force)
     except FileExistsError:
         raise _taken(output) from None
-    except OSError as error:
-        raise StorageError(
-            f"can't write {output}: {error.strerror or error}", "Name another file with --output."
-        ) from error
     return b"", len(records)
 
 
-def _check_free(storage: str, output: str, force: bool) -> None:
-    if os.path.exists(output):
-        if os.path.exists(storage) and os.path.samefile(output, storage):
-            raise ConfigurationError(
-                f"{output} is the database itself", "Name another file with --output."
-            )
-        if not os.path.isfile(output):
-            raise ConfigurationError(f"{output} isn't a file", "Name another file with --output.")
-        if not force:
-            raise _taken(output)
+def _check_free(output: str, force: bool) -> None:
+    check_output(output)
+    if os.path.exists(output) and not force:
+        raise _taken(output)
 
 
 def _taken(output: str) -> ConfigurationError:

@@ -13,6 +13,11 @@ _TIME_LEFT = re.compile(r"(?:(\d+)-)?(?:(?:(\d+):)?(\d+):)?(\d+)", re.ASCII)
 _TRIES = 3
 
 
+def in_batch_job(environ: Mapping[str, str]) -> bool:
+    """Return whether this is a job of a batch system, which sends a notice to all its processes."""
+    return "SLURM_JOB_ID" in environ
+
+
 @dataclass(frozen=True, slots=True)
 class OwnJob:
     """One job, or one task of a job array.

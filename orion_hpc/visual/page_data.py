@@ -12,7 +12,7 @@ from typing import Any
 from orion_hpc.errors import ConfigurationError
 from orion_hpc.experiments.experiment_info import experiment_info, info_rows
 from orion_hpc.experiments.resources import resource_lines, resources
-from orion_hpc.experiments.trial_table import Missing, iso, record, table
+from orion_hpc.experiments.trial_table import Missing, finite, iso, record, table
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.visual.chart import Chart
 from orion_hpc.visual.kinds import make_chart
@@ -74,7 +74,7 @@ def page_data(
         "max_trials": state.max_trials,
         "best": [one.number for one in state.ranked(_BEST)],
         "info": [list(row) for row in info_rows(state, found)],
-        "resources": list(resource_lines("", asked)) if asked["asked"] else [],
+        "resources": resource_lines(state.title, asked) if asked["asked"] else [],
         "charts": [_without_labels(one).to_dict() for one in charts_of(state)],
         "trials": _trials(state),
     }
@@ -131,6 +131,4 @@ def _value(value: Any) -> Any:
         return None
     if value is None or isinstance(value, bool):  # a choice
         return str(value)
-    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
-        return str(value)
-    return value
+    return finite(value)

@@ -25,7 +25,7 @@ from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.model.trial_record import TIMED_OUT
 from orion_hpc.sharedfs import layout, process_identity
-from orion_hpc.slurm.own_job import OwnJob, own_job, requested_memory
+from orion_hpc.slurm.own_job import OwnJob, in_batch_job, own_job, requested_memory
 from orion_hpc.text import counted
 from orion_hpc.worker.failure import failure
 from orion_hpc.worker.job_spec import JobSpec, kinds, read_job_spec
@@ -37,7 +37,7 @@ from orion_hpc.worker.recovery import MARK, ExperimentFiles
 from orion_hpc.worker.resource_usage import own_peak
 from orion_hpc.worker.runtime import WorkerRuntime
 from orion_hpc.worker.runtime_options import RuntimeOptions
-from orion_hpc.worker.shutdown import StopNotice, grace_of, in_batch_job
+from orion_hpc.worker.shutdown import StopNotice, grace_of
 from orion_hpc.worker.task import CallableTarget, CommandTarget, FunctionTarget, Target
 from orion_hpc.worker.walltime import notice_before_limit
 

@@ -21,6 +21,7 @@ from typing import Any
 from orion_hpc.model.trial_record import CANCELLED, PREEMPTED, TIMED_OUT
 from orion_hpc.sharedfs import layout
 from orion_hpc.sharedfs.atomic import new_file
+from orion_hpc.slurm.own_job import in_batch_job
 from orion_hpc.worker.task import CommandTarget, Target
 
 GRACE = 60.0
@@ -55,14 +56,6 @@ _LONGEST_SHARE, _SHORTEST_SHARE = 10.0, 5.0
 _POLL = 0.2
 _LONGEST_POLL = 1.0
 """Seconds between looks at the notice while a trial runs in the worker's own thread."""
-
-
-# -- signals ---------------------------------------------------------------------------------------
-
-
-def in_batch_job(environ: Mapping[str, str]) -> bool:
-    """Return whether this is a job of a batch system, which sends a notice to all its processes."""
-    return "SLURM_JOB_ID" in environ
 
 
 def notice_delay(environ: Mapping[str, str]) -> float:
@@ -101,6 +94,11 @@ def _remove_in_child() -> None:
     while _undo:
         _undo.pop()()
     _release_after_fork()
+
+
+def forks_begin_with(act: Callable[[], None]) -> None:
+    """Have each fork of this process call ``act`` first, with the signals of a worker held."""
+    _undo.insert(0, act)
 
 
 os.register_at_fork(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from orion_hpc.journal.pickleddb import PickledDB
 from tests.rigs.command import orion_hpc
 from tests.rigs.database import create, work
 
@@ -102,3 +103,19 @@ def test_no_database_pipe_or_other_file_is_replaced(tmp_path: Path, words: tuple
         assert told in done.stderr
     assert path.read_bytes() == content
     assert (tmp_path / "c.yaml").read_text() == "name: e"
+
+
+@pytest.mark.parametrize("command", [("plot", "regrets"), ("compare",)])
+def test_what_is_no_database_is_called_so(tmp_path: Path, command: tuple[str, ...]) -> None:
+    """Not a wrong configuration; a pipe isn't waited for, and an empty database is one."""
+    (tmp_path / "model.pkl").write_bytes(b"\x80\x04N.\xff")
+    os.mkfifo(tmp_path / "pipe.pkl")
+    PickledDB.create(str(tmp_path / "empty.pkl")).close()
+    for name, told in (
+        ("model.pkl", "isn't a database of orion-hpc"),
+        ("pipe.pkl", "isn't a file"),
+        ("empty.pkl", "there is no experiment in"),
+    ):
+        done = orion_hpc(*command, tmp_path / name, timeout=30)
+        assert (done.returncode, done.stdout) == (2, ""), done
+        assert told in done.stderr

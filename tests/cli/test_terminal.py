@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import pty
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,34 +14,14 @@ from orion_hpc.model import event as ev
 from orion_hpc.model.trial_record import BROKEN
 from tests.rigs.command import COMMAND, orion_hpc
 from tests.rigs.database import create, work
-
-
-def on_a_terminal(words: list[str], answer: bytes, cwd: Path) -> tuple[int, str]:
-    """Run a program on a terminal of its own and type ``answer``; return its end and its output."""
-    ours, theirs = pty.openpty()
-    try:
-        process = subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, cwd=cwd)
-        os.close(theirs)
-        os.write(ours, answer)
-        shown = b""
-        while True:
-            try:
-                more = os.read(ours, 4096)
-            except OSError:  # how a terminal tells that nobody has it open any more
-                break
-            if not more:
-                break
-            shown += more
-        return process.wait(60), shown.decode()
-    finally:
-        os.close(ours)
+from tests.rigs.terminal import on_a_terminal
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 2), (b"\n", 2), (b"y\n", 0), (b"yes\n", 0)])
 def test_rm_asks_before_it_removes(tmp_path, answer, code):
     """Only a yes is one."""
     work(create(tmp_path / "db.pkl"), 2)
-    ended, shown = on_a_terminal([*COMMAND, "db", "rm", "db.pkl"], answer, tmp_path)
+    ended, shown = on_a_terminal([*COMMAND, "db", "rm", "db.pkl"], answer, cwd=tmp_path)
     assert ended == code, shown
     assert "Remove e-v1 with 2 trials from db.pkl? [y/N]" in shown
     assert ("Removed e-v1" in shown) == (code == 0)
@@ -60,7 +38,7 @@ Terminal().say("through")
 def test_a_long_work_shows_how_far_it_is_and_leaves_nothing(tmp_path):
     """One line that is written over, and away in the end; elsewhere nothing is shown."""
     words = [sys.executable, "-c", STEPS]
-    ended, shown = on_a_terminal(words, b"", tmp_path)
+    ended, shown = on_a_terminal(words, cwd=tmp_path)
     assert ended == 0, shown
     wiped = "\r\x1b[2K"
     assert shown.split("through")[0] == f"{wiped}10% done{wiped}90% done{wiped}"
@@ -80,7 +58,7 @@ def test_no_text_of_a_database_commands_the_terminal(tmp_path, words):
     storage.transact(
         1, lambda state: [event, broken, ev.LaunchJobs(COMMANDS, (COMMANDS,), "", 3.0)]
     )
-    ended, shown = on_a_terminal([*COMMAND, *words, "db.pkl"], b"", tmp_path)
+    ended, shown = on_a_terminal([*COMMAND, *words, "db.pkl"], cwd=tmp_path)
     assert ended == 0, shown
     assert r"\x1b]0;renamed\x07\x1b[2J\x9b31m" in shown
     assert not any(one in shown for one in ("\x1b]", "\x1b[2J", "\x07", "\x9b")), repr(shown)

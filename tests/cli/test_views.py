@@ -19,6 +19,7 @@ from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from tests.rigs.command import COMMAND, orion_hpc
 from tests.rigs.database import configuration, create, work
+from tests.rigs.terminal import on_a_terminal
 
 WORKER = "node1:77:aaaaaa.5:12_3.0"
 
@@ -162,24 +163,10 @@ def test_rows_fit_a_terminal(database: Path) -> None:
         "trials", "--storage", database, "--columns", "number,id,worker,lr,act,message,cause"
     )
     assert WORKER in long
-    ours, theirs = pty.openpty()
-    subprocess.run(["stty", "cols", "60"], stdin=theirs, check=True)
     words = ["trials", "--storage", database, "--columns", "number,id,worker,lr,act,message,cause"]
-    # readline sets COLUMNS for the children of a process that imports it, unseen by os.environ.
-    environment = {name: text for name, text in os.environ.items() if name != "COLUMNS"}
-    process = subprocess.Popen(
-        [*COMMAND, *words], stdout=theirs, stderr=theirs, stdin=theirs, env=environment
-    )
-    os.close(theirs)
-    shown = b""
-    with os.fdopen(ours, "rb", buffering=0) as terminal:
-        try:
-            while more := terminal.read(4096):
-                shown += more
-        except OSError:  # nobody has it open any more
-            pass
-    assert process.wait(60) == 0
-    lines = re.sub(r"\x1b\[\d*m", "", shown.decode()).splitlines()
+    code, shown = on_a_terminal([*COMMAND, *words], columns=60)
+    assert code == 0, shown
+    lines = re.sub(r"\x1b\[\d*m", "", shown).splitlines()
     assert len(lines) == 5
     assert max(map(len, lines)) <= 60, lines
     assert lines[0].split() == ["number", "id", "worker", "lr", "act", "message", "cause"]
@@ -218,6 +205,8 @@ def test_show_tells_all_of_a_trial(database: Path) -> None:
     assert broken.endswith("message     ValueError: no\n            Traceback\n")
     assert "there is no trial '9'" in refused("show", "--storage", database, "9")
     assert "Missing argument 'TRIAL'" in refused("show", "config.yaml")
+    hint = refused("show", "--storage", database, "9").partition("'orion-hpc trials")[2]
+    assert hint.partition("'")[0] == f" --storage {database}"
 
 
 def test_info_describes_an_experiment(database: Path) -> None:
@@ -379,16 +368,11 @@ def test_watching_in_a_pipe(database: Path) -> None:
 def test_no_colour_where_none_is_wanted(database: Path) -> None:
     """NO_COLOR (no-color.org) is obeyed."""
     PickledDB(str(database)).transact(1, lambda _: [ev.StopExperiment("cancelled", 2000.0)])
-    ours, theirs = pty.openpty()
-    done = subprocess.run(
-        [*COMMAND, "status", "--storage", str(database), "--watch"],
-        stdout=theirs, stdin=theirs, check=False,
-        env={**os.environ, "NO_COLOR": "1", "TERM": "xterm"}, timeout=60,
-    )  # fmt: skip
-    os.close(theirs)
-    shown = os.read(ours, 1 << 16).decode()
-    os.close(ours)
-    assert done.returncode == 0
+    code, shown = on_a_terminal(
+        [*COMMAND, "status", "--storage", database, "--watch"],
+        environment={"NO_COLOR": "1", "TERM": "xterm"},
+    )
+    assert code == 0
     assert not re.search(r"\x1b\[[0-9;]*3[0-7]", shown), shown
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import pty
 import subprocess
 import sys
 
 import pytest
+
+from tests.rigs.terminal import on_a_terminal
 
 PROGRAM = """
 import sys
@@ -28,21 +28,12 @@ experiment.workon(main, on_error=lambda *words: False, progress=PROGRESS)
 
 def shown(progress: str) -> str:
     """Run the program with its standard error on a terminal; return what that shows."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
+    code, text = on_a_terminal(
         [sys.executable, "-c", PROGRAM.replace("PROGRESS", progress)],
-        stderr=theirs, stdout=subprocess.DEVNULL, env={**os.environ, "COLUMNS": "100"},
+        columns=100, stdout=subprocess.DEVNULL,
     )  # fmt: skip
-    os.close(theirs)
-    text = b""
-    with os.fdopen(ours, "rb", buffering=0) as terminal:
-        try:
-            while more := terminal.read(4096):
-                text += more
-        except OSError:  # nobody has it open any more
-            pass
-    assert process.wait(60) == 0, text
-    return text.decode()
+    assert code == 0, text
+    return text
 
 
 def test_a_terminal_shows_it() -> None:

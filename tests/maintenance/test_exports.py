@@ -94,7 +94,7 @@ def test_what_is_there_is_replaced_only_with_force(path, kind):
     export(str(path), kind, str(target), force=True)
     assert target.read_bytes() != b"precious"
     before = path.read_bytes()
-    with pytest.raises(ConfigurationError, match="is the database itself"):
+    with pytest.raises(ConfigurationError, match="is a database"):
         export(str(path), kind, str(path), force=True)
     with pytest.raises(ConfigurationError, match="isn't a file"):
         export(str(path), kind, str(path.parent), force=True)

@@ -44,11 +44,16 @@ class Browser:
         return [one["message"] for one in self.driver.get_log("browser")]
 
     def requests(self) -> list[str]:
-        """Return the addresses that the page asked for since the last call."""
+        """Return the addresses that the page asked for since the last call.
+
+        The browser's own pages, such as that of a new tab, may still load and aren't meant.
+        """
         found = []
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
-            if message["method"] == "Network.requestWillBeSent":
+            if message["method"] != "Network.requestWillBeSent":
+                continue
+            if not message["params"]["documentURL"].startswith("chrome"):
                 found.append(message["params"]["request"]["url"])
         return found
 
