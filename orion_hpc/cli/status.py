@@ -11,7 +11,6 @@ from orion_hpc.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from orion_hpc.config.settings import Settings
-    from orion_hpc.experiments.live_view import Line
 
 
 @click.command()
@@ -65,27 +64,10 @@ def status(
 
 
 def _watch(terminal: Terminal, settings: Settings) -> None:
-    import time
-
-    from orion_hpc.errors import StorageError
     from orion_hpc.experiments.live_status import LiveStatus
-    from orion_hpc.experiments.live_view import live_lines
 
     live = LiveStatus(settings)
-    seen = live.look()
     try:
-
-        def look(width: int) -> tuple[list[Line], bool]:
-            nonlocal seen
-            trouble: list[Line] = []
-            try:
-                seen = live.look()
-            except StorageError as error:  # it may pass, as a server's restart does
-                trouble = [[(f"Not up to date: {error.message}", "bold red")]]
-            state = seen.state
-            ended = (state.is_done or not state.is_open) and not trouble
-            return [*live_lines(*seen, width, time.time()), *trouble], ended
-
-        terminal.watch(look)
+        terminal.watch(live.lines)
     finally:
         live.close()

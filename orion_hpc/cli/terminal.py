@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from orion_hpc.errors import ConfigurationError, OrionHpcError
 
@@ -34,6 +34,11 @@ _HARMLESS = {
 }
 """Replacements for control characters. Texts in a database may come from other users: a message
 must not clear the screen or rename the window."""
+
+
+Look: TypeAlias = Callable[[int], tuple[Sequence[Sequence[tuple[str, str]]], bool]]
+"""Returns the lines of a live view, as texts with their styles, for a width; and whether they are
+the last ones."""
 
 
 def _width() -> int:
@@ -182,13 +187,10 @@ class Terminal:
                 return
             time.sleep(interval)
 
-    def watch(
-        self, look: Callable[[int], tuple[Sequence[Sequence[tuple[str, str]]], bool]]
-    ) -> None:
+    def watch(self, look: Look) -> None:
         """Show lines of styled texts, and what has changed in them, until the last ones or Ctrl-C.
 
-        ``look`` takes the width of a line, and returns the lines, and whether they are the last
-        ones. Where the output isn't a terminal they are printed when they have changed, at most
+        Where the output isn't a terminal they are printed when they have changed, at most
         every ten seconds.
         """
         from rich.console import Console, Group
@@ -199,25 +201,23 @@ class Terminal:
             self._watch_plain(look)
             return
 
-        def drawn() -> tuple[Group, bool]:
-            lines, last = look(_width())
-            texts = [
-                Text.assemble(*((text.translate(_HARMLESS), style) for text, style in line))
-                for line in lines
-            ]
-            return Group(*texts), last
-
         with Live(console=Console(), auto_refresh=False, vertical_overflow="crop") as live:
             while True:
-                group, last = drawn()
-                live.update(group, refresh=True)
+                lines, last = look(_width())
+                texts = [
+                    # A character may be wider than a column.
+                    Text.assemble(*line, no_wrap=True, overflow="ellipsis")
+                    for line in (
+                        [(text.translate(_HARMLESS), style) for text, style in line]
+                        for line in lines
+                    )
+                ]
+                live.update(Group(*texts), refresh=True)
                 if last:
                     return
                 time.sleep(_WATCH_INTERVAL)
 
-    def _watch_plain(
-        self, look: Callable[[int], tuple[Sequence[Sequence[tuple[str, str]]], bool]]
-    ) -> None:
+    def _watch_plain(self, look: Look) -> None:
         shown, shown_at = "", float("-inf")
         while True:
             lines, last = look(_width())

@@ -10,7 +10,8 @@ import time
 from typing import Any, NamedTuple
 
 from orion_hpc.config.settings import Settings
-from orion_hpc.experiments.live_view import regret
+from orion_hpc.errors import StorageError
+from orion_hpc.experiments.live_view import Line, live_lines, regret
 from orion_hpc.experiments.lookup import the_one, wanted
 from orion_hpc.experiments.status import summary_of
 from orion_hpc.journal.pickleddb import PickledDB
@@ -50,6 +51,7 @@ class LiveStatus:
         self._summary: dict[str, Any] = {}
         self._summary_time = self._queue_time = float("-inf")
         self._regret: list[float] = []
+        self._seen: Look | None = None
 
     def look(self) -> Look:
         """Return the current state; workers, tasks and regret may be some seconds old.
@@ -73,6 +75,23 @@ class LiveStatus:
             self._regret = regret(state)
         counts = {status: state.count(status) for status in STATUSES}
         return Look(state, {**self._summary, "trials": counts}, self._regret)
+
+    def lines(self, width: int) -> tuple[list[Line], bool]:
+        """Return the lines of the live view, and whether the experiment has ended.
+
+        As long as the database can't be read, as while its server restarts, they are the last ones
+        that could be, with the reason.
+        """
+        trouble: list[Line] = []
+        try:
+            self._seen = self.look()
+        except StorageError as error:
+            if self._seen is None:
+                raise
+            trouble = [[(f"Not up to date: {error.message}", "bold red")]]
+        state = self._seen.state
+        ended = (state.is_done or not state.is_open) and not trouble
+        return [*live_lines(*self._seen, width, time.time()), *trouble], ended
 
     def close(self) -> None:
         """Close the database."""

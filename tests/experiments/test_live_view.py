@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from orion_hpc.config.config_files import load_settings
 from orion_hpc.experiments.failed_starts import FailedStarts
+from orion_hpc.experiments.live_status import LiveStatus
 from orion_hpc.experiments.live_view import (
     Line,
     live_lines,
@@ -16,10 +19,11 @@ from orion_hpc.experiments.live_view import (
 )
 from orion_hpc.experiments.summary import experiment_summary
 from orion_hpc.journal.heartbeat import Sign
+from orion_hpc.journal.pickleddb import PickledDB
 from orion_hpc.model import event as ev
 from orion_hpc.model.state import ExperimentState
 from orion_hpc.slurm.tasks import Tasks
-from tests.rigs.database import configuration
+from tests.rigs.database import configuration, create, work
 
 HERE, THERE = "n1:7:aaaaaa.5:12_0.0", "n2:9:aaaaaa.5:12_1.0"
 
@@ -157,3 +161,26 @@ def test_a_sparkline(values: list[float], width: int, shown: str) -> None:
 def test_regret_is_the_best_so_far() -> None:
     """In the order of completion."""
     assert regret(experiment([4.0, None, 5.0, 1.0, 2.0])) == [4.0, 4.0, 1.0, 1.0]
+
+
+def test_while_the_database_cannot_be_read_the_last_picture_stays(tmp_path: Path) -> None:
+    """With the reason; it goes on when the database is back."""
+    path = tmp_path / "db.pkl"
+    work(create(path, max_trials=2), 2)
+    live = LiveStatus(load_settings(None, {"storage": str(path)}, needs=()))
+    try:
+        before, ended = live.lines(80)
+        assert (text(before)[0], ended) == ("e v1  waiting", False)
+        content = path.read_bytes()
+        path.write_bytes(content[:40])
+        lines, ended = live.lines(80)
+        assert not ended
+        assert text(lines)[-1].startswith("Not up to date: ")
+        assert text(lines)[1] == text(before)[1]
+        path.write_bytes(content)
+        work(PickledDB(str(path)), 1)
+        lines, ended = live.lines(80)
+        assert ended
+        assert "Not up to date" not in "".join(text(lines))
+    finally:
+        live.close()

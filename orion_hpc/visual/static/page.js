@@ -370,7 +370,7 @@
   // Only the rows that can be seen are there: ten thousand of them would take seconds.
   function fillBody() {
     const room = $("trials"), body = room.querySelector("tbody");
-    const printing = matchMedia("print").matches;
+    const printing = matchMedia("print").matches; // then the first thousand
     const first = printing ? 0 : Math.max(0, Math.floor(room.scrollTop / ROW) - 10);
     const last = printing ? Math.min(table.rows.length, 1000) : Math.min(table.rows.length, first + Math.ceil(room.clientHeight / ROW) + 20);
     body.replaceChildren(spacer(first * ROW), ...table.rows.slice(first, last).map((row) => rowOf(row, table.columns)), spacer((table.rows.length - last) * ROW));
