@@ -20,7 +20,7 @@ from orion_hpc.experiments.location import Place
 from orion_hpc.experiments.warm_start import Source, learn, to_learn
 from orion_hpc.journal.base import Storage
 from orion_hpc.model import event as ev
-from orion_hpc.model.history import SEARCHED, lacks_run
+from orion_hpc.model.history import REPLACES, SEARCHED, lacks_run, run_of
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
 from orion_hpc.model.trial_record import COMPLETED, RESERVED
 from orion_hpc.text import counted
@@ -157,7 +157,10 @@ class Draft:
             # Another process created it in between. With the same settings it is the same one.
             _check(found, state, spec, raced=True)
         if _changes_run(found, recorded):
-            kept = {key: found.configuration[key] for key in SEARCHED if key in found.configuration}
+            old = found.configuration
+            kept = {key: old[key] for key in SEARCHED if key in old}
+            if not found.is_bare:
+                kept[REPLACES] = run_of(old)
             return [ev.CreateExperiment(spec.name, found.version, {**recorded, **kept}, now)]
         return []
 

@@ -17,7 +17,7 @@ class CreateExperiment(NamedTuple):
 
     That of an imported experiment has an entry ``imported`` and neither ``function`` nor
     ``command``; a second event, with one of them, adds what is missing. A second event with the
-    same space and algorithm changes what the trials run.
+    same space and algorithm, and an entry ``replaces``, changes what the trials run.
     """
 
     name: str

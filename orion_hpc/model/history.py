@@ -56,12 +56,22 @@ SEARCHED = ("space", "algorithm")
 """The settings of what is searched, which never change."""
 
 
+REPLACES = "replaces"
+"""The key under which a second creation names what trials ran before: see :func:`with_run`."""
+
+
+def run_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of what trials run."""
+    return {key: configuration.get(key) for key in RUN}
+
+
 def with_run(recorded: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any] | None:
     """Return the configuration of an experiment that is created a second time; None if refused.
 
     The second creation adds what the trials of a bare experiment run. Of any other experiment it
-    changes what they run, if it repeats space and algorithm with its seed. A writer that lost a
-    race to create the experiment has drawn another seed, so that it changes nothing.
+    changes what they run, if it repeats space and algorithm with the seed, and names what they run
+    now as what it :data:`REPLACES`. A writer that lost a race to create the experiment, or to
+    change it, names nothing or something else, and changes nothing.
     """
     if lacks_run(wanted):
         return None
@@ -70,7 +80,9 @@ def with_run(recorded: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]
         return {**wanted, **kept}
     if any(recorded.get(key) != wanted.get(key) for key in SEARCHED):
         return None
-    return {**recorded, **{key: wanted[key] for key in RUN if key in wanted}}
+    if wanted.get(REPLACES) != run_of(recorded):
+        return None
+    return {**recorded, **run_of(wanted)}
 
 
 KINDS = (COMPLETED, BROKEN, INTERRUPTED, LOST_WORKER)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from orion_hpc.errors import NoConfigurationError
 from orion_hpc.model import event as ev
 from orion_hpc.model import wire
+from orion_hpc.model.history import run_of
 from orion_hpc.model.state import CATALOGUE, ExperimentState, State
 from orion_hpc.model.trial_record import (
     BROKEN,
@@ -666,13 +667,26 @@ def test_a_second_creation_changes_what_runs():
     state.apply(CATALOGUE, "w", 0, [running("a:b")])
     state.apply(1, "w", 0, [register(0)])
     new = {"command": ["c"], "kwargs": {}, "path": "/new"}
-    again = running("", **new, max_trials=9, max_attempts=1, working_dir="/w")._replace(time=9.0)
+    before = run_of(running("a:b").configuration)
+    more = {"max_trials": 9, "max_attempts": 1, "working_dir": "/w", "replaces": before}
+    again = running("", **new, **more)._replace(time=9.0)
     assert state.apply(CATALOGUE, "v", 0, [again]) == [True]
     found = state.experiments[1]
     assert found.configuration == {**running("").configuration, **new}
     assert (found.create_time, found.max_trials, len(found.trials)) == (1.0, 3, 1)
     assert len(state.experiments) == 1
     assert state.apply(CATALOGUE, "v", 1, [again]) == [False], "nothing changes any more"
+
+
+@pytest.mark.parametrize("replaces", [None, "x:y"])
+def test_who_lost_a_race_changes_nothing(replaces):
+    """To create the experiment with the same seed, or to change it from what it isn't any more; so
+    a second creation of an earlier version, which names nothing, is refused as it was then."""
+    state = State()
+    state.apply(CATALOGUE, "w", 0, [running("a:b")])
+    more = {} if replaces is None else {"replaces": run_of(running(replaces).configuration)}
+    assert state.apply(CATALOGUE, "v", 0, [running("c:d", **more)]) == [False]
+    assert state.experiments[1].configuration == running("a:b").configuration
 
 
 @pytest.mark.parametrize(
@@ -688,7 +702,9 @@ def test_a_second_creation_changes_nothing_that_was_searched(changes):
     """Two processes that create one experiment at once have drawn two seeds: the first wins."""
     state = State()
     state.apply(CATALOGUE, "w", 0, [running("a:b")])
-    assert state.apply(CATALOGUE, "v", 0, [running(**{"function": "c:d", **changes})]) == [False]
+    replaces = run_of(running("a:b").configuration)
+    again = running(**{"function": "c:d", "replaces": replaces, **changes})
+    assert state.apply(CATALOGUE, "v", 0, [again]) == [False]
     assert state.experiments[1].configuration == running("a:b").configuration
 
 
